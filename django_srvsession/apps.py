@@ -1,0 +1,21 @@
+"""The app as Django knows it."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class SrvSessionConfig(AppConfig):
+    """Name the app: tables are ``srvsession_*``, templates and static files stand under ``srvsession/``."""
+
+    name = "django_srvsession"
+    label = "srvsession"
+    verbose_name = _("Sessions")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Connect the receivers of Django's own signals."""
+        from django_srvsession import receivers
+
+        receivers.connect()

@@ -1,0 +1,15 @@
+"""What a session object goes through, from cookie to store and back, as steps (see ``steps.py``).
+
+Each method that ends in ``_steps`` is one procedure; ``engine.py`` gives each its sync and async form. The modules
+build on each other: ``reading`` < ``writing`` < ``ending`` < ``saving`` < ``changing``; ``events`` sends the signals.
+
+Only a store's answer changes what a session object believes about the stored session; after an error it is as before.
+"""
+
+from __future__ import annotations
+
+from django_srvsession.lifecycle.changing import SessionLifecycle
+from django_srvsession.lifecycle.events import end_steps, ended, expire_steps
+from django_srvsession.lifecycle.reading import Found, user_id_in
+
+__all__ = ["Found", "SessionLifecycle", "end_steps", "ended", "expire_steps", "user_id_in"]

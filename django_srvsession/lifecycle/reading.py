@@ -1,0 +1,178 @@
+"""What a request knows of its session, and how it learns it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
+from typing import Any, Final
+
+from django.contrib.sessions.backends.base import SessionBase
+
+from django_srvsession.keys import SessionKey
+from django_srvsession.lifecycle.events import expire_steps
+from django_srvsession.records import AUTH_KEYS, Client, Loaded, SessionRecord, Tombstone
+from django_srvsession.seal import Sealer, SealError
+from django_srvsession.steps import Call, Steps
+from django_srvsession.store import CorruptSessionError, UpdateError
+from django_srvsession.values import SealedValues
+
+USER_KEY: Final = AUTH_KEYS[0]
+
+security_log = logging.getLogger("django.security.SuspiciousSession")
+
+
+class Found(Enum):
+    """Say what the cookie's key turned out to be."""
+
+    UNREAD = auto()
+    LIVE = auto()
+    NOTHING = auto()
+    """No key, no genuine key, or one whose session is long gone: a write starts a new session."""
+    JUST_ENDED = auto()
+    """Ended or rotated away less than a minute ago: the browser may hold a newer cookie already, so leave it alone."""
+    REFUSED = auto()
+    """Stored, but not to be trusted: reads as empty and stays as it is; a write starts a new session."""
+
+
+class SessionReading(SessionBase):
+    """Hold what one request knows of its session, and read it."""
+
+    _session_cache: Any  # Django's name: the contents, absent before they are first used.
+    client_of_request: Callable[[], Client] | None = None
+    """Set by the middleware: returns where the request comes from."""
+
+    logging_out = False
+    """Set while ``user_logged_out`` is being handled: what is flushed then is a logout."""
+
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+        self._found = Found.UNREAD
+        self._loaded: Loaded | None = None
+        self._parsed: tuple[str | None, SessionKey | None] = (None, None)
+        self._lost_key: SessionKey | None = None  # The key that another request rotated away meanwhile.
+        self._was_written = False
+        self.needs_cookie = False
+        """Whether the browser must learn the key: it was made, rotated or re-signed, and the store has it."""
+        self.was_ended_here = False
+        """Whether this request ended the session that its cookie named."""
+
+    # What this object knows, without any I/O.
+
+    @property
+    def _key(self) -> SessionKey | None:
+        """Return the genuine key that this object has, or None; parsed once per text."""
+        text = self._session_key
+        if self._parsed[0] != text:
+            self._parsed = (text, SessionKey.parse(text))
+        return self._parsed[1]
+
+    @property
+    def record(self) -> SessionRecord | None:
+        """Return the record as last loaded or written by this request; no I/O, None before."""
+        return None if self._loaded is None else self._loaded.record
+
+    def _adopt(self, key: SessionKey, loaded: Loaded) -> None:
+        self._session_key = key.text
+        self._loaded, self._found, self._lost_key = loaded, Found.LIVE, None
+        self._was_written = True
+
+    def _nothing(self, found: Found = Found.NOTHING) -> SealedValues:
+        self._session_key, self._loaded, self._found = None, None, found
+        return SealedValues()
+
+    def _rotated_away(self, key: SessionKey) -> SealedValues:
+        self._lost_key = key  # Should this request sign in, it goes on from the session that has a newer key now.
+        return self._nothing(Found.JUST_ENDED)
+
+    def _sealer(self, key: SessionKey) -> Sealer:
+        return Sealer(key.sid, self.serializer())
+
+    # Load.
+
+    def load_steps(self) -> Steps[SealedValues]:
+        """Read the session; anything but a live session of this very key reads as empty and leaves no key."""
+        key = self._key
+        if key is None:
+            return self._nothing()
+        try:
+            stored = yield Call("load", (key.sid,))
+        except CorruptSessionError as error:
+            return self._refuse(key.sid, error)
+        if isinstance(stored, Loaded):
+            return (yield from self._open_steps(key, stored))
+        # Any genuine key of this sid will do, also one from two rotations ago: it only leaves a cookie alone.
+        just_ended = isinstance(stored, Tombstone) and stored.is_fresh
+        return self._nothing(Found.JUST_ENDED if just_ended else Found.NOTHING)
+
+    def _open_steps(self, key: SessionKey, loaded: Loaded) -> Steps[SealedValues]:
+        record, now_ms = loaded.record, loaded.now_ms
+        verifier = key.verifier
+        if not record.accepts(verifier, now_ms):
+            return self._rotated_away(key) if record.was_rotated_just_now(now_ms) else self._nothing()
+        if not record.is_live(now_ms):
+            yield from expire_steps(key.sid)
+            return self._nothing()
+        try:
+            values = self._verified(key, loaded)
+        except SealError as error:
+            return self._refuse(key.sid, error)
+        self._loaded, self._found, self._was_written = loaded, Found.LIVE, False
+        return values
+
+    def _verified(self, key: SessionKey, loaded: Loaded) -> SealedValues:
+        """Check every seal before any value is handed out, and that the session belongs to the user it names."""
+        sealer = self._sealer(key)
+        for name, sealed in loaded.values.items():
+            sealer.verify(name, sealed)
+        values = SealedValues(sealer, loaded.values, refused=lambda error: self._refuse(key.sid, error))
+        if USER_KEY in loaded.values and user_id_in(values) != loaded.record.user_id:
+            raise SealError("the session names another user than its record")
+        return values
+
+    def _refuse(self, sid: str, error: Exception) -> SealedValues:
+        security_log.warning("Session %s is refused and reads as empty: %s.", sid, error)
+        return self._nothing(Found.REFUSED)
+
+    def values_steps(self, no_load: bool = False) -> Steps[SealedValues]:
+        """Return the contents, loading them when they were not used yet."""
+        try:
+            values = self._session_cache
+        except AttributeError:
+            empty = no_load or self._session_key is None
+            values = SealedValues() if empty else (yield from self.load_steps())
+        if not isinstance(values, SealedValues):
+            values = self._wrapped(values)
+        self._session_cache = values
+        return values
+
+    def _wrapped(self, contents: Mapping[Any, Any]) -> SealedValues:
+        """Take a plain dict, which some code assigns to ``_session_cache``, as the whole contents."""
+        values = SealedValues(cleared=self._session_key is not None)
+        values.update(contents)
+        return values
+
+    def _find_steps(self, key: SessionKey) -> Steps[Loaded]:
+        """Learn whose session it is before changing it, when it was cleared or replaced without being read."""
+        stored = yield Call("load", (key.sid,))
+        live = isinstance(stored, Loaded) and stored.record.is_live(stored.now_ms)
+        if not live or not stored.record.accepts(key.verifier, stored.now_ms):
+            raise UpdateError
+        return stored  # type: ignore[no-any-return]
+
+    def exists_steps(self, session_key: str | None) -> Steps[bool]:
+        """Tell whether a key opens a live session."""
+        key = SessionKey.parse(session_key)
+        if key is None:
+            return False
+        try:
+            yield from self._find_steps(key)
+        except (UpdateError, CorruptSessionError):
+            return False
+        return True
+
+
+def user_id_in(values: Mapping[Any, Any]) -> str | None:
+    """Return the user's id as records hold it: text, whatever type ``_auth_user_id`` has."""
+    user_id = values.get(USER_KEY)
+    return None if user_id is None else str(user_id)

@@ -1,0 +1,182 @@
+"""How a request saves and rotates its session, and what becomes of one that lost a race.
+
+A key that was rotated away or ended under a request's feet stores nothing more, *unless the request signs in*.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django_srvsession.keys import SessionKey
+from django_srvsession.lifecycle.ending import SessionEnding
+from django_srvsession.lifecycle.events import end_steps, started
+from django_srvsession.lifecycle.reading import USER_KEY, Found, user_id_in
+from django_srvsession.records import Loaded, SessionRecord
+from django_srvsession.steps import Call, Steps
+from django_srvsession.store import CreateError, UpdateError
+from django_srvsession.values import SealedValues
+
+_TAKE_OVER_TRIES: Final = 50  # Each lost try is another sign-in's win, so this many may be under way at once.
+
+log = logging.getLogger("django_srvsession")
+
+
+class SessionSaving(SessionEnding):
+    """Save what changed, and rotate the key."""
+
+    def save_steps(self, must_create: bool = False) -> Steps[None]:
+        """Store what this request changed; see ``SessionStore.save``."""
+        values = yield from self.values_steps(no_load=must_create)
+        if self._lost_key is not None and values.is_assigned(USER_KEY):
+            yield from self._sign_in_after_losing_steps(self._lost_key, values)
+        elif must_create:
+            yield from self._refuse_taken_steps()
+            yield from self.create_steps(values)
+        elif self._session_key is None:
+            yield from self._save_new_steps(values)
+        elif (key := self._key) is not None and self._lost_key is None:
+            yield from self._save_known_steps(key, values)
+        else:
+            raise UpdateError
+
+    def _refuse_taken_steps(self) -> Steps[None]:
+        """Raise ``CreateError`` if a caller asks to create a session under the key of one that exists."""
+        key = self._key
+        if key is not None and (yield Call("load", (key.sid,))) is not None:
+            raise CreateError
+
+    def _save_new_steps(self, values: SealedValues) -> Steps[None]:
+        if self._found is Found.JUST_ENDED and not values.is_assigned(USER_KEY):
+            log.info("A save came after its session was ended or its key replaced, and stored nothing.")
+            return
+        yield from self.create_steps(values)
+
+    def _save_known_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
+        base = self._loaded or (yield from self._find_steps(key))
+        if _changes_owner(values, base.record):
+            yield from self._move_steps(key, values)
+            return
+        signs_in = values.is_assigned(USER_KEY)
+        sealer = self._sealer(key)
+        changes = values.changes(sealer)
+        if not changes and not signs_in and self._was_written:
+            return  # Written by this very request already: nothing is left to say, not even "still here".
+        try:
+            loaded = yield Call("update", (key.sid, key.verifier, self._delta(values, changes, base), base))
+        except UpdateError:
+            if not signs_in:
+                raise
+            yield from self._sign_in_after_losing_steps(key, values)
+            return
+        self._adopt(key, loaded)
+        values.stored(changes, sealer)
+        if signs_in:
+            yield started(loaded.record)
+
+    def _move_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
+        """End the session and go on in a new one: a sid belongs to at most one user in its life."""
+        contents = dict(values)
+        if (yield from end_steps(key.sid, "replaced", None, key.verifier)) is None and not values.is_assigned(USER_KEY):
+            raise UpdateError
+        yield from self._create_with_steps(contents)
+
+    def _create_with_steps(self, contents: Mapping[Any, Any]) -> Steps[None]:
+        self._session_cache = SealedValues()
+        self._session_cache.update(contents)
+        yield from self.create_steps(self._session_cache)
+
+    # Rotate.
+
+    def cycle_key_steps(self, final: bool = True) -> Steps[None]:
+        """Give the session a new key at once, with what is not saved yet; see ``SessionStore.cycle_key``."""
+        values = yield from self.values_steps()
+        key = self._key
+        if key is None:
+            yield from self._cycle_nothing_steps(values)
+        elif not key.is_current and USER_KEY in values and not values.is_assigned(USER_KEY):
+            # Django's get_user() cycles the key when the auth hash was made with a fallback secret. Sixteen parallel
+            # requests must agree on one key, so the same key is signed anew.
+            self.resign()
+            self.modified = True
+        else:
+            yield from self._rotate_steps(key, values, final)
+
+    def _cycle_nothing_steps(self, values: SealedValues) -> Steps[None]:
+        self._session_key = None
+        if self._found is not Found.JUST_ENDED:
+            yield from self.create_steps(values)
+
+    def _rotate_steps(self, key: SessionKey, values: SealedValues, final: bool) -> Steps[None]:
+        sealer = self._sealer(key)
+        new = key.rotated()
+        try:
+            base = self._loaded or (yield from self._find_steps(key))
+            if _changes_owner(values, base.record):
+                yield from self._move_steps(key, values)
+                return
+            changes, signs_in = values.changes(sealer), values.is_assigned(USER_KEY)
+            delta = self._delta(values, changes, base)
+            loaded = yield Call("rotate", (key.sid, key.verifier, new.verifier, delta, base, final))
+        except UpdateError:
+            # Another request was first. Only the save can tell what to do: it knows whether this one signs in.
+            self._lost_key = key if final else None
+            return
+        self._adopt(new, loaded)
+        values.stored(changes, sealer)
+        self.needs_cookie = self.modified = True
+        if signs_in:
+            yield started(loaded.record)
+
+    # Lose a race.
+
+    def _sign_in_after_losing_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
+        """Sign in, though the key of this request was rotated away or ended meanwhile.
+
+        A double click is several sign-ins of one user with one key. One live session must come of it, and the answer
+        that reaches the browser last must hold its key (a browser drops the answer of a cancelled request): so the
+        later one takes the session over. Where another user signed in, or the session was ended, this request gets a
+        session of its own, with what it assigned itself.
+        """
+        contents, user_id = values.assigned(), user_id_in(values)
+        for _ in range(_TAKE_OVER_TRIES):
+            stored = yield Call("load", (key.sid,))
+            if not isinstance(stored, Loaded) or not stored.record.was_rotated_just_now(stored.now_ms):
+                break
+            if stored.record.user_id not in (None, user_id):
+                break
+            if (yield from self._take_over_steps(key, stored, contents)):
+                return
+        yield from self._create_with_steps(contents)
+
+    def _take_over_steps(self, key: SessionKey, stored: Loaded, contents: Mapping[Any, Any]) -> Steps[bool]:
+        """Rotate the session to a key of this request's; False if yet another request was first."""
+        sealer, new = self._sealer(key), key.rotated()
+        # What was added since the other sign-in (a second factor that was passed) is not this request's to inherit,
+        # and what was there before it only for the very key that opened it then: a MAC is no authorisation.
+        record = stored.record
+        is_untouched = record.user_id is None or record.last_seen_ms == record.signed_in_ms
+        inherits = is_untouched and record.was_rotated_from(key.verifier, stored.now_ms)
+        values = SealedValues(cleared=True)  # Whatever is added between that look and this step is dropped, too.
+        values.update(SealedValues(sealer, stored.values) if inherits else {})
+        values.update(contents)
+        changes = values.changes(sealer)
+        delta = self._delta(values, changes, stored)
+        try:
+            loaded = yield Call("rotate", (key.sid, stored.record.verifier, new.verifier, delta, stored, True))
+        except UpdateError:
+            return False
+        self._session_cache = values
+        self._adopt(new, loaded)
+        values.stored(changes, sealer)
+        self.needs_cookie = True
+        yield started(loaded.record)
+        return True
+
+
+def _changes_owner(values: SealedValues, record: SessionRecord) -> bool:
+    """Tell whether saving these contents would give a signed-in session to nobody, or to somebody else."""
+    if record.user_id is None:
+        return False
+    return values.is_dropped(USER_KEY) or (values.is_assigned(USER_KEY) and user_id_in(values) != record.user_id)

@@ -1,0 +1,70 @@
+"""How long a session lives: Django's settings, ``set_expiry()`` and our limits, as a lifetime and a deadline."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from django.conf import settings
+from django.utils import timezone
+
+from django_srvsession import conf
+
+EXPIRY_KEY: Final = "_session_expiry"
+
+
+class Lifetime(NamedTuple):
+    """Say how long a session lives after each use, and the instant that ends it whatever its use (milliseconds)."""
+
+    lifetime_ms: int
+    deadline_ms: int | None
+
+
+def fit_time_zone(expiry: Any) -> Any:
+    """Return an expiry (number, datetime, ISO string or None) with a datetime that fits ``USE_TZ``.
+
+    One that does not, because the setting changed or naive code stored it, is read in the default time zone.
+    """
+    if isinstance(expiry, str):
+        expiry = datetime.fromisoformat(expiry)
+    if isinstance(expiry, datetime) and timezone.is_naive(expiry) == settings.USE_TZ:
+        zone = timezone.get_default_timezone()
+        return timezone.make_aware(expiry, zone) if settings.USE_TZ else timezone.make_naive(expiry, zone)
+    return expiry
+
+
+def ends_with_browser(expiry: Any) -> bool:
+    """Tell whether the cookie ends with the browser."""
+    return bool(settings.SESSION_EXPIRE_AT_BROWSER_CLOSE) if expiry is None else expiry == 0
+
+
+def slides(expiry: Any) -> bool:
+    """Tell whether every use extends the session, rather than only a change of its contents."""
+    has_idle_limit = conf.get("IDLE_TIMEOUT") is not None
+    return bool(settings.SESSION_SAVE_EVERY_REQUEST or has_idle_limit or ends_with_browser(expiry))
+
+
+def lifetime_of(expiry: Any, cookie_age_seconds: int, signed_in_ms: int | None, now_ms: int) -> Lifetime:
+    """Compute the lifetime and deadline of a session with this ``_session_expiry``.
+
+    The deadline is the earlier of a fixed date (``set_expiry(datetime)``) and ``SRVSESSION_MAX_LIFETIME`` after sign-in
+    (ASVS 7.3.2); ``SRVSESSION_IDLE_TIMEOUT`` shortens the lifetime (ASVS 7.3.1).
+    """
+    expiry = fit_time_zone(expiry)
+    deadlines = [signed_in_ms + limit_ms] if signed_in_ms is not None and (limit_ms := conf.get("MAX_LIFETIME")) else []
+    if isinstance(expiry, datetime):
+        fixed_ms = _instant_ms(expiry)
+        deadlines.append(fixed_ms)
+        lifetime_ms = max(fixed_ms - now_ms, 0)
+    elif ends_with_browser(expiry):
+        lifetime_ms = conf.get("BROWSER_SESSION_AGE")
+    else:
+        lifetime_ms = max(int((cookie_age_seconds if expiry is None else expiry) * 1000), 0)
+    idle_ms = conf.get("IDLE_TIMEOUT")
+    return Lifetime(lifetime_ms if idle_ms is None else min(lifetime_ms, idle_ms), min(deadlines, default=None))
+
+
+def _instant_ms(moment: datetime) -> int:
+    if timezone.is_naive(moment):
+        moment = timezone.make_aware(moment, timezone.get_default_timezone())
+    return int(moment.astimezone(UTC).timestamp() * 1000)

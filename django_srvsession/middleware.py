@@ -1,0 +1,216 @@
+"""The session middleware: Django's contract, and what only an engine of ours can keep.
+
+It subclasses Django's and replaces it in ``MIDDLEWARE``. With an engine that is not ours it does what Django's does.
+The decisions about an answer are one procedure (``answer_steps``), run by a sync and a native async driver.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, cast
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.sessions import middleware as django_middleware
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.template.loader import render_to_string
+from django.utils.cache import patch_vary_headers
+
+from django_srvsession import conf, lifetimes, services
+from django_srvsession.clients import client_of
+from django_srvsession.engine import SessionStore
+from django_srvsession.steps import Steps
+from django_srvsession.store import StoreUnavailableError, UpdateError
+
+RETRY_AFTER_SECONDS: Final = 5
+_INTERRUPTED: Final = (
+    "The request's session was deleted before the request completed. "
+    "The user may have logged out in a concurrent request, for example."
+)
+
+log = logging.getLogger("django_srvsession")
+
+
+class SessionMiddleware(django_middleware.SessionMiddleware):
+    """Attach ``request.session``, and after the view save it, set or delete its cookie, or answer 503."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """Answer a request; under ASGI, return the coroutine that does."""
+        if self.async_mode:
+            return self.__acall__(request)
+        self.process_request(request)
+        try:
+            response: HttpResponseBase = self.get_response(request)  # type: ignore[assignment]
+        except StoreUnavailableError:
+            # Only where the error page needs the session too (with CSRF_USE_SESSIONS it does).
+            response = unavailable(request)
+        return self.process_response(request, response)
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        # Django's would hop to a thread twice.
+        self.process_request(request)
+        try:
+            response: HttpResponseBase = await self.get_response(request)  # type: ignore[misc]
+        except StoreUnavailableError:
+            response = unavailable(request)
+        return await self.aprocess_response(request, response)
+
+    def process_request(self, request: HttpRequest) -> None:
+        """Attach the session, without any I/O."""
+        super().process_request(request)
+        if isinstance(request.session, SessionStore):
+            request.session.client_of_request = partial(client_of, request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer 503 for an outage of the store and 400 for a session that ended meanwhile: neither is a bug."""
+        if isinstance(exception, StoreUnavailableError):
+            return unavailable(request)
+        if isinstance(exception, UpdateError):
+            raise SessionInterrupted(_INTERRUPTED) from exception
+        return None
+
+    def process_response(  # type: ignore[override]
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        """Save the session and tell the browser what it must know; see :func:`answer_steps`."""
+        session = getattr(request, "session", None)
+        if not isinstance(session, SessionStore):
+            return cast(HttpResponseBase, super().process_response(request, response))  # type: ignore[arg-type]
+        try:
+            if session.outage is None:
+                _end_session_of_missing_user(request, session)
+                session._run(answer_steps(session, request, response))
+        except StoreUnavailableError as error:
+            session.outage = error
+        return response if session.outage is None else _unavailable_with_cookie(request, session)
+
+    async def aprocess_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """Do as :meth:`process_response`, awaiting the store."""
+        session = getattr(request, "session", None)
+        if not isinstance(session, SessionStore):
+            stock = cast(Callable[..., HttpResponseBase], super().process_response)
+            return await sync_to_async(stock)(request, response)
+        try:
+            if session.outage is None:
+                if _user_may_be_missing(request, session):
+                    await sync_to_async(_end_session_of_missing_user)(request, session)
+                await session._arun(answer_steps(session, request, response))
+        except StoreUnavailableError as error:
+            session.outage = error
+        return response if session.outage is None else _unavailable_with_cookie(request, session)
+
+
+def answer_steps(session: SessionStore, request: HttpRequest, response: HttpResponseBase) -> Steps[None]:
+    """Save what the request changed, and set, keep or delete the cookie.
+
+    An answer never deletes a cookie that another answer may just have set: only the request that ended the session
+    itself, or one whose cookie is no genuine key, deletes it. A cookie is set only for a session that the store has.
+    """
+    accessed, is_error = session.accessed, response.status_code >= 500
+    has_cookie = settings.SESSION_COOKIE_NAME in request.COOKIES
+    if accessed or session.modified or session.needs_cookie:
+        session.resign()
+    extended = False if is_error else (yield from _save_steps(session))
+    if not (yield from session.confirm_steps()) and not is_error:
+        log.error("A login or logout was rolled back by the view's transaction, and its answer is withheld.")
+        raise StoreUnavailableError("What the request did to its session was rolled back.")
+    if session.is_empty() and has_cookie and (session.was_ended_here or not session.had_genuine_cookie):
+        _delete_cookie(response)
+        accessed = True
+    elif session.session_key is not None and (extended or session.needs_cookie) and session.is_reading_live:
+        _set_cookie(session, response)
+        accessed = True
+    if accessed:
+        patch_vary_headers(response, ("Cookie",))
+
+
+def _save_steps(session: SessionStore) -> Steps[bool]:
+    """Save, or record the use of, the session; return whether its cookie must be sent again."""
+    try:
+        if session.is_empty():
+            return False
+        if session.modified or session.needs_resealing:
+            yield from session.save_steps()
+            return session.session_key is not None
+        return (yield from _touch_steps(session))
+    except UpdateError:
+        if conf.get("LATE_SAVE") == "interrupt" and session.modified:
+            raise SessionInterrupted(_INTERRUPTED) from None
+        log.info("Session %s was ended meanwhile: what this request changed is not stored.", session.sid)
+        session.needs_cookie = False
+        return False
+
+
+def _touch_steps(session: SessionStore) -> Steps[bool]:
+    """Record that the session is in use, when that is due; return whether its lifetime was extended."""
+    always = settings.SESSION_SAVE_EVERY_REQUEST
+    if not always and not session.is_reading_live:
+        return False
+    values = yield from session.values_steps()
+    if not session.is_reading_live or not (always or session.is_touch_due):
+        return False
+    extend = lifetimes.slides(values.get(lifetimes.EXPIRY_KEY))
+    yield from session.touch_steps(extend)
+    return extend
+
+
+def _set_cookie(session: SessionStore, response: HttpResponseBase) -> None:
+    max_age = session.cookie_age()
+    response.set_cookie(
+        settings.SESSION_COOKIE_NAME,
+        session.session_key or "",
+        max_age=max_age,
+        domain=settings.SESSION_COOKIE_DOMAIN,
+        path=settings.SESSION_COOKIE_PATH,
+        secure=settings.SESSION_COOKIE_SECURE or False,
+        httponly=settings.SESSION_COOKIE_HTTPONLY or False,
+        samesite=cast(Any, settings.SESSION_COOKIE_SAMESITE),
+    )
+
+
+def _delete_cookie(response: HttpResponseBase) -> None:
+    response.delete_cookie(
+        settings.SESSION_COOKIE_NAME,
+        path=settings.SESSION_COOKIE_PATH,
+        domain=settings.SESSION_COOKIE_DOMAIN,
+        samesite=cast(Any, settings.SESSION_COOKIE_SAMESITE),
+    )
+
+
+def _user_may_be_missing(request: HttpRequest, session: SessionStore) -> bool:
+    """Tell whether the request looked for its user and found none, though the session names one."""
+    if session.record is None or session.record.user_id is None or not session.is_reading_live:
+        return False
+    looked_up = [getattr(request, name, None) for name in ("_cached_user", "_acached_user")]
+    return any(user is not None and not user.is_authenticated for user in looked_up)
+
+
+def _end_session_of_missing_user(request: HttpRequest, session: SessionStore) -> None:
+    """End, for good, the session of a user who is deactivated or gone; Django only shows an anonymous user."""
+    if _user_may_be_missing(request, session) and session.record is not None:
+        session.was_ended_here = services.end_if_user_is_gone(session.record) is not None
+        if session.was_ended_here:
+            session.forget()
+
+
+def unavailable(request: HttpRequest) -> HttpResponse:
+    """Answer 503: the store did not answer. The cookie stays, and nobody is signed out."""
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS), "Cache-Control": "no-store"}
+    if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
+        problem = {"type": "about:blank", "title": "Service Unavailable", "status": 503}
+        return JsonResponse(problem, status=503, headers=headers, content_type="application/problem+json")
+    # Without the request: context processors would read the session.
+    return HttpResponse(render_to_string("srvsession/503.html"), status=503, headers=headers)
+
+
+def _unavailable_with_cookie(request: HttpRequest, session: SessionStore) -> HttpResponse:
+    """Answer 503 with no cookie but that of a rotation or a creation which the store acknowledged."""
+    log.error("The session store did not answer: %s", session.outage)
+    response = unavailable(request)
+    if session.needs_cookie and session.session_key is not None and session.is_reading_live:
+        _set_cookie(session, response)
+    patch_vary_headers(response, ("Cookie",))
+    return response

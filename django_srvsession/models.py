@@ -1,0 +1,116 @@
+"""The table of the database store, and the model that carries the permissions on live sessions.
+
+Nothing in a row opens the session: ``verifier`` is a digest, and the values are sealed. The store reads and writes the
+table by SQL of its own (``backends/db.py``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    CharField = models.CharField[Any, Any]
+    TextField = models.TextField[Any, Any]
+else:
+    CharField, TextField = models.CharField, models.TextField
+
+
+def exact_collation(connection: BaseDatabaseWrapper) -> str | None:
+    """Return the collation that compares text byte by byte, trailing spaces included; None where that is the default.
+
+    MariaDB's and MySQL's ``utf8mb4_bin`` will not do: it pads, so that "7" is "7 ".
+    """
+    if connection.vendor == "postgresql":
+        return "C"
+    if connection.vendor == "mysql":
+        is_mariadb: bool = connection.mysql_is_mariadb  # type: ignore[attr-defined]
+        return "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
+    return None
+
+
+class ExactCharField(CharField):
+    """Hold text that is looked up byte by byte, on every database: "A" is not "a", "7" is not "7 "."""
+
+    def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
+        """Return the column's type and its collation on this database."""
+        return {**super().db_parameters(connection), "collation": exact_collation(connection)}
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        """Return the column's type; spelt out on PostgreSQL.
+
+        Django makes a second index, for ``LIKE``, where an indexed column's type begins with "varchar". It was never
+        used here, and as large as the table.
+        """
+        if connection.vendor == "postgresql":
+            return f"character varying({self.max_length})"
+        return super().db_type(connection)
+
+
+class ExactTextField(TextField):
+    """Hold text of any length and any alphabet, whatever the database's own character set."""
+
+    def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
+        """Return the column's type and its collation on this database."""
+        return {**super().db_parameters(connection), "collation": exact_collation(connection)}
+
+
+class Session(models.Model):
+    """Keep one session: live, past its time, or ended (``ended_ms``: a tombstone, without values).
+
+    Instants are milliseconds since 1970 UTC by the database's clock. ``expires_ms`` is when the row is next due: a live
+    session ends then, a tombstone is forgotten then, so that one index serves both (and ``ended_expires_ms`` keeps
+    what it was before the end). A save writes two indexes; the one by user has no activity in it for that reason, as
+    the few sessions of one user are sorted faster than the index is kept.
+    """
+
+    sid = ExactCharField(_("public name"), max_length=18, primary_key=True)
+    verifier = ExactCharField(_("digest of the secret"), max_length=64)
+    # Text, not a foreign key: sessions may live in another database, and users have any kind of primary key.
+    user_id = ExactCharField(_("user"), max_length=255, null=True, blank=True)
+    previous_verifier = ExactCharField(_("digest of the secret before"), max_length=64, null=True)
+    rotated_ms = models.BigIntegerField(_("key changed (ms)"), null=True)
+    rotation_final = models.BooleanField(_("old key dead at once"), default=True)
+    ip = ExactCharField(_("address"), max_length=64, blank=True)
+    user_agent = ExactTextField(_("browser"), blank=True)
+    created_ms = models.BigIntegerField(_("created (ms)"))
+    signed_in_ms = models.BigIntegerField(_("signed in (ms)"), null=True)
+    last_seen_ms = models.BigIntegerField(_("last seen (ms)"))
+    lifetime_ms = models.BigIntegerField(_("lifetime (ms)"))
+    expires_ms = models.BigIntegerField(_("expires (ms)"))
+    deadline_ms = models.BigIntegerField(_("deadline (ms)"), null=True)
+    version = models.BigIntegerField(_("version"), default=1)
+    data = models.BinaryField(_("sealed values"))
+    admitted_ms = models.BigIntegerField(_("counted against the limit since (ms)"), null=True)
+    evicting_ms = models.BigIntegerField(_("handed out to be ended (ms)"), null=True)
+    ended_ms = models.BigIntegerField(_("ended (ms)"), null=True)
+    ended_reason = ExactCharField(_("ended because"), max_length=64, null=True)
+    ended_by = ExactTextField(_("ended by"), null=True)
+    ended_expires_ms = models.BigIntegerField(_("would have expired (ms)"), null=True)
+
+    class Meta:
+        verbose_name = _("stored session")
+        verbose_name_plural = _("stored sessions")
+        default_permissions = ()
+        indexes = [
+            models.Index(fields=["user_id"], name="srvsession_user"),
+            models.Index(fields=["expires_ms"], name="srvsession_expires"),
+            models.Index(fields=["last_seen_ms"], name="srvsession_last_seen"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.sid)
+
+
+class LiveSession(Session):
+    """Carry the permissions to see and to end live sessions, and their place in the admin, whatever the store."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("live session")
+        verbose_name_plural = _("live sessions")
+        default_permissions = ("view", "delete")

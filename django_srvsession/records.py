@@ -1,0 +1,282 @@
+"""Plain frozen values: what a session is, without its contents, and what a request changes of it.
+
+Instants are whole milliseconds since 1970 UTC by the *store's* clock (``..._ms``), because stores compare and write
+them on every request; the properties without the suffix give the same instants as aware UTC datetimes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from hmac import compare_digest
+from typing import Any, Final, NamedTuple
+
+ROTATION_GRACE_MS: Final = 60_000
+"""How long after a rotation, or an end, the old key is still recognised (not: still valid), in milliseconds."""
+
+AUTH_KEYS: Final = ("_auth_user_id", "_auth_user_backend", "_auth_user_hash")
+"""The session keys of ``django.contrib.auth``: written, or left, as one group."""
+
+
+class Unset(Enum):
+    """Mark a field that a delta leaves alone (None is a value there)."""
+
+    UNSET = "unset"
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final = Unset.UNSET
+
+
+def as_datetime(instant_ms: int) -> datetime:
+    """Convert milliseconds since 1970 UTC to an aware UTC datetime, exactly."""
+    return datetime.fromtimestamp(instant_ms // 1000, UTC).replace(microsecond=instant_ms % 1000 * 1000)
+
+
+def _maybe_datetime(instant_ms: int | None) -> datetime | None:
+    return None if instant_ms is None else as_datetime(instant_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Hold where a session was last seen from: a hint for people, never a proof."""
+
+    ip: str = ""
+    user_agent: str = ""
+
+
+NO_CLIENT: Final = Client()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """Describe one session without its contents, so that no list, template or log can leak them.
+
+    ``sid`` finds a session and does not open it; ``verifier`` is the digest of the key's secret, and opens nothing
+    either. Neither verifier is part of the ``repr``.
+    """
+
+    sid: str
+    verifier: str = field(repr=False)
+    created_ms: int
+    last_seen_ms: int
+    lifetime_ms: int
+    expires_ms: int
+    user_id: str | None = None
+    client: Client = NO_CLIENT
+    signed_in_ms: int | None = None
+    deadline_ms: int | None = None
+    previous_verifier: str | None = field(default=None, repr=False)
+    rotated_ms: int | None = None
+    rotation_final: bool = True
+    version: int = 1
+
+    @property
+    def created_at(self) -> datetime:
+        """Return when the session was created."""
+        return as_datetime(self.created_ms)
+
+    @property
+    def last_seen_at(self) -> datetime:
+        """Return when the session was last used, to ``SRVSESSION_TOUCH_INTERVAL``."""
+        return as_datetime(self.last_seen_ms)
+
+    @property
+    def expires_at(self) -> datetime:
+        """Return when the session ends by itself if it is not used again."""
+        return as_datetime(self.expires_ms)
+
+    @property
+    def signed_in_at(self) -> datetime | None:
+        """Return when its user signed in, or None for an anonymous session."""
+        return _maybe_datetime(self.signed_in_ms)
+
+    @property
+    def rotated_at(self) -> datetime | None:
+        """Return when the key was last changed, or None."""
+        return _maybe_datetime(self.rotated_ms)
+
+    @property
+    def deadline(self) -> datetime | None:
+        """Return the instant that no activity moves, or None."""
+        return _maybe_datetime(self.deadline_ms)
+
+    @property
+    def lifetime(self) -> timedelta:
+        """Return how long the session lives after it was last extended."""
+        return timedelta(milliseconds=self.lifetime_ms)
+
+    def accepts(self, verifier: str, now_ms: int) -> bool:
+        """Tell whether a key with this verifier opens the session at ``now_ms`` (compared in constant time).
+
+        The key before a *non-final* rotation is accepted for a minute, so that the requests that were under way
+        when a periodic renewal happened go on; a final rotation (login, password change) kills the old key at once.
+        """
+        if compare_digest(verifier, self.verifier):
+            return True
+        return not self.rotation_final and self.was_rotated_from(verifier, now_ms)
+
+    def was_rotated_from(self, verifier: str, now_ms: int) -> bool:
+        """Tell whether a key with this verifier was the session's key until less than a minute ago."""
+        return (
+            self.previous_verifier is not None
+            and self.rotated_ms is not None
+            and compare_digest(verifier, self.previous_verifier)
+            and now_ms - self.rotated_ms < ROTATION_GRACE_MS
+        )
+
+    def was_rotated_just_now(self, now_ms: int) -> bool:
+        """Tell whether the key was changed less than a minute ago: older keys of the session may be under way."""
+        return self.rotated_ms is not None and now_ms - self.rotated_ms < ROTATION_GRACE_MS
+
+    def is_live(self, now_ms: int) -> bool:
+        """Tell whether the session has not expired at ``now_ms``."""
+        return now_ms < self.expires_ms
+
+    @property
+    def expiry_reason(self) -> str:
+        """Return why its time is up when it is: ``expired_lifetime`` at its deadline, or ``expired_idle``."""
+        at_deadline = self.deadline_ms is not None and self.expires_ms >= self.deadline_ms
+        return "expired_lifetime" if at_deadline else "expired_idle"
+
+
+class Loaded(NamedTuple):
+    """Hold a stored session: its record, its sealed values, and the store's clock when it answered."""
+
+    record: SessionRecord
+    values: Mapping[str, bytes]
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """Hold what an ended session leaves for ``SRVSESSION_ENDED_KEEP``: no values, no client."""
+
+    sid: str
+    verifiers: tuple[str, ...] = field(repr=False)
+    reason: str
+    by: str | None
+    ended_ms: int
+    now_ms: int
+    user_id: str | None = None
+
+    @property
+    def is_fresh(self) -> bool:
+        """Tell whether the session was ended, not by time, less than a minute ago."""
+        return self.now_ms - self.ended_ms < ROTATION_GRACE_MS and not self.reason.startswith("expired")
+
+    def was_ended_just_now(self, verifier: str) -> bool:
+        """Tell whether the session of this very verifier was ended, not by time, less than a minute ago."""
+        return self.is_fresh and any(compare_digest(verifier, known) for known in self.verifiers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """Name all that one step changes of a session, and nothing else.
+
+    ``changed``/``removed``: session keys to write and to drop. ``cleared``: drop every key that is not in ``changed``.
+    ``expected``: sealed bytes that must still stand (None: the key must be absent), else nothing at all is written.
+    ``resealed``: ``name: (old, new)``, written only where the old bytes still stand. ``user_id``: naming it *is* a
+    sign-in and sets ``signed_in_ms``, also when it names the same user again. ``extend``: compute ``expires_ms`` anew
+    as ``min(now + lifetime, deadline)``; False leaves it (but never behind the deadline). An empty delta is a touch.
+    """
+
+    changed: Mapping[str, bytes] = field(default_factory=dict)
+    removed: frozenset[str] = frozenset()
+    cleared: bool = False
+    expected: Mapping[str, bytes | None] = field(default_factory=dict)
+    resealed: Mapping[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    user_id: str | Unset = UNSET
+    client: Client | Unset = UNSET
+    lifetime_ms: int | Unset = UNSET
+    deadline_ms: int | Unset | None = UNSET
+    extend: bool = True
+
+    @property
+    def writes_values(self) -> bool:
+        """Tell whether the step changes the session's contents."""
+        return bool(self.changed or self.removed or self.cleared or self.resealed)
+
+
+TOUCH: Final = Delta()
+"""The delta that changes nothing but ``last_seen_ms`` and ``expires_ms``."""
+
+
+def expiry(now_ms: int, lifetime_ms: int, deadline_ms: int | None) -> int:
+    """Return when a session extended at ``now_ms`` expires: after its lifetime, never past its deadline."""
+    return now_ms + lifetime_ms if deadline_ms is None else min(now_ms + lifetime_ms, deadline_ms)
+
+
+def new_session(sid: str, verifier: str, delta: Delta, now_ms: int) -> Loaded:
+    """Make the session that ``Store.create(sid, verifier, delta)`` stores at ``now_ms``."""
+    if delta.lifetime_ms is UNSET:
+        raise ValueError("A new session needs a lifetime: Delta(lifetime_ms=...).")
+    user_id = None if delta.user_id is UNSET else delta.user_id
+    deadline_ms = None if delta.deadline_ms is UNSET else delta.deadline_ms
+    record = SessionRecord(
+        sid=sid,
+        verifier=verifier,
+        created_ms=now_ms,
+        last_seen_ms=now_ms,
+        lifetime_ms=delta.lifetime_ms,
+        expires_ms=expiry(now_ms, delta.lifetime_ms, deadline_ms),
+        user_id=user_id,
+        client=NO_CLIENT if delta.client is UNSET else delta.client,
+        signed_in_ms=None if user_id is None else now_ms,
+        deadline_ms=deadline_ms,
+    )
+    return Loaded(record, dict(delta.changed), now_ms)
+
+
+def updated(current: Loaded, delta: Delta, now_ms: int) -> Loaded:
+    """Return ``current`` after ``delta`` at ``now_ms``: *the* rule for merging, which every store keeps.
+
+    What the delta does not name stays as it stands now, also where it was changed or removed by another request
+    since the delta's author loaded. The caller has checked liveness, verifier, user and ``delta.expected``.
+    ``last_seen_ms`` only moves forward.
+    """
+    record = current.record
+    fields: dict[str, Any] = {"last_seen_ms": max(now_ms, record.last_seen_ms), "version": record.version + 1}
+    if delta.user_id is not UNSET:
+        fields["user_id"], fields["signed_in_ms"] = delta.user_id, now_ms
+    if delta.client is not UNSET:
+        fields["client"] = delta.client
+    lifetime_ms = record.lifetime_ms if delta.lifetime_ms is UNSET else delta.lifetime_ms
+    deadline_ms = record.deadline_ms if delta.deadline_ms is UNSET else delta.deadline_ms
+    fields["lifetime_ms"], fields["deadline_ms"] = lifetime_ms, deadline_ms
+    expires_ms = expiry(now_ms, lifetime_ms, deadline_ms) if delta.extend else record.expires_ms
+    fields["expires_ms"] = expires_ms if deadline_ms is None else min(expires_ms, deadline_ms)
+    return Loaded(replace(record, **fields), updated_values(current.values, delta), now_ms)
+
+
+def updated_values(values: Mapping[str, bytes], delta: Delta) -> Mapping[str, bytes]:
+    """Return the sealed values after ``delta``; the same object when it changes none."""
+    if not delta.writes_values:
+        return values
+    kept = {} if delta.cleared else {name: value for name, value in values.items() if name not in delta.removed}
+    for name, (old, new) in delta.resealed.items():
+        if kept.get(name) == old:
+            kept[name] = new
+    kept.update(delta.changed)
+    return kept
+
+
+def rotated(current: Loaded, new_verifier: str, final: bool) -> Loaded:
+    """Return ``current`` under a new verifier; the old one is remembered, and valid on if the rotation is not final."""
+    record = replace(
+        current.record,
+        verifier=new_verifier,
+        previous_verifier=current.record.verifier,
+        rotated_ms=current.now_ms,
+        rotation_final=final,
+    )
+    return current._replace(record=record)
+
+
+def conflicts(values: Mapping[str, bytes], expected: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
+    """Return what stands now under each name whose expected bytes do not, by name; empty when all hold."""
+    return {name: values.get(name) for name, bytes_ in expected.items() if values.get(name) != bytes_}

@@ -1,0 +1,19 @@
+"""Signals: a session began with a sign-in, a session ended.
+
+Both are sent with ``sender=django_srvsession.engine.SessionStore``, robustly (a failing receiver is logged, the request
+goes on), and after the commit of the transaction that the change was part of.
+"""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+session_started = Signal()
+"""Sent once when a user signs in. Arguments: ``record`` (a ``SessionRecord``)."""
+
+session_ended = Signal()
+"""Sent once when a session has ended, also when its expiry is noticed. Arguments: ``record``, ``reason``, ``by``.
+
+Reasons are public and stable: ``logout replaced revoked expired_idle expired_lifetime limit password_changed
+user_deactivated user_deleted evicted cleared``.
+"""

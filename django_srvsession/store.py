@@ -1,0 +1,248 @@
+"""The store interface: how sessions are kept, and the errors that say what is, and is not, known.
+
+The docstrings here are the contract; ``tests/backends/contract.py`` is the same contract as tests. To write a store,
+subclass :class:`Store`, implement the nine verbs, and run that contract over it.
+
+Three rules hold for every store:
+
+* ``create`` and ``update`` are two verbs. **Update never creates and never revives**: that the session is live, the
+  verifier is right and ``expected`` holds is checked in the same atomic step as the write, by the store's clock.
+* A store writes only what the delta names (:func:`django_srvsession.records.updated` is the rule for merging).
+* "Gone" is a value, or :class:`UpdateError`; "the store did not answer" is :class:`StoreUnavailableError`. A store
+  that cannot tell says the latter, never the former.
+"""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from asgiref.sync import sync_to_async
+from django.contrib.sessions.backends.base import CreateError, UpdateError
+
+from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
+
+__all__ = [
+    "ConflictError",
+    "CorruptSessionError",
+    "CreateError",
+    "LimitReachedError",
+    "Store",
+    "StoreUnavailableError",
+    "UpdateError",
+]
+
+
+class StoreUnavailableError(Exception):
+    """Report that the store did not answer, or not in time.
+
+    What is not known after it: whether a write that was sent took effect. A session is never "gone" because of it.
+    """
+
+
+class ConflictError(Exception):
+    """Report that ``Delta.expected`` did not hold; nothing was written.
+
+    ``current`` maps each name that differed to the sealed bytes that stand now (None: absent).
+    """
+
+    def __init__(self, current: Mapping[str, bytes | None]) -> None:
+        super().__init__("Another request changed the session first.")
+        self.current = current
+
+
+class CorruptSessionError(Exception):
+    """Report that what stands under a sid is not a session of ours (wrong type, damaged, or from a newer version)."""
+
+
+class LimitReachedError(Exception):
+    """Report that a user has as many sessions as allowed, under the policy "refuse"; nothing was changed."""
+
+
+class Store(ABC):
+    """Keep sessions: create, load, update, rotate, end, list.
+
+    Instances are shared by all threads of a process and by all its event loops, so they hold no request's state.
+    Construction does no I/O. Every verb may raise :class:`StoreUnavailableError`.
+    """
+
+    settings_used: ClassVar[frozenset[str]] = frozenset()
+    """Names of Django settings that the instance was built from: a change of one in a test builds a new instance."""
+
+    # The nine verbs.
+
+    @abstractmethod
+    def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
+        """Store a new session and return it; on return it is listed for its user.
+
+        ``delta`` names its values (``changed``), ``lifetime_ms`` (required) and, where known, ``user_id``, ``client``
+        and ``deadline_ms``. Creating what is already stored with the same sid *and* verifier succeeds (a retry after
+        an unknown outcome).
+
+        Raises ``CreateError`` if the sid is taken, by a live, an expired or an ended session.
+        """
+
+    @abstractmethod
+    def load(self, sid: str) -> Loaded | Tombstone | None:
+        """Return the session, the tombstone of an ended one, or None; one round trip, changing nothing.
+
+        A session whose time is up but which nobody has ended yet is returned as :class:`Loaded` (its
+        ``record.expires_ms`` is not after ``now_ms``): the caller ends it with :meth:`expire`. The *caller* compares
+        the verifier.
+
+        Raises :class:`CorruptSessionError` when what stands there is no session of ours.
+        """
+
+    @abstractmethod
+    def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
+        """Apply ``delta`` to a live session and return the session after it.
+
+        The verifier must be accepted (``SessionRecord.accepts``). ``base`` is what the caller loaded, or got from its
+        last write: a store that writes sessions whole uses it to save a read, and never trusts it (a version check
+        decides). Where the store need not read the session, the returned values are ``base`` with the delta applied.
+
+        Raises ``UpdateError`` if no live session has that sid and verifier, or if ``delta.user_id`` names another
+        user than the session's (a sid belongs to at most one user in its life); :class:`ConflictError` if
+        ``delta.expected`` does not hold. After either nothing was written.
+        """
+
+    @abstractmethod
+    def rotate(
+        self,
+        sid: str,
+        verifier: str,
+        new_verifier: str,
+        delta: Delta,
+        base: Loaded | None = None,
+        final: bool = True,
+    ) -> Loaded:
+        """Apply ``delta`` and replace the verifier, in one atomic step that exactly one caller wins.
+
+        ``verifier`` must be the session's *current* one. The old one is kept as ``previous_verifier``. Rotating to
+        the verifier that already stands succeeds, and applies nothing (a retry after an unknown outcome).
+
+        Raises as :meth:`update`; the loser of a race gets ``UpdateError``.
+        """
+
+    @abstractmethod
+    def end(
+        self,
+        sid: str,
+        reason: str,
+        by: str | None = None,
+        verifier: str | None = None,
+        expected: Mapping[str, bytes | None] | None = None,
+    ) -> SessionRecord | None:
+        """End a session for good: its values go, a tombstone stays for ``SRVSESSION_ENDED_KEEP``.
+
+        With ``verifier`` only if that is accepted, with ``expected`` only if those sealed bytes stand. Returns the
+        record as it was to exactly one caller, None to all others and when there was nothing to end. A session whose
+        time is up counts as nothing to end here (:meth:`expire` ends it).
+        """
+
+    @abstractmethod
+    def expire(self, sid: str) -> SessionRecord | None:
+        """End a session whose time is up by the store's clock, with ``record.expiry_reason``; returns as :meth:`end`.
+
+        Does nothing, and returns None, when another request has extended the session meanwhile.
+        """
+
+    @abstractmethod
+    def admit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
+        """Count ``sid`` among the user's sessions and return the sids to end so that at most ``limit`` stay.
+
+        ``policy`` "end_oldest" picks those unseen for longest, never ``sid`` itself, and no sid for two callers;
+        the caller ends them. Atomic on the user's index: of any number of parallel callers, ``limit`` sessions stay
+        once each has ended what it was given. Admitting a sid again changes nothing.
+
+        Raises :class:`LimitReachedError` under "refuse" when ``limit`` other live sessions are admitted already.
+        """
+
+    @abstractmethod
+    def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
+        """Return the live sessions, of one user or of all, newest activity first, as a lazy sequence.
+
+        Slices are cheap; ``len()`` may be approximate for all, never for one user. Every session that opens is in it,
+        also one whose login is under way. Reading it changes nothing but index entries that are past their time.
+        """
+
+    @abstractmethod
+    def clear_expired(
+        self,
+        *,
+        batch_size: int = 1000,
+        dry_run: bool = False,
+        on_ended: Callable[[SessionRecord], object] | None = None,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> int:
+        """End all sessions whose time is up, and forget old tombstones, in batches; return how many were ended.
+
+        ``on_ended`` gets each ended record, once, whoever else is clearing; ``on_progress`` gets the total so far
+        after every batch. ``dry_run`` counts and changes nothing. Safe beside users, and to interrupt and repeat.
+        """
+
+    # Transactions of the caller: only stores on the caller's own database connection have any.
+
+    @property
+    def in_transaction(self) -> bool:
+        """Tell whether a write made now may still be rolled back by the caller's transaction."""
+        return False
+
+    def on_commit(self, function: Callable[[], object]) -> None:
+        """Call ``function`` once the writes made so far are final: at once, except inside a transaction."""
+        function()
+
+    # Async twins: one thread hop each here; a store that needs none overrides them.
+
+    async def acreate(self, sid: str, verifier: str, delta: Delta) -> Loaded:
+        """Do as :meth:`create`."""
+        return await sync_to_async(self.create)(sid, verifier, delta)
+
+    async def aload(self, sid: str) -> Loaded | Tombstone | None:
+        """Do as :meth:`load`."""
+        return await sync_to_async(self.load)(sid)
+
+    async def aupdate(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
+        """Do as :meth:`update`."""
+        return await sync_to_async(self.update)(sid, verifier, delta, base)
+
+    async def arotate(
+        self,
+        sid: str,
+        verifier: str,
+        new_verifier: str,
+        delta: Delta,
+        base: Loaded | None = None,
+        final: bool = True,
+    ) -> Loaded:
+        """Do as :meth:`rotate`."""
+        return await sync_to_async(self.rotate)(sid, verifier, new_verifier, delta, base, final)
+
+    async def aend(
+        self,
+        sid: str,
+        reason: str,
+        by: str | None = None,
+        verifier: str | None = None,
+        expected: Mapping[str, bytes | None] | None = None,
+    ) -> SessionRecord | None:
+        """Do as :meth:`end`."""
+        return await sync_to_async(self.end)(sid, reason, by, verifier, expected)
+
+    async def aexpire(self, sid: str) -> SessionRecord | None:
+        """Do as :meth:`expire`."""
+        return await sync_to_async(self.expire)(sid)
+
+    async def aadmit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
+        """Do as :meth:`admit`."""
+        return await sync_to_async(self.admit)(user_id, sid, limit, policy)
+
+    async def arecords(self, user_id: str | None = None) -> Sequence[SessionRecord]:
+        """Do as :meth:`records`, with the sessions already fetched."""
+        return await sync_to_async(lambda: list(self.records(user_id)))()
+
+    async def aclear_expired(self, **options: Any) -> int:
+        """Do as :meth:`clear_expired`."""
+        return await sync_to_async(functools.partial(self.clear_expired, **options))()

@@ -1,0 +1,23 @@
+"""URLs of the pages: ``path("account/", include("django_srvsession.urls"))``, and ``LOGIN_URL = "srvsession:login"``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.urls import path, re_path
+
+from django_srvsession import views
+
+app_name = "srvsession"
+
+# A sid, exactly: 18 lower-case hexadecimal digits. Anything else is no page (and `$` would let a line break pass).
+END: Final = r"^sessions/(?P<sid>[0-9a-f]{18})/end/\Z"
+
+urlpatterns = [
+    path("login/", views.LoginView.as_view(), name="login"),
+    path("logout/", views.LogoutView.as_view(), name="logout"),
+    path("logged-out/", views.LoggedOutView.as_view(), name="logged_out"),
+    path("sessions/", views.SessionsView.as_view(), name="sessions"),
+    path("sessions/end-others/", views.EndOthersView.as_view(), name="end_others"),
+    re_path(END, views.EndView.as_view(), name="end"),
+]

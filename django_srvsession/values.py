@@ -1,0 +1,241 @@
+"""The lazy mapping of sealed values behind ``session._session``; what changed since the load is computed, not tracked.
+
+Values stay sealed bytes until they are used. At save, every value that was assigned, or that was handed out and can
+change in place (a list, a dict), is serialized again and compared with the bytes that were loaded. So a change inside
+a list is found without ``session.modified = True``, and a mere read never becomes a write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django_srvsession.records import AUTH_KEYS
+from django_srvsession.seal import Sealer, SealError, is_current
+
+_IMMUTABLE: Final = frozenset({str, int, float, bool, type(None), bytes})
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Hold what differs from what was loaded: sealed values by name, dropped names, and seals made anew."""
+
+    changed: dict[str, bytes]
+    removed: frozenset[str]
+    cleared: bool
+    resealed: dict[str, tuple[bytes, bytes]]
+
+    def __bool__(self) -> bool:
+        return bool(self.changed or self.removed or self.cleared or self.resealed)
+
+
+class SealedValues(MutableMapping[Any, Any]):
+    """Map session keys to values, opening each sealed value when it is first used.
+
+    ``base`` holds the stored bytes, verified by the caller. ``refused`` is called, once, when a value cannot be opened
+    after all; the mapping then reads as empty. ``cleared`` says that the stored session may hold keys that are not in
+    ``base`` and that a save must drop them.
+    """
+
+    def __init__(
+        self,
+        sealer: Sealer | None = None,
+        base: Mapping[str, bytes] | None = None,
+        *,
+        cleared: bool = False,
+        refused: Callable[[SealError], object] | None = None,
+    ) -> None:
+        self._sealer = sealer
+        self._base: dict[str, bytes] = dict(base or {})
+        self._open: dict[Any, Any] = {}
+        self._assigned: set[Any] = set()
+        self._removed: set[str] = set()
+        self._cleared = cleared
+        self._refused = refused
+
+    # The mapping.
+
+    def __getitem__(self, name: Any) -> Any:
+        if name in self._open:
+            return self._open[name]
+        sealed = self._base[name]
+        if name in self._removed:
+            raise KeyError(name)
+        try:
+            value = self._opened(sealed)
+        except SealError as error:
+            self.refuse(error)
+            raise KeyError(name) from None
+        self._open[name] = value
+        return value
+
+    def __setitem__(self, name: Any, value: Any) -> None:
+        self._open[name] = value
+        self._assigned.add(name)
+        self._removed.discard(name)
+
+    def __delitem__(self, name: Any) -> None:
+        if name not in self:
+            raise KeyError(name)
+        self._open.pop(name, None)
+        self._assigned.discard(name)
+        if name in self._base:
+            self._removed.add(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._open or (name in self._base and name not in self._removed)
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from [name for name in self._base if name not in self._removed]
+        yield from [name for name in self._open if name not in self._base]
+
+    def __len__(self) -> int:
+        return len(self._base) - len(self._removed) + sum(name not in self._base for name in self._open)
+
+    def __eq__(self, other: object) -> bool:
+        return dict(self) == dict(other) if isinstance(other, Mapping) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        # Names only: values do not belong into logs and error reports.
+        return f"<{type(self).__name__} of {sorted(map(str, self))}>"
+
+    def copy(self) -> dict[Any, Any]:
+        """Return the opened values as a plain dict, as ``dict.copy`` would."""
+        return dict(self)
+
+    # What changed.
+
+    def is_assigned(self, name: str) -> bool:
+        """Tell whether this name was assigned since the load, also with an equal value."""
+        return name in self._assigned
+
+    def is_dropped(self, name: str) -> bool:
+        """Tell whether a save will remove this name from the stored session."""
+        return name in self._removed or (self._cleared and name not in self)
+
+    def is_pending(self, name: str) -> bool:
+        """Tell whether this request changed the name in any way that is not stored yet."""
+        return (
+            name in self._assigned
+            or self.is_dropped(name)
+            or (name in self._open and self._may_differ(name) and self._differs(name))
+        )
+
+    def assigned(self) -> dict[Any, Any]:
+        """Return what was assigned since the load, by name."""
+        return {name: self._open[name] for name in self._assigned}
+
+    @property
+    def is_changed_in_place(self) -> bool:
+        """Tell whether a value that was handed out differs from what was loaded; no I/O."""
+        return any(self._is_mutable(name) and self._differs(name) for name in self._open)
+
+    def changes(self, sealer: Sealer) -> Changes:
+        """Compute what differs from what was loaded, sealed by ``sealer``.
+
+        The keys of ``django.contrib.auth`` are one group: when one differs, all are named. Raises what the serializer
+        raises for a value that it does not take (``TypeError`` for JSON): nothing is stored then.
+        """
+        names = {str_name(name): name for name in self._open if self._may_differ(name) and self._differs(name)}
+        if not names.keys().isdisjoint(AUTH_KEYS) or not self._removed.isdisjoint(AUTH_KEYS):
+            names.update((name, name) for name in AUTH_KEYS if name in self)
+        changed = {name: sealer.seal(name, sealer.serialize(self[key])) for name, key in names.items()}
+        removed = frozenset(self._removed - changed.keys())
+        return Changes(changed, removed, self._cleared, self._resealed(sealer, changed))
+
+    def everything(self, sealer: Sealer) -> dict[str, bytes]:
+        """Seal all values for another session (its sealer is bound to another sid)."""
+        return {str_name(name): sealer.seal(str_name(name), sealer.serialize(self[name])) for name in list(self)}
+
+    def stored(self, changes: Changes, sealer: Sealer) -> None:
+        """Take note that ``changes`` are stored: they are what later changes are compared with."""
+        if changes.cleared:
+            self._base.clear()
+        for name in changes.removed:
+            self._base.pop(name, None)
+        self._base.update({name: new for name, (_, new) in changes.resealed.items()})
+        self._base.update(changes.changed)
+        self._sealer, self._cleared = sealer, False
+        self._assigned.clear()
+        self._removed.clear()
+        # Names that are not strings are stored as JSON spells them; keep one entry per stored name.
+        self._open = {str_name(name) if str_name(name) in self._base else name: v for name, v in self._open.items()}
+
+    def stored_one(self, name: str, sealed: bytes, value: Any, sealer: Sealer) -> None:
+        """Take note that one value was stored by itself; all else that is not stored stays pending."""
+        self._base[name] = sealed
+        self._open[name] = value
+        self._assigned.discard(name)
+        self._removed.discard(name)
+        self._sealer = sealer
+
+    def refuse(self, error: SealError) -> None:
+        """Empty the mapping because what is stored cannot be trusted; nothing of this is a change."""
+        self._base, self._open = {}, {}
+        self._assigned.clear()
+        self._removed.clear()
+        if self._refused is not None:
+            self._refused(error)
+
+    def _opened(self, sealed: bytes) -> Any:
+        if self._sealer is None:
+            raise SealError("there is nothing to open it with")
+        return self._sealer.deserialize(self._sealer.payload(sealed))
+
+    def _may_differ(self, name: Any) -> bool:
+        return self._cleared or name in self._assigned or self._is_mutable(name)
+
+    def _is_mutable(self, name: Any) -> bool:
+        return type(self._open[name]) not in _IMMUTABLE
+
+    def _differs(self, name: Any) -> bool:
+        """Compare an open value with the stored bytes, without writing anything."""
+        base = self._base.get(str_name(name))
+        if base is None or self._sealer is None or self._cleared:
+            return True
+        value = self._open[name]
+        try:
+            if self._sealer.serialize(value) == (payload := self._sealer.payload(base)):
+                return False
+            # Other bytes need not be another value (a pickled set, a dict in another order, another encoder).
+            return not is_same(value, self._sealer.deserialize(payload))
+        except (TypeError, ValueError):
+            return True  # The save will say what is wrong with it.
+
+    def _resealed(self, sealer: Sealer, changed: Mapping[str, bytes]) -> dict[str, tuple[bytes, bytes]]:
+        """Seal anew, under the current secret, what a fallback sealed and this request leaves as it is."""
+        return {
+            name: (old, sealer.seal(name, sealer.payload(old)))
+            for name, old in self._base.items()
+            if name not in changed and name not in self._removed and not is_current(old)
+        }
+
+    @property
+    def needs_resealing(self) -> bool:
+        """Tell whether a stored value is sealed under a fallback secret."""
+        return not all(map(is_current, self._base.values()))
+
+
+def str_name(name: Any) -> str:
+    """Return a session key's name as JSON would store it (``1`` as ``"1"``, ``True`` as ``"true"``)."""
+    if isinstance(name, str):
+        return name
+    if name is None or isinstance(name, bool):
+        return {None: "null", True: "true", False: "false"}[name]
+    if isinstance(name, int | float):
+        return repr(name)
+    raise TypeError(f"A session key must be a str, int, float, bool or None, not {type(name).__name__}.")
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Tell whether two values are equal, and of the same types at every depth (``1`` is not ``True``)."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(is_same(value, other[name]) for name, value in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    return bool(one == other)

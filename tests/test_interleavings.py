@@ -1,0 +1,415 @@
+"""Two requests of one browser, in every order of their steps: what must hold whichever comes first.
+
+A request here is the engine's and the middleware's own procedure (see ``django_srvsession/steps.py``), held between two
+calls of the store while another request's steps run. For two requests all orders are tried, not a sample.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.http import HttpResponse
+from django.test import RequestFactory
+
+from django_srvsession.backends.memory import SessionStore
+from django_srvsession.keys import SessionKey
+from django_srvsession.lifecycle import end_steps
+from django_srvsession.middleware import answer_steps
+from django_srvsession.records import Delta, Loaded, Tombstone
+from django_srvsession.steps import Call, Emit, Pause, Steps, run
+from django_srvsession.store import UpdateError
+
+View = Callable[[SessionStore], Steps[Any]]
+
+
+@dataclass
+class Request:
+    """Run a view and the middleware's answer for one cookie, step by step."""
+
+    view: View
+    cookie: str
+    response: HttpResponse = field(default_factory=HttpResponse)
+    is_done: bool = False
+
+    def __post_init__(self) -> None:
+        self.session = SessionStore(self.cookie)
+        self._steps = self._procedure()
+        self._pending: Any = None
+        self._advance(lambda: next(self._steps))
+
+    def _procedure(self) -> Steps[None]:
+        request = RequestFactory().get("/")
+        request.COOKIES[settings.SESSION_COOKIE_NAME] = self.cookie
+        yield from self.view(self.session)
+        yield from answer_steps(self.session, request, self.response)
+
+    def step(self) -> None:
+        """Do the step that the procedure waits for, and hand it the outcome."""
+        try:
+            answer = self._pending.run(SessionStore.store())
+        except Exception as error:  # noqa: BLE001 - handed on, as the driver does
+            self._advance(lambda error=error: self._steps.throw(error))
+        else:
+            self._advance(lambda: self._steps.send(answer))
+
+    def _advance(self, resume: Callable[[], Any]) -> None:
+        try:
+            self._pending = resume()
+            while isinstance(self._pending, Emit):  # Signals are no steps of the store.
+                self._pending = self._steps.send(None)
+        except StopIteration:
+            self.is_done = True
+
+    @property
+    def new_cookie(self) -> str | None:
+        """Return the key that the answer gave the browser; "" if it deleted the cookie."""
+        morsel = self.response.cookies.get(settings.SESSION_COOKIE_NAME)
+        return None if morsel is None else morsel.value
+
+
+# Views.
+
+
+def reads(session: SessionStore) -> Steps[None]:
+    yield from session.values_steps()
+    session.accessed = True
+
+
+def sets(name: str, value: Any = 1) -> View:
+    def view(session: SessionStore) -> Steps[None]:
+        values = yield from session.values_steps()
+        values[name] = value
+        session.accessed = session.modified = True
+
+    return view
+
+
+def deletes(name: str) -> View:
+    def view(session: SessionStore) -> Steps[None]:
+        values = yield from session.values_steps()
+        values.pop(name, None)
+        session.accessed = session.modified = True
+
+    return view
+
+
+def increments(session: SessionStore) -> Steps[None]:
+    try:
+        yield from session.change_steps("count", lambda number: number + 1, 0)
+    except UpdateError:  # What a view does with it is the view's; nothing was stored.
+        session.accessed = True
+
+
+def signs_in(user: str) -> View:
+    """As ``django.contrib.auth.login`` does."""
+
+    def view(session: SessionStore) -> Steps[None]:
+        values = yield from session.values_steps()
+        if values.get("_auth_user_id") not in (None, user):
+            yield from session.flush_steps()
+        elif "_auth_user_id" not in values:
+            yield from session.cycle_key_steps()
+        values = yield from session.values_steps()
+        values.update(_auth_user_id=user, _auth_user_backend="b", _auth_user_hash="h")
+        session.accessed = session.modified = True
+
+    return view
+
+
+def signs_out(session: SessionStore) -> Steps[None]:
+    """As ``django.contrib.auth.logout`` does, after ``request.user`` was looked at."""
+    yield from session.values_steps()
+    session.logging_out = True
+    yield from session.flush_steps()
+
+
+def signs_out_unread(session: SessionStore) -> Steps[None]:
+    session.logging_out = True
+    yield from session.flush_steps()
+
+
+def changes_password(session: SessionStore) -> Steps[None]:
+    """As ``update_session_auth_hash`` does."""
+    yield from session.values_steps()
+    yield from session.cycle_key_steps()
+    values = yield from session.values_steps()
+    values["_auth_user_hash"] = "new"
+    session.modified = True
+
+
+def is_stale(session: SessionStore) -> Steps[None]:
+    """As ``get_user`` does for a hash that does not match: it flushes."""
+    values = yield from session.values_steps()
+    if values.get("_auth_user_hash") == "h":
+        yield from session.flush_steps()
+
+
+def renews(session: SessionStore) -> Steps[None]:
+    yield from session.values_steps()
+    yield from session.cycle_key_steps(final=False)
+
+
+def is_revoked(session: SessionStore) -> Steps[None]:
+    """Somebody ends the session from another device."""
+    yield from end_steps(SessionKey.parse(session.session_key).sid, "revoked")  # type: ignore[union-attr]
+
+
+def expires(session: SessionStore) -> Steps[None]:
+    """Time passes: the session is due, and is noticed."""
+    key = SessionKey.parse(session.session_key)
+    assert key is not None
+    stored = yield Call("load", (key.sid,))
+    if isinstance(stored, Loaded):
+        with suppress(UpdateError):
+            yield Call("update", (key.sid, stored.record.verifier, Delta(deadline_ms=1)))
+    yield from session.values_steps()
+
+
+def runs(*views: View, signed_in: bool = True) -> Iterator[tuple[str, list[Request], str]]:
+    """Yield (cookie, finished requests, order) for every order of the steps of these requests, each order once."""
+    order: list[int] | None = []
+    while order is not None:
+        cookie, requests = _prepare(views, signed_in)
+        taken, choices = _finish(requests, order)
+        yield cookie, requests, "".join(map(str, taken))
+        order = _next_order(taken, choices)
+
+
+def sampled_runs(*views: View, signed_in: bool = True, count: int = 400) -> Iterator[tuple[str, list[Request], str]]:
+    """Yield as :func:`runs`, for some of the orders of more requests than can be tried in all orders."""
+    for seed in range(count):
+        cookie, requests = _prepare(views, signed_in)
+        taken, _ = _finish(requests, [], random.Random(seed))
+        yield cookie, requests, "".join(map(str, taken))
+
+
+def _prepare(views: tuple[View, ...], signed_in: bool) -> tuple[str, list[Request]]:
+    browser = SessionStore()
+    browser.update({"kept": 1, "list": [1]} | ({"_auth_user_id": "7", "_auth_user_hash": "h"} if signed_in else {}))
+    browser.save()
+    cookie = browser.session_key or ""
+    return cookie, [Request(view, cookie) for view in views]
+
+
+def _finish(
+    requests: list[Request], order: list[int], chance: random.Random | None = None
+) -> tuple[list[int], list[list[int]]]:
+    """Run the requests, this order first; return the whole order, and who could have been next at each step."""
+    taken: list[int] = []
+    choices: list[list[int]] = []
+    while unfinished := [number for number, request in enumerate(requests) if not request.is_done]:
+        number = chance.choice(unfinished) if chance else (order[len(taken) : len(taken) + 1] or unfinished)[0]
+        requests[number].step()
+        taken.append(number)
+        choices.append(unfinished)
+        assert len(taken) < 100, f"a request does not come to an end: {taken}"
+    return taken, choices
+
+
+def _next_order(taken: list[int], choices: list[list[int]]) -> list[int] | None:
+    """Return the start of the next order, by taking the latest step at which a later request could have been next."""
+    for step in reversed(range(len(taken))):
+        later = [number for number in choices[step] if number > taken[step]]
+        if later:
+            return [*taken[:step], later[0]]
+    return None
+
+
+def contents(cookie: str | None) -> dict[str, Any]:
+    """Return what a browser with this cookie has in its session."""
+    return dict(SessionStore(cookie).load())
+
+
+def is_live(cookie: str | None) -> bool:
+    return SessionStore().exists(cookie)
+
+
+def live_keys(cookie: str, requests: list[Request]) -> list[str]:
+    """Return the keys, of all that the browser ever had, that open a session."""
+    known = {cookie, *(request.new_cookie or "" for request in requests)}
+    return [key for key in known if is_live(key)]
+
+
+CHANGES: list[View] = [reads, sets("new"), deletes("kept"), increments, changes_password, renews, sets("list", [2])]
+ENDS: list[View] = [signs_out, signs_out_unread, is_revoked, expires]
+
+
+def name_of(view: View) -> str:
+    return view.__qualname__.split(".")[0]
+
+
+@pytest.mark.parametrize("end", ENDS, ids=name_of)
+@pytest.mark.parametrize("change", CHANGES, ids=name_of)
+def test_an_ended_session_stays_ended_whatever_another_request_does(change: View, end: View) -> None:
+    orders = 0
+    for cookie, requests, order in runs(change, end):
+        sid = SessionKey.parse(cookie).sid  # type: ignore[union-attr]
+        stored = SessionStore.store().load(sid)
+        signed_out_of_nothing = end in (signs_out, signs_out_unread) and not requests[1].session.was_ended_here
+        # A request that was not let near the session (its key had changed) ended nothing.
+        never_expired = end is expires and isinstance(stored, Loaded) and stored.record.is_live(stored.now_ms)
+        if not signed_out_of_nothing and not never_expired:
+            is_due = isinstance(stored, Loaded) and not stored.record.is_live(stored.now_ms)
+            assert isinstance(stored, Tombstone) or (is_due and end is expires), order
+            for key in live_keys(cookie, requests):
+                # Only after an expiry, a write may start anew: another session, which knows nothing of the old one.
+                assert end is expires, order
+                assert SessionKey.parse(key).sid != sid, order  # type: ignore[union-attr]
+                assert contents(key).keys() <= {"new", "count", "list", "_auth_user_hash"}, order
+                assert contents(key).get("list") != [1], order
+        orders += 1
+    assert orders > 1
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=name_of)
+def test_a_logout_that_had_read_the_session_ends_it_in_every_order(change: View) -> None:
+    for cookie, requests, order in runs(change, signs_out):
+        was_read_in_time = requests[1].session._found.name != "JUST_ENDED"
+        if requests[1].session.was_ended_here:
+            assert requests[1].new_cookie == "", order
+        else:
+            # The password was changed before the logout looked: it was a stale request, and says nothing.
+            assert change is changes_password and was_read_in_time is not None, order
+            assert requests[1].new_cookie is None, order
+        assert live_keys(cookie, requests) == [] or change is changes_password, order
+
+
+PAIRS = list(itertools.combinations([sets("a"), sets("b"), deletes("kept"), increments, sets("list", [2])], 2))
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS, ids=[f"{name_of(a)}-{name_of(b)}" for a, b in PAIRS])
+def test_two_requests_that_change_different_keys_both_win(one: View, other: View) -> None:
+    for cookie, _, order in runs(one, other):
+        expected = {"kept": 1, "list": [1], "_auth_user_id": "7", "_auth_user_hash": "h"}
+        for view in (one, other):
+            model = SessionStore()
+            model.update(expected)
+            request = _steps_of(view, model)
+            expected = dict(request)
+        assert contents(cookie) == expected, order
+
+
+def _steps_of(view: View, session: SessionStore) -> Any:
+    """Run a view by itself on an unsaved session and return its contents."""
+    run(view(session), SessionStore.store())
+    return session._session
+
+
+def test_a_key_that_one_request_deletes_and_the_other_only_reads_stays_deleted() -> None:
+    def reads_it_and_sets_another(session: SessionStore) -> Steps[None]:
+        values = yield from session.values_steps()
+        values["copy"] = list(values.get("list", []))
+        session.modified = True
+
+    for cookie, _, order in runs(deletes("list"), reads_it_and_sets_another):
+        assert "list" not in contents(cookie), order
+
+
+def test_two_increments_count_two_in_every_order() -> None:
+    for cookie, _, order in runs(increments, increments):
+        assert contents(cookie)["count"] == 2, order
+
+
+def test_a_double_click_on_sign_in_leaves_one_live_session_of_the_user_and_the_last_answer_has_its_key() -> None:
+    for cookie, requests, order in runs(signs_in("7"), signs_in("7"), signed_in=False):
+        keys = live_keys(cookie, requests)
+        assert len(keys) == 1, order
+        assert keys == [requests[int(order[-1])].new_cookie], order
+        assert contents(keys[0])["_auth_user_id"] == "7", order
+        assert contents(keys[0])["kept"] == 1, order
+        assert not is_live(cookie), order
+
+
+def test_many_sign_ins_of_one_user_leave_one_live_session() -> None:
+    for cookie, requests, order in sampled_runs(*[signs_in("7")] * 5, signed_in=False):
+        assert len(live_keys(cookie, requests)) == 1, order
+
+
+def test_a_second_sign_in_does_not_inherit_what_the_first_one_has_proved_since() -> None:
+    def signs_in_with_a_second_factor(session: SessionStore) -> Steps[None]:
+        yield from signs_in("7")(session)
+        yield from session.save_steps()
+        yield Pause(0.002)  # A second factor takes time; the store's clock counts milliseconds.
+        with suppress(UpdateError):
+            yield from session.change_steps("second_factor", lambda _: True)
+
+    for cookie, requests, order in runs(signs_in_with_a_second_factor, signs_in("7"), signed_in=False):
+        if is_live(requests[1].new_cookie):
+            inherited = contents(requests[1].new_cookie)
+            assert inherited["_auth_user_id"] == "7", order
+            assert "second_factor" not in inherited, order
+        assert len(live_keys(cookie, requests)) == 1, order
+
+
+def test_two_people_who_sign_in_with_one_anonymous_session_get_a_session_each() -> None:
+    for cookie, requests, order in runs(signs_in("7"), signs_in("8"), signed_in=False):
+        users = [contents(request.new_cookie).get("_auth_user_id") for request in requests]
+        assert users == ["7", "8"], order
+        assert len(live_keys(cookie, requests)) == 2, order
+
+
+def test_signing_in_as_somebody_else_never_mixes_two_users() -> None:
+    for cookie, requests, order in runs(signs_in("8"), sets("basket", "of 7")):
+        new = contents(requests[0].new_cookie)
+        assert new.get("_auth_user_id") == "8", order
+        assert "basket" not in new, order
+        assert not is_live(cookie), order
+
+
+@pytest.mark.parametrize("change", [reads, sets("views"), increments, deletes("kept")], ids=name_of)
+def test_a_request_with_the_old_key_leaves_the_cookie_of_a_sign_in_alone(change: View) -> None:
+    for cookie, requests, order in runs(signs_in("7"), change, signed_in=False):
+        assert contents(requests[0].new_cookie)["_auth_user_id"] == "7", order
+        late = requests[1].new_cookie
+        assert late in (None, cookie), order
+        if late == cookie and not is_live(cookie):
+            # Answered while the key was still good; whether the browser keeps it is up to the order of the answers.
+            assert order.rindex("1") < order.rindex("0"), order
+
+
+@pytest.mark.parametrize("change", [is_stale, sets("late"), reads], ids=name_of)
+def test_a_stale_request_does_not_sign_out_who_just_changed_the_password(change: View) -> None:
+    for _, requests, order in runs(changes_password, change):
+        if change is is_stale and requests[1].session.was_ended_here:
+            # It came first, with the hash that was right then: Django would not have flushed.
+            assert order.index("1") < order.rindex("0"), order
+            continue
+        assert requests[0].new_cookie, order
+        assert contents(requests[0].new_cookie)["_auth_user_hash"] == "new", order
+
+
+def test_two_renewals_leave_one_session_that_both_keys_open_for_a_minute() -> None:
+    for cookie, requests, order in runs(renews, renews):
+        assert is_live(cookie), order
+        given = [request.new_cookie for request in requests if request.new_cookie not in (None, cookie)]
+        assert given, order
+        assert is_live(given[-1]), order
+
+
+def test_a_touch_does_not_undo_a_shorter_expiry() -> None:
+    def shortens(session: SessionStore) -> Steps[None]:
+        values = yield from session.values_steps()
+        values["_session_expiry"] = 60
+        session.modified = True
+
+    def touches(session: SessionStore) -> Steps[None]:
+        yield from session.touch_steps()
+
+    for cookie, _, order in runs(shortens, touches):
+        session = SessionStore(cookie)
+        session.load()
+        assert session.record is not None
+        assert session.record.lifetime_ms == 60_000, order
+        assert session.record.expires_ms - session.record.last_seen_ms <= 60_000, order
+
+
+def test_every_order_of_two_requests_is_tried() -> None:
+    orders = {order for _, _, order in runs(sets("a"), sets("b"))}
+    assert orders == {"".join(order) for order in set(itertools.permutations("0011"))}

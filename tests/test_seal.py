@@ -1,0 +1,124 @@
+"""Seals: a value opens only in the session, and under the name, that it was sealed for."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import pytest
+from django.contrib.sessions.serializers import JSONSerializer
+from django.test import override_settings
+from hypothesis import given
+from hypothesis import strategies as st
+
+from django_srvsession import seal
+from django_srvsession.seal import Sealer, SealError
+
+SID = "00112233445566778899"[:18]
+OTHER_SID = "ff112233445566778899"[:18]
+
+
+def sealer(sid: str = SID) -> Sealer:
+    return Sealer(sid, JSONSerializer())
+
+
+def opened(sealer: Sealer, name: str, sealed: bytes) -> Any:
+    sealer.verify(name, sealed)
+    return sealer.deserialize(sealer.payload(sealed))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.text(), json_values)
+def test_a_sealed_value_opens_as_it_was(name: str, value: Any) -> None:
+    ours = sealer()
+    assert opened(ours, name, ours.seal(name, ours.serialize(value))) == value
+
+
+def test_sealing_is_deterministic_so_that_equal_values_have_equal_bytes() -> None:
+    payload = b'"' + b"x" * 10_000 + b'"'
+    assert sealer().seal("a", payload) == sealer().seal("a", payload)
+
+
+def test_a_value_moved_to_another_session_or_another_name_does_not_verify() -> None:
+    sealed = sealer().seal("sudo", b"true")
+    with pytest.raises(SealError):
+        sealer(OTHER_SID).verify("sudo", sealed)
+    with pytest.raises(SealError):
+        sealer().verify("sud", sealed)
+    with pytest.raises(SealError):
+        sealer().verify("sudo2", sealed)
+
+
+def test_a_name_and_a_value_cannot_be_split_elsewhere() -> None:
+    sealed = sealer().seal("a", b"1:b2")
+    with pytest.raises(SealError):
+        sealer().verify("a:b", sealed)
+
+
+def test_every_changed_byte_and_every_cut_is_noticed() -> None:
+    sealed = sealer().seal("name", b'"value"')
+    for position in range(len(sealed)):
+        with pytest.raises(SealError):
+            sealer().verify("name", sealed[:position] + bytes([sealed[position] ^ 1]) + sealed[position + 1 :])
+        with pytest.raises(SealError):
+            sealer().verify("name", sealed[:position])
+    with pytest.raises(SealError):
+        sealer().verify("name", sealed + b"x")
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_that_this_site_did_not_seal_verify(junk: bytes) -> None:
+    with pytest.raises(SealError):
+        sealer().verify("name", junk)
+    with pytest.raises(SealError):
+        sealer().verify("name", sealer().seal("name", b"1")[:6] + junk)
+
+
+def test_a_newer_format_is_refused() -> None:
+    sealed = sealer().seal("name", b"1")
+    with pytest.raises(SealError):
+        sealer().verify("name", bytes([seal.FORMAT + 1]) + sealed[1:])
+
+
+def test_a_value_under_a_fallback_verifies_and_says_that_it_is_not_current() -> None:
+    with override_settings(SECRET_KEY="old"):
+        sealed = sealer().seal("name", b"1")
+        assert seal.is_current(sealed)
+    with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=["old"]):
+        assert opened(sealer(), "name", sealed) == 1
+        assert not seal.is_current(sealed)
+    with override_settings(SECRET_KEY="new"), pytest.raises(SealError):
+        sealer().verify("name", sealed)
+
+
+def test_large_values_are_compressed_and_small_ones_are_not() -> None:
+    ours = sealer()
+    assert len(ours.seal("a", b'"' + b"x" * 10_000 + b'"')) < 200
+    assert ours.seal("a", b'"' + b"x" * 1000 + b'"').endswith(b'x"')
+
+
+def test_a_bomb_is_refused_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seal, "_MAX_PAYLOAD_BYTES", 100_000)
+    bomb = sealer().seal("a", b'"' + b"x" * 1_000_000 + b'"')
+    sealer().verify("a", bomb)
+    with pytest.raises(SealError, match="too large"):
+        sealer().payload(bomb)
+
+
+def test_a_sealed_value_that_is_no_valid_compressed_data_is_refused() -> None:
+    ours = sealer()
+    payload = bytes(5000)
+    sealed = ours.seal("a", payload)
+    assert zlib.decompress(sealed[22:]) == payload
+    with pytest.raises(SealError, match="decompressed"):
+        ours.payload(sealed[:22] + b"junk")
+
+
+def test_a_payload_of_another_serializer_is_refused_whatever_it_raises() -> None:
+    with pytest.raises(SealError, match="SESSION_SERIALIZER"):
+        sealer().deserialize(b"\x80\x04K\x01.")
