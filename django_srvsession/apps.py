@@ -15,7 +15,8 @@ class SrvSessionConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connect the receivers of Django's own signals."""
-        from django_srvsession import receivers
+        """Connect the receivers of Django's own signals, and register the system checks."""
+        from django_srvsession import checks, receivers
 
         receivers.connect()
+        checks.connect()

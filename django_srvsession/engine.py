@@ -159,6 +159,8 @@ class SessionStore(SessionLifecycle):
 
     def clear(self) -> None:
         """Empty the session without reading it; a save then drops every stored key."""
+        if self._key is None:
+            self._session_key = None  # What is no genuine key is never adopted, and stands for no session.
         self._session_cache = SealedValues(cleared=self._session_key is not None)
         self.accessed = self.modified = True
 
@@ -330,11 +332,15 @@ class SessionStore(SessionLifecycle):
 
     @property
     def is_touch_due(self) -> bool:
-        """Tell whether this request read the session so long after its last recorded use that it records its own."""
+        """Tell whether this request read the session so long after its last recorded use that it records its own.
+
+        A tenth of the lifetime at most: a short idle limit must not end a session that is in use.
+        """
         if self._loaded is None or self._was_written:
             return False
-        interval_ms: int = conf.get("TOUCH_INTERVAL")
-        return self._loaded.now_ms - self._loaded.record.last_seen_ms >= interval_ms
+        record = self._loaded.record
+        interval_ms: int = min(conf.get("TOUCH_INTERVAL"), record.lifetime_ms // 10)
+        return self._loaded.now_ms - record.last_seen_ms >= interval_ms
 
     @property
     def needs_resealing(self) -> bool:

@@ -145,16 +145,17 @@ def _save_steps(session: SessionStore) -> Steps[bool]:
 
 
 def _touch_steps(session: SessionStore) -> Steps[bool]:
-    """Record that the session is in use, when that is due; return whether its lifetime was extended."""
+    """Record that the session is in use, when that is due; return whether a persistent cookie must be sent again."""
     always = settings.SESSION_SAVE_EVERY_REQUEST
     if not always and not session.is_reading_live:
         return False
     values = yield from session.values_steps()
     if not session.is_reading_live or not (always or session.is_touch_due):
         return False
-    extend = lifetimes.slides(values.get(lifetimes.EXPIRY_KEY))
+    expiry = values.get(lifetimes.EXPIRY_KEY)
+    extend = lifetimes.slides(expiry)
     yield from session.touch_steps(extend)
-    return extend
+    return extend and (always or not lifetimes.ends_with_browser(expiry))
 
 
 def _set_cookie(session: SessionStore, response: HttpResponseBase) -> None:

@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 
 from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.base import CreateError, UpdateError
+from django.core.checks import CheckMessage
 
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
 
@@ -70,6 +71,14 @@ class Store(ABC):
 
     settings_used: ClassVar[frozenset[str]] = frozenset()
     """Names of Django settings that the instance was built from: a change of one in a test builds a new instance."""
+
+    @classmethod
+    def check(cls, deploy: bool) -> Sequence[CheckMessage]:
+        """Return what is wrong with the settings that this store uses; with ``deploy``, for serving a real site.
+
+        Called by ``manage.py check`` and ``check --deploy``; only the latter may ask a server.
+        """
+        return ()
 
     # The nine verbs.
 

@@ -1,4 +1,4 @@
-"""URLs of the pages: ``path("account/", include("django_srvsession.urls"))``, and ``LOGIN_URL = "srvsession:login"``."""
+"""URLs of the pages: include them at, say, ``account/``, and set ``LOGIN_URL = "srvsession:login"``."""
 
 from __future__ import annotations
 

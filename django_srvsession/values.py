@@ -8,12 +8,14 @@ a list is found without ``session.modified = True``, and a mere read never becom
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django_srvsession.records import AUTH_KEYS
 from django_srvsession.seal import Sealer, SealError, is_current
 
+HASH_KEY: Final = AUTH_KEYS[2]
 _IMMUTABLE: Final = frozenset({str, int, float, bool, type(None), bytes})
 
 
@@ -87,8 +89,11 @@ class SealedValues(MutableMapping[Any, Any]):
         return name in self._open or (name in self._base and name not in self._removed)
 
     def __iter__(self) -> Iterator[Any]:
-        yield from [name for name in self._base if name not in self._removed]
-        yield from [name for name in self._open if name not in self._base]
+        # All are opened before a name is handed out: one that does not open empties the mapping.
+        with suppress(KeyError):
+            for name in self._names():
+                self[name]
+        yield from self._names()
 
     def __len__(self) -> int:
         return len(self._base) - len(self._removed) + sum(name not in self._base for name in self._open)
@@ -100,7 +105,12 @@ class SealedValues(MutableMapping[Any, Any]):
 
     def __repr__(self) -> str:
         # Names only: values do not belong into logs and error reports.
-        return f"<{type(self).__name__} of {sorted(map(str, self))}>"
+        return f"<{type(self).__name__} of {sorted(map(str, self._names()))}>"
+
+    def _names(self) -> list[Any]:
+        """List all names without opening a value."""
+        stored = [name for name in self._base if name not in self._removed]
+        return stored + [name for name in self._open if name not in self._base]
 
     def copy(self) -> dict[Any, Any]:
         """Return the opened values as a plain dict, as ``dict.copy`` would."""
@@ -210,13 +220,22 @@ class SealedValues(MutableMapping[Any, Any]):
         return {
             name: (old, sealer.seal(name, sealer.payload(old)))
             for name, old in self._base.items()
-            if name not in changed and name not in self._removed and not is_current(old)
+            if name not in changed and name not in self._removed and name != HASH_KEY and not is_current(old)
         }
 
     @property
     def needs_resealing(self) -> bool:
         """Tell whether a stored value is sealed under a fallback secret."""
-        return not all(map(is_current, self._base.values()))
+        return not all(is_current(sealed) for name, sealed in self._base.items() if name != HASH_KEY)
+
+    @property
+    def awaits_new_hash(self) -> bool:
+        """Tell whether the auth hash is one of a fallback secret, and this request has not made a new one.
+
+        Its seal tells: nobody but who makes the hash anew seals it anew.
+        """
+        sealed = self._base.get(HASH_KEY)
+        return sealed is not None and not is_current(sealed) and HASH_KEY not in self._assigned
 
 
 def str_name(name: Any) -> str:

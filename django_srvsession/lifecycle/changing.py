@@ -45,7 +45,7 @@ class SessionLifecycle(SessionSaving):
                 if attempt == _CHANGE_TRIES - 1:
                     raise
                 sealed = conflict.current.get(name)
-                yield Pause(random.uniform(0, min(0.001 * 2 ** min(attempt, 6), 0.05)))
+                yield Pause(random.uniform(0, min(0.001 * 2 ** min(attempt, 6), 0.05)))  # noqa: S311 - jitter is no secret
             else:
                 self._adopt(key, loaded)
                 values.stored_one(name, changed, value, sealer)

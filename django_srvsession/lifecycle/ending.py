@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from django_srvsession.keys import SessionKey
 from django_srvsession.lifecycle.events import end_steps
 from django_srvsession.lifecycle.reading import Found
 from django_srvsession.lifecycle.writing import SessionWriting
-from django_srvsession.records import AUTH_KEYS, SessionRecord
+from django_srvsession.records import SessionRecord
 from django_srvsession.steps import Steps
-from django_srvsession.values import SealedValues
-
-HASH_KEY: Final = AUTH_KEYS[2]
+from django_srvsession.values import HASH_KEY, SealedValues
 
 
 class SessionEnding(SessionWriting):

@@ -95,9 +95,9 @@ class SessionSaving(SessionEnding):
         key = self._key
         if key is None:
             yield from self._cycle_nothing_steps(values)
-        elif not key.is_current and USER_KEY in values and not values.is_assigned(USER_KEY):
+        elif values.awaits_new_hash and not values.is_assigned(USER_KEY):
             # Django's get_user() cycles the key when the auth hash was made with a fallback secret. Sixteen parallel
-            # requests must agree on one key, so the same key is signed anew.
+            # requests must agree on one key, so the same key is signed anew, or left where a page signed it already.
             self.resign()
             self.modified = True
         else:

@@ -1,0 +1,69 @@
+# What a developer does here. Each target sets up .venv first (quick, unless pyproject.toml changed).
+# The names may be overridden: make demo PORT=8001, make test ARGS='-k redis', make PYTHON=python3.13 .venv
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PORT ?= 8000
+ARGS ?=
+MANAGE := DJANGO_SETTINGS_MODULE=example_project.settings $(BIN)/python manage.py
+# pyenv's versions are not on PATH, unless they are chosen.
+PYENV_PYTHONS := $(wildcard $(HOME)/.pyenv/versions/3.1[1-9]*/bin/python)
+
+.PHONY: help demo test lint matrix bench docs clean $(VENV)
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+demo: $(STAMP) ## Run the example project on http://127.0.0.1:8000 (PORT=...)
+	$(MANAGE) migrate --verbosity 0
+	$(MANAGE) demo_users --address http://127.0.0.1:$(PORT)/
+	$(MANAGE) runserver 127.0.0.1:$(PORT)
+
+test: $(STAMP) ## Run all tests; servers they need are started privately (ARGS=...)
+	@.ci/packages
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## Check style, types and import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+matrix: $(STAMP) ## Run the tests on every supported Python and Django that is here
+	@.ci/packages
+	$(BIN)/tox run $(if $(PYENV_PYTHONS),--discover $(PYENV_PYTHONS)) $(ARGS)
+
+bench: $(STAMP) ## Measure against Django's engines (needs the test servers)
+	@.ci/packages
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(STAMP) ## Build the documentation into docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+
+clean: ## Remove everything that can be made again, .venv included
+	rm -rf $(VENV) .tox build dist docs/_build .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV): $(STAMP)
+
+# A python counts when it runs (version managers install names that do not) and is 3.11 or newer.
+$(STAMP): pyproject.toml
+	@python=; for name in $(PYTHON) $(if $(PYTHON),,python3 python3.13 python3.12 python3.11); do \
+	  if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$name; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "$(or $(PYTHON),python3): no Python 3.11 or newer found. Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; \
+	fi; \
+	if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+	  echo "$$python has no venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; \
+	fi; \
+	if [ -x $(BIN)/python ] && ! $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	  rm -rf $(VENV); \
+	fi; \
+	if [ ! -x $(BIN)/python ] || [ -n "$(PYTHON)" ]; then $$python -m venv $(VENV) || exit 1; fi; \
+	echo "Installing into $(VENV) ..."; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

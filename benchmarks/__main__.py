@@ -1,0 +1,88 @@
+"""Measure load, save, create, delete and a user's list on each store, beside Django's engine for the same place."""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import os
+import pstats
+import sys
+
+from benchmarks.measure import Measurement, compare, time_block
+from benchmarks.operations import EACH, ListOfUser
+from benchmarks.places import NAMES, Place, served
+from benchmarks.report import print_heading, print_row, print_summary, verdict
+
+SIZES_BYTES = (1_000, 10_000)
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions: for a first look, not for a verdict")
+    parser.add_argument("--stores", nargs="+", choices=NAMES, default=list(NAMES), metavar="STORE", help=str(NAMES))
+    parser.add_argument("--profile", action="store_true", help="print where the time of our engine goes, instead")
+    parser.add_argument("--pin", action="store_true", help="run client and servers on one core: steadier ratios")
+    return parser.parse_args(arguments)
+
+
+def measure(place: Place, size_bytes: int, blocks: int, times: int, others: int) -> list[str]:
+    """Measure all operations on one store at one size, print them, and return the verdicts."""
+    place.use()
+    ours, stock = place.engines()
+    print_heading(place, size_bytes)
+    measurements = (compare(kind(size_bytes), ours, stock, blocks, times) for kind in EACH)
+    verdicts = [report(place, measurement) for measurement in measurements]
+    verdicts.append(report(place, list_of_user(place, ListOfUser(size_bytes, others), max(blocks // 10, 2))))
+    return verdicts
+
+
+def list_of_user(place: Place, listing: ListOfUser, blocks: int) -> Measurement:
+    """Measure the list of a user; only in the database Django has one to compare with."""
+    ours, stock = place.engines()
+    engines = (ours, stock) if place.is_database else (ours,)
+    keys = {engine: listing.fill(engine) for engine in engines}
+    measurement = compare(listing, ours, stock if place.is_database else None, blocks, 3)
+    for engine in engines:
+        for key in keys[engine]:
+            engine(key).delete()
+    return measurement
+
+
+def report(place: Place, measurement: Measurement) -> str:
+    print_row(place, measurement)
+    return verdict(place, measurement)
+
+
+def profile(place: Place, size_bytes: int, times: int) -> None:
+    """Print the functions in which our engine spends most time of its own, per operation."""
+    place.use()
+    ours, _ = place.engines()
+    for kind in EACH:
+        operation = kind(size_bytes)
+        time_block(operation, ours, 20)
+        prepared = [operation.prepare(ours) for _ in range(times)]
+        profiler = cProfile.Profile()
+        results = [profiler.runcall(operation.run, ours, one) for one in prepared]
+        for result in results:
+            operation.clean(ours, result)
+        print(f"\n{place.name}, {size_bytes // 1000} kB, {operation.title}: {times} times", flush=True)
+        pstats.Stats(profiler).sort_stats("tottime").print_stats(18)
+
+
+def main(arguments: list[str]) -> None:
+    options = parse(arguments)
+    if options.pin:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    blocks, times, others = (10, 15, 300) if options.quick else (60, 25, 1000)
+    with served(options.stores) as places:
+        pairs = [(place, size_bytes) for place in places for size_bytes in SIZES_BYTES]
+        if options.profile:
+            for place, size_bytes in pairs:
+                profile(place, size_bytes, 500)
+            return
+        print(f"Medians in microseconds of {blocks} blocks of {times}; ratio: ours / Django's, block by block.")
+        print_summary([text for pair in pairs for text in measure(*pair, blocks, times, others)])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,5 @@
+"""The stores, a module each; naming one as ``SESSION_ENGINE`` makes it the site's.
+
+``memory`` (one process), ``file`` (one machine), ``db`` (any database of Django's) and ``redis`` (django-redis). Each
+module holds a ``Store`` and the ``SessionStore`` that Django's session machinery loads by that name.
+"""

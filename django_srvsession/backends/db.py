@@ -1,0 +1,185 @@
+"""Sessions in the database: one row each, one statement to read and one to write.
+
+All statements run on the caller's connection and join its transaction, and go to the database that is *written* to: a
+lagging replica would keep people signed in after a logout.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Final, TypeVar
+
+from django.db import connections, router, transaction
+
+from django_srvsession import conf, engine
+from django_srvsession.backends import db_admission, db_connection
+from django_srvsession.backends.db_changes import Change, new_params
+from django_srvsession.backends.db_clearing import Clearing
+from django_srvsession.backends.db_listing import AllRecords, UserRecords
+from django_srvsession.backends.db_statements import Params, Row, Statements
+from django_srvsession.backends.db_table import Table
+from django_srvsession.models import Session
+from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
+from django_srvsession.store import Store, UpdateError
+
+T = TypeVar("T")
+
+_SID: Final = re.compile(r"[0-9a-f]{18}")
+
+
+class DatabaseStore(Store):
+    """Keep sessions in a table of the database.
+
+    ``using`` is the alias of the database; None: where ``DATABASE_ROUTERS`` write the model ``Session``. A write inside
+    the caller's ``atomic()`` is undone with it. Under an isolation level above READ COMMITTED a ``load`` in there sees
+    the session as it was when the transaction began, and on PostgreSQL a write of a session that was changed since then
+    raises ``StoreUnavailableError``: only the caller can begin the transaction anew. A write that other requests kept
+    overtaking raises it too; nothing was written then.
+    """
+
+    settings_used: ClassVar[frozenset[str]] = frozenset({"DATABASES", "DATABASE_ROUTERS"})
+
+    def __init__(self, using: str | None = None) -> None:
+        self._using = using
+        self._statements: dict[str, Statements] = {}
+
+    @property
+    def using(self) -> str:
+        """Return the alias of the database."""
+        return self._using or router.db_for_write(Session)
+
+    def _run(self, work: Callable[[Table], T], *, writes: bool = True) -> T:
+        using = self.using
+        return db_connection.run(using, lambda connection: work(Table(connection, self._sql(using))), writes=writes)
+
+    def _sql(self, using: str) -> Statements:
+        try:
+            return self._statements[using]
+        except KeyError:
+            return self._statements.setdefault(using, Statements(connections[using]))
+
+    def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
+        """Do as the interface says; the same ``sid`` and verifier succeed only as long as that session is live."""
+        params = new_params(sid, verifier, delta)
+        return self._run(lambda table: table.insert(params, delta))
+
+    def load(self, sid: str) -> Loaded | Tombstone | None:
+        """Do as the interface says; a ``sid`` of any other form than ours is unknown, without a statement."""
+        if not _is_sid(sid):
+            return None
+        found = self._run(lambda table: table.find(sid), writes=False)
+        if found is None:
+            return None
+        return found.tombstone() if found.is_ended else found.loaded()
+
+    def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
+        """Do as the interface says: in one statement if ``base`` still stands."""
+        return self._change(sid, Change(verifier, delta), base)
+
+    def rotate(
+        self,
+        sid: str,
+        verifier: str,
+        new_verifier: str,
+        delta: Delta,
+        base: Loaded | None = None,
+        final: bool = True,
+    ) -> Loaded:
+        """Do as the interface says: in one statement if ``base`` still stands."""
+        return self._change(sid, Change(verifier, delta, new_verifier, final), base)
+
+    def _change(self, sid: str, change: Change, base: Loaded | None) -> Loaded:
+        if not _is_sid(sid):
+            raise UpdateError
+        # A base that would be refused may be out of date: only what stands now can tell.
+        if base is not None and (base.record.sid != sid or change.refusal(base)):
+            base = None
+        return self._run(lambda table: table.change(sid, change, base))
+
+    def end(
+        self,
+        sid: str,
+        reason: str,
+        by: str | None = None,
+        verifier: str | None = None,
+        expected: Mapping[str, bytes | None] | None = None,
+    ) -> SessionRecord | None:
+        """Do as the interface says; values that are damaged are not the ``expected`` ones."""
+        return self._end(sid, {"reason": reason, "by": by, "verifier": verifier}, expected or {}, is_due=False)
+
+    def expire(self, sid: str) -> SessionRecord | None:
+        """Do as the interface says."""
+        return self._end(sid, {"verifier": None}, {}, is_due=True)
+
+    def _end(
+        self, sid: str, params: Params, expected: Mapping[str, bytes | None], *, is_due: bool
+    ) -> SessionRecord | None:
+        if not _is_sid(sid):
+            return None
+        params |= {"sid": sid, "keep_ms": conf.get("ENDED_KEEP"), "nothing": b""}
+        return self._run(lambda table: table.end(params, expected, is_due))
+
+    def admit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
+        """Do as the interface says, and make the live session ``sid``, if it is nobody's, the user's.
+
+        That a sid was handed out is remembered for a minute; if its caller has not ended it by then, the next one gets
+        it. Under "refuse" a session of more than a minute ago counts as admitted, also from before there was a limit.
+        """
+        return self._run(lambda table: db_admission.admit(table, user_id, sid, limit, policy))
+
+    def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
+        """Do as the interface says; ``len()`` counts exactly, which for all sessions reads a whole index."""
+        return AllRecords(self._fetch) if user_id is None else UserRecords(self._fetch, user_id)
+
+    def _fetch(self, name: str, params: Params) -> list[Row]:
+        # No user has such an id, and PostgreSQL refuses to look for it.
+        if "\0" in params.get("user_id", ""):
+            return []
+        return self._run(lambda table: table.rows(getattr(table.sql, name), params), writes=False)
+
+    def clear_expired(
+        self,
+        *,
+        batch_size: int = 1000,
+        dry_run: bool = False,
+        on_ended: Callable[[SessionRecord], object] | None = None,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> int:
+        """Do as the interface says, in one transaction for each batch; ``on_ended`` is called after it.
+
+        A session that expired longer ago than ``SRVSESSION_ENDED_KEEP`` leaves no tombstone. The records of a batch go
+        to nobody if the process dies, or ``on_ended`` raises, before they are all handed over.
+        """
+        if dry_run:
+            return int(self._fetch("count_due", {})[0][0])
+        total = 0
+        clearing = Clearing(batch_size, conf.get("ENDED_KEEP"))
+        while not clearing.is_done:
+            ended = self._run(clearing.batch)
+            total += len(ended)
+            if on_ended:
+                for record in ended:
+                    on_ended(record)
+            if on_progress:
+                on_progress(total)
+        return total
+
+    @property
+    def in_transaction(self) -> bool:
+        """Tell whether the caller's ``atomic()`` may still undo a write made now."""
+        return connections[self.using].in_atomic_block
+
+    def on_commit(self, function: Callable[[], object]) -> None:
+        """Call ``function`` after the caller's ``atomic()`` has committed; at once outside of one."""
+        transaction.on_commit(function, using=self.using, robust=True)
+
+
+def _is_sid(sid: str) -> bool:
+    return _SID.fullmatch(sid) is not None
+
+
+class SessionStore(engine.SessionStore):
+    """Be ``request.session``, kept in the database."""
+
+    store_class = DatabaseStore

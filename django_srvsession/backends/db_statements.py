@@ -1,0 +1,241 @@
+"""The SQL of the database store, written once for all databases and spelt out for each kind when it is first used.
+
+In the templates ``{name}`` is a quoted column, ``{now}`` the clock of the database in milliseconds since 1970 UTC, and
+``%(name)s`` a parameter. A statement sees one instant: ``{now}`` has the same value wherever it stands in it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from django_srvsession.backends.framing import unframe
+from django_srvsession.models import Session
+from django_srvsession.records import ROTATION_GRACE_MS, Client, Loaded, SessionRecord, Tombstone
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+Row = tuple[Any, ...]
+Params = dict[str, Any]
+
+FOREVER: Final = 2**62
+"""Stands for "no deadline" in a minimum: of NULL and a number that is NULL, on some databases."""
+
+RECORD_COLUMNS: Final = (
+    *("sid", "verifier", "created_ms", "last_seen_ms", "lifetime_ms", "expires_ms", "user_id", "ip", "user_agent"),
+    *("signed_in_ms", "deadline_ms", "previous_verifier", "rotated_ms", "rotation_final", "version"),
+)
+
+_LIVE = "{ended_ms} IS NULL AND {expires_ms} > {now}"
+_DUE = "{ended_ms} IS NULL AND {expires_ms} <= {now}"
+_ACCEPTS = (
+    "({verifier} = %(verifier)s OR ({previous_verifier} = %(verifier)s AND NOT {rotation_final}"
+    f" AND {{rotated_ms}} > {{now}} - {ROTATION_GRACE_MS}))"
+)
+_SAME_VERSION = "{version} = %(version)s"
+
+# MariaDB and MySQL assign from left to right, and each assignment sees those before it: what was comes first.
+_SET: Final[Mapping[str, str]] = {
+    "seen": "{version} = %(new_version)s, {last_seen_ms} = {greatest}({told_now}, {last_seen_ms})",
+    "extend": "{expires_ms} = {least}({now} + %(lifetime_ms)s, %(limit_ms)s)",
+    "keep": "{expires_ms} = {least}({expires_ms}, %(limit_ms)s)",
+    "lifetime": "{lifetime_ms} = %(lifetime_ms)s",
+    "deadline": "{deadline_ms} = %(deadline_ms)s",
+    "user": "{user_id} = %(user_id)s, {signed_in_ms} = {now}",
+    "client": "{ip} = %(ip)s, {user_agent} = %(user_agent)s",
+    "values": "{data} = %(data)s",
+    "rotate": (
+        "{previous_verifier} = {verifier}, {verifier} = %(new_verifier)s, {rotated_ms} = {now},"
+        " {rotation_final} = %(final)s"
+    ),
+}
+_BURY = "{ended_expires_ms} = {expires_ms}, {expires_ms} = {now} + %(keep_ms)s, {data} = %(nothing)s"
+_END = "{ended_ms} = {now}, {ended_reason} = %(reason)s, {ended_by} = %(by)s, " + _BURY
+_EXPIRE = (
+    "{ended_ms} = {now}, {ended_reason} = CASE WHEN {deadline_ms} IS NOT NULL AND {expires_ms} >= {deadline_ms}"
+    " THEN 'expired_lifetime' ELSE 'expired_idle' END, " + _BURY
+)
+_INSERTED: Final[Mapping[str, str]] = {
+    **{name: f"%({name})s" for name in ("sid", "verifier", "user_id", "ip", "user_agent", "data")},
+    **{"lifetime_ms": "%(lifetime_ms)s", "deadline_ms": "%(deadline_ms)s", "signed_in_ms": "{signed_in}"},
+    **{"created_ms": "{told_now}", "last_seen_ms": "{now}", "version": "1", "rotation_final": "%(final)s"},
+    "expires_ms": "{least}({now} + %(lifetime_ms)s, %(limit_ms)s)",
+}
+
+
+class _Dialect(NamedTuple):
+    """How one kind of database spells what they all can do."""
+
+    now: str
+    greatest: str = "GREATEST"
+    least: str = "LEAST"
+    told_now: str = "{now}"
+    for_update: str = " FOR UPDATE"
+    returning: str = ""
+    on_conflict: str = " ON CONFLICT ({sid}) DO NOTHING"
+
+
+_DIALECTS: Final[Mapping[str, _Dialect]] = {
+    # The start of the statement: within a transaction it moves on, and it is one instant for the whole statement.
+    "postgresql": _Dialect(
+        now="(date_part('epoch', statement_timestamp()) * 1000)::bigint", returning=" RETURNING {now}"
+    ),
+    # An UPDATE cannot return columns there. What LAST_INSERT_ID() is given comes back with the acknowledgement.
+    "mysql": _Dialect(
+        now="(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000)",
+        told_now="LAST_INSERT_ID({now})",
+        on_conflict="",
+    ),
+    # Runs in this process: its clock is ours.
+    "sqlite": _Dialect(now="%(now)s", greatest="MAX", least="MIN", for_update=""),
+}
+
+
+class Statements:
+    """Hold the SQL for one database."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        quote, dialect = connection.ops.quote_name, _DIALECTS[connection.vendor]
+        fields = {field.name: quote(field.column) for field in Session._meta.concrete_fields}
+        words = {**dialect._asdict(), **fields, "table": quote(Session._meta.db_table)}
+        words |= {name: words[name].format_map(words) for name in ("told_now", "returning", "on_conflict")}
+        self._words = words
+        self._updates: dict[tuple[str, ...], str] = {}
+        self.vendor = connection.vendor
+        self.ends_in_one = self.vendor == "postgresql" or (
+            self.vendor == "sqlite" and sqlite3.sqlite_version_info >= (3, 35)
+        )
+        self._build_reads()
+        self._build_writes()
+        self._build_listings(connection.features.has_select_for_update_skip_locked)
+
+    def _sql(self, *templates: str, **words: str) -> str:
+        return "".join(templates).format_map(self._words | words)
+
+    def _columns(self, *names: str) -> str:
+        return ", ".join(self._words[name] for name in names)
+
+    def _build_reads(self) -> None:
+        columns = self._columns(*RECORD_COLUMNS, "ended_ms", "ended_reason", "ended_by", "data")
+        self.read = self._sql("SELECT ", columns, ", {now} FROM {table} WHERE {sid} = %(sid)s")
+        self.read_locked = self._sql(self.read, "{for_update}")
+        # SQLite has no lock on a row. A write that finds nothing takes the lock on the file, before anything is read.
+        lock_file = self._sql("UPDATE {table} SET {version} = 0 WHERE {sid} = ''")
+        self.take_lock = lock_file if self.vendor == "sqlite" else ""
+
+    def _build_writes(self) -> None:
+        into = f"INSERT INTO {{table}} ({self._columns(*_INSERTED)}) VALUES ({', '.join(_INSERTED.values())})"
+        self.insert = self._sql(into, "{on_conflict}{returning}", signed_in="NULL")
+        self.insert_signed_in = self._sql(into, "{on_conflict}{returning}", signed_in=self._words["now"])
+        was = self._columns(*RECORD_COLUMNS).replace(self._words["expires_ms"], self._words["ended_expires_ms"])
+        returning = f" RETURNING {was}" if self.ends_in_one else ""
+        end = self._sql("UPDATE {table} SET ", _END, " WHERE {sid} = %(sid)s AND ", _LIVE)
+        expire = self._sql("UPDATE {table} SET ", _EXPIRE, " WHERE {sid} = %(sid)s AND ", _DUE)
+        self.end = end + returning
+        self.end_of_verifier = self._sql(end, " AND ", _ACCEPTS, returning)
+        self.expire = expire + returning
+        self.end_of_version = self._sql(end, " AND ", _SAME_VERSION)
+        self.expire_of_version = self._sql(expire, " AND ", _SAME_VERSION)
+
+    def _build_listings(self, can_skip_locked: bool) -> None:
+        columns = self._columns(*RECORD_COLUMNS)
+        newest_first = " ORDER BY {last_seen_ms} DESC, {sid} DESC"
+        live = self._sql("FROM {table} WHERE ", _LIVE)
+        self.of_user = self._sql(f"SELECT {columns} ", live, " AND {user_id} = %(user_id)s", newest_first)
+        self.count = "SELECT COUNT(*) " + live
+        self.page = self._sql(f"SELECT {columns} ", live, newest_first, " LIMIT %(limit)s OFFSET %(offset)s")
+        further = " AND {last_seen_ms} <= %(seen)s AND ({last_seen_ms} < %(seen)s OR {sid} < %(sid)s)"
+        self.further = self._sql(f"SELECT {columns} ", live, further, newest_first, " LIMIT %(limit)s")
+        self._build_admission()
+        self._build_clearing(columns, can_skip_locked)
+
+    def _build_admission(self) -> None:
+        # The version moves only if the session changes hands; it is assigned first, while user_id is what it was.
+        bind = (
+            "UPDATE {table} SET {version} = {version} + CASE WHEN {user_id} IS NULL THEN %(step)s ELSE 0 END,"
+            " {user_id} = %(user_id)s, {admitted_ms} = {now}"
+            " WHERE {sid} = %(sid)s AND ({user_id} IS NULL OR {user_id} = %(user_id)s) AND {admitted_ms} IS NULL AND "
+        )
+        self.bind = self._sql(bind, _LIVE)
+        minute_ago = f"{{now}} - {ROTATION_GRACE_MS}"
+        handed_out = f"CASE WHEN {{evicting_ms}} > {minute_ago} THEN 1 ELSE 0 END"
+        # A sign-in of more than a minute ago, before there was a limit, counts like one that was admitted.
+        counts = f"CASE WHEN {{admitted_ms}} IS NOT NULL OR {{signed_in_ms}} <= {minute_ago} THEN 1 ELSE 0 END"
+        users = f"SELECT {{sid}}, {handed_out}, {counts} FROM {{table}} WHERE {{user_id}} = %(user_id)s AND {_LIVE}"
+        # Only MariaDB and MySQL need the lock to see what was committed since the transaction began.
+        lock = "{for_update}" if self.vendor == "mysql" else ""
+        self.admitted = self._sql(users, " ORDER BY {last_seen_ms}, {sid}", lock)
+
+    def _build_clearing(self, columns: str, can_skip_locked: bool) -> None:
+        lock = self._words["for_update"] + (" SKIP LOCKED" if can_skip_locked else "")
+        due = "FROM {table} WHERE {expires_ms} <= {now} AND {expires_ms} >= %(bound)s ORDER BY {expires_ms}"
+        self.due = self._sql(f"SELECT {columns}, {{ended_ms}}, {{now}} ", due, " LIMIT %(limit)s", lock)
+        self.count_due = self._sql("SELECT COUNT(*) FROM {table} WHERE ", _DUE)
+
+    def update(self, parts: tuple[str, ...]) -> str:
+        """Return the statement that sets these parts (keys of ``_SET``) where version and verifier stand."""
+        try:
+            return self._updates[parts]
+        except KeyError:
+            return self._updates.setdefault(parts, self._new_update(parts))
+
+    def _new_update(self, parts: tuple[str, ...]) -> str:
+        accepts = "{verifier} = %(verifier)s" if "rotate" in parts else _ACCEPTS
+        # A second guard against giving a session to another user, should a version ever be mistaken.
+        own = " AND ({user_id} IS NULL OR {user_id} = %(user_id)s)" if "user" in parts else ""
+        condition = f"{{sid}} = %(sid)s AND {_SAME_VERSION} AND {_LIVE} AND {accepts}{own}"
+        assignments = ", ".join(_SET[part] for part in parts)
+        return self._sql(f"UPDATE {{table}} SET {assignments} WHERE {condition}", "{returning}")
+
+    def of_sids(self, verb: str, count: int) -> str:
+        """Return the statement that does a verb to ``count`` sessions, named by the parameters ``sid0``, ``sid1``..."""
+        heads = {
+            "delete": "DELETE FROM {table} WHERE {expires_ms} <= {now} AND ",
+            "expire": "UPDATE {table} SET " + _EXPIRE + " WHERE " + _DUE + " AND ",
+            "evict": "UPDATE {table} SET {evicting_ms} = {now} WHERE {ended_ms} IS NULL AND ",
+        }
+        return self._sql(heads[verb], "{sid} IN (", ", ".join(f"%(sid{i})s" for i in range(count)), ")")
+
+
+def clock_param() -> int:
+    """Return what ``{now}`` is where it is a parameter: milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def record_of(row: Row) -> SessionRecord:
+    """Make a record of a row that begins with ``RECORD_COLUMNS``."""
+    *front, ip, user_agent = row[:9]
+    *middle, is_final, version = row[9 : len(RECORD_COLUMNS)]
+    return SessionRecord(*front, Client(ip, user_agent), *middle, bool(is_final), version)
+
+
+class Found:
+    """Hold a row of the statement ``read``: a session or a tombstone, with its values still framed."""
+
+    def __init__(self, row: Row) -> None:
+        self.record = record_of(row)
+        self.ended_ms, self.reason, self.by, self.data, self.now_ms = row[len(RECORD_COLUMNS) :]
+
+    @property
+    def is_ended(self) -> bool:
+        """Tell whether this is a tombstone."""
+        return self.ended_ms is not None
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether its time was not up when it was read."""
+        return self.record.is_live(self.now_ms)
+
+    def loaded(self) -> Loaded:
+        """Return the session; raises ``CorruptSessionError`` when its values are damaged."""
+        return Loaded(self.record, unframe(bytes(self.data)), self.now_ms)
+
+    def tombstone(self) -> Tombstone:
+        """Return what is left of the session."""
+        record = self.record
+        known = (record.verifier, record.previous_verifier)
+        verifiers = tuple(verifier for verifier in known if verifier is not None)
+        return Tombstone(record.sid, verifiers, self.reason, self.by, self.ended_ms, self.now_ms, record.user_id)

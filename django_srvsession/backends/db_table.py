@@ -1,0 +1,176 @@
+"""The sessions' table, on one connection: find, insert, change, end.
+
+A write names the version that it is based on. When another request was first it reads again and tries anew, the last
+time with the row locked, so that nobody starves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from django.db import IntegrityError, transaction
+
+from django_srvsession.backends.db_changes import Change, version_step
+from django_srvsession.backends.db_statements import Found, Params, Row, Statements, clock_param, record_of
+from django_srvsession.records import Delta, Loaded, SessionRecord, conflicts, new_session
+from django_srvsession.store import CorruptSessionError, CreateError, StoreUnavailableError, UpdateError
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+T = TypeVar("T")
+
+_DUPLICATE_KEY: Final = 1062
+_MOST_SIDS: Final = 900
+"""How many sids one statement names: old SQLite takes 999 parameters."""
+_BUSY: Final = "Other requests kept changing the session; nothing was written."
+
+
+class Table:
+    """Execute the statements of the store; errors are those of ``django.db``."""
+
+    def __init__(self, connection: BaseDatabaseWrapper, sql: Statements) -> None:
+        self.connection = connection
+        self.sql = sql
+
+    # Execute.
+
+    def rows(self, sql: str, params: Params) -> list[Row]:
+        """Execute a statement and return all its rows."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, {**params, "now": clock_param()})
+            return cursor.fetchall()
+
+    def count(self, sql: str, params: Params) -> int:
+        """Execute a statement and return how many rows it met."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, {**params, "now": clock_param()})
+            return cursor.rowcount
+
+    def _written_at(self, sql: str, params: Params) -> int | None:
+        """Execute a statement that writes one row, and return the clock it saw; None: it met no row."""
+        params = {**params, "now": clock_param()}
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            if self.sql.vendor == "postgresql":
+                row = cursor.fetchone()
+                return None if row is None else int(row[0])
+            if not cursor.rowcount:
+                return None
+            return int(params["now"] if self.sql.vendor == "sqlite" else cursor.lastrowid)
+
+    def each(self, verb: str, sids: Sequence[str], params: Params | None = None) -> None:
+        """Do a verb of ``Statements.of_sids`` to sessions, in statements that every database takes."""
+        for start in range(0, len(sids), _MOST_SIDS):
+            named = {f"sid{number}": sid for number, sid in enumerate(sids[start : start + _MOST_SIDS])}
+            self.count(self.sql.of_sids(verb, len(named)), {**(params or {}), **named})
+
+    def take_lock(self) -> None:
+        """Lock SQLite's file for this transaction, before anything is read; elsewhere reading locks the rows."""
+        if self.sql.take_lock:
+            self.count(self.sql.take_lock, {})
+
+    # Find.
+
+    def find(self, sid: str, locked: bool = False) -> Found | None:
+        """Return what stands under a sid; ``locked``, inside a transaction: and keep others from changing it."""
+        if locked:
+            self.take_lock()
+        rows = self.rows(self.sql.read_locked if locked else self.sql.read, {"sid": sid})
+        return Found(rows[0]) if rows else None
+
+    def _retry(self, sid: str, attempt: Callable[[Found | None], T | None]) -> T:
+        """Return what ``attempt`` makes of the session; None from it means that another request was first.
+
+        The second read locks. In the caller's transaction the first one does: under REPEATABLE READ, MariaDB shows a
+        plain one what stood when the transaction began, however often it asks.
+        """
+        for locked in (self.connection.in_atomic_block, True):
+            with transaction.atomic(self.connection.alias) if locked else nullcontext():
+                outcome = attempt(self.find(sid, locked))
+            if outcome is not None:
+                return outcome
+        raise StoreUnavailableError(_BUSY)
+
+    # Insert.
+
+    def insert(self, params: Params, delta: Delta) -> Loaded:
+        """Store a new session; raises ``CreateError`` when the sid is not free."""
+        sid, verifier = params["sid"], params["verifier"]
+        sql = self.sql.insert if params["user_id"] is None else self.sql.insert_signed_in
+        try:
+            now_ms = self._written_at(sql, params)
+        except IntegrityError as error:
+            # MariaDB and MySQL have no "on conflict do nothing" that does not hide other errors too.
+            if error.args[:1] != (_DUPLICATE_KEY,):
+                raise
+            now_ms = None
+        return self._inserted_before(sid, verifier) if now_ms is None else new_session(sid, verifier, delta, now_ms)
+
+    def _inserted_before(self, sid: str, verifier: str) -> Loaded:
+        found = self.find(sid, locked=self.connection.in_atomic_block)
+        if found is None or found.is_ended or found.record.verifier != verifier or not found.is_live:
+            raise CreateError
+        return found.loaded()
+
+    # Change.
+
+    def change(self, sid: str, change: Change, base: Loaded | None) -> Loaded:
+        """Apply a change to a live session; raises as ``Store.update``."""
+        if base is not None and (after := self._compare_and_set(change, base)):
+            return after
+
+        def attempt(found: Found | None) -> Loaded | None:
+            if found is None or found.is_ended:
+                raise UpdateError
+            current = found.loaded()
+            if change.stands(current):
+                return current
+            if refusal := change.refusal(current):
+                raise refusal
+            return self._compare_and_set(change, current)
+
+        return self._retry(sid, attempt)
+
+    def _compare_and_set(self, change: Change, current: Loaded) -> Loaded | None:
+        version = current.record.version + version_step(self.connection.in_atomic_block)
+        now_ms = self._written_at(self.sql.update(change.parts()), change.params(current, version))
+        return None if now_ms is None else change.applied(current, now_ms, version)
+
+    # End.
+
+    def end(self, params: Params, expected: Mapping[str, bytes | None], is_due: bool) -> SessionRecord | None:
+        """End a session that is live, or, ``is_due``, whose time is up; return the record as it was, or None."""
+        if expected or not self.sql.ends_in_one:
+            return self._end_by_version(params, expected, is_due)
+        in_one = self.sql.expire if is_due else self.sql.end
+        if params["verifier"] is not None:
+            in_one = self.sql.end_of_verifier
+        rows = self.rows(in_one, params)
+        return record_of(rows[0]) if rows else None
+
+    def _end_by_version(
+        self, params: Params, expected: Mapping[str, bytes | None], is_due: bool
+    ) -> SessionRecord | None:
+        sql = self.sql.expire_of_version if is_due else self.sql.end_of_version
+
+        def attempt(found: Found | None) -> tuple[SessionRecord | None] | None:
+            if found is None or not _may_end(found, params["verifier"], expected, is_due):
+                return (None,)
+            guarded = {**params, "version": found.record.version}
+            return (found.record,) if self.count(sql, guarded) else None
+
+        return self._retry(params["sid"], attempt)[0]
+
+
+def _may_end(found: Found, verifier: str | None, expected: Mapping[str, bytes | None], is_due: bool) -> bool:
+    if found.is_ended or found.is_live == is_due:
+        return False
+    if verifier is not None and not found.record.accepts(verifier, found.now_ms):
+        return False
+    try:
+        return not expected or not conflicts(found.loaded().values, expected)
+    except CorruptSessionError:
+        return False

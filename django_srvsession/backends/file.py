@@ -1,0 +1,299 @@
+"""Sessions in files, one each, below ``SESSION_FILE_PATH``: for one machine, without a server.
+
+=============================  ========================================================================================
+``<2 hex>/<sid>.json``         a session, or the tombstone of an ended one (``file_format.py``); its time of
+                               modification is when ``clear_expired`` will have something to do with it
+``<2 hex>/.lock``              the lock of the sessions in this directory
+``users/<2 hex>/<digest>/``    whose sessions are whose (``file_users.py``)
+``.srvsession``                says that this is the directory: without it, it is not empty but *missing*
+=============================  ========================================================================================
+
+Directories are 0700 and files 0600, whatever the umask. A write is a new file that takes the old one's place, and is on
+the disk when the verb returns (but for expiries, which time repeats). ``flock`` serialises writers, readers take no
+lock; locks are taken in one order: a user's, then a session's. Times are this machine's clock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar
+
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage
+from django.core.exceptions import ImproperlyConfigured
+
+from django_srvsession import engine
+from django_srvsession.backends import rules
+from django_srvsession.backends.file_directory import SessionDirectory, is_sid, now_ms, problem_with
+from django_srvsession.backends.file_users import UserMarkers, digest_of
+from django_srvsession.records import UNSET, Delta, Loaded, SessionRecord, Tombstone, Unset, new_session
+from django_srvsession.store import CorruptSessionError, CreateError, Store, StoreUnavailableError
+
+
+class _Answering(contextlib.ContextDecorator):
+    """Report every error of the file system as ``StoreUnavailableError``: none of them says that a session is gone."""
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise StoreUnavailableError(f"The session files do not answer: {error}") from error
+
+
+answering = _Answering()
+
+
+def session_path() -> str:
+    """Return the absolute path that ``SESSION_FILE_PATH`` names.
+
+    Raises ``ImproperlyConfigured`` without one. There is no default: in a shared temporary directory others can plant
+    files, and a job that tidies it up would sign people out.
+    """
+    path = getattr(settings, "SESSION_FILE_PATH", None)
+    if not path:
+        raise ImproperlyConfigured(
+            "Set SESSION_FILE_PATH to a directory of the site's own (mode 0700) for its sessions."
+        )
+    return os.path.abspath(str(path))
+
+
+class FileStore(Store):
+    """Keep sessions in files.
+
+    Raises ``ImproperlyConfigured`` when ``SESSION_FILE_PATH`` is unset, or names a directory that others can enter.
+    """
+
+    settings_used: ClassVar[frozenset[str]] = frozenset({"SESSION_FILE_PATH"})
+    lock_timeout_seconds: ClassVar[float] = 10.0
+
+    @classmethod
+    def check(cls, deploy: bool) -> Sequence[CheckMessage]:
+        """Report a directory that is not set, or that others can enter."""
+        if deploy:
+            return ()
+        try:
+            path = session_path()
+            problem = problem_with(path) if os.path.lexists(path) else None
+        except ImproperlyConfigured as error:
+            return [checks.Error(str(error), id="srvsession.E104")]
+        return [checks.Error(problem, id="srvsession.E105")] if problem else ()
+
+    def __init__(self) -> None:
+        path = session_path()
+        self._sessions = SessionDirectory(path, self.lock_timeout_seconds)
+        self._users = UserMarkers(f"{path}/users", self.lock_timeout_seconds)
+
+    # Verbs on one session.
+
+    @answering
+    def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
+        """Do as :meth:`Store.create`.
+
+        Raises ``ValueError`` for what is no sid (18 lower-case hex digits), and for a session above 16 MiB.
+        """
+        if not is_sid(sid):
+            raise ValueError("A sid is 18 lower-case hex digits: it becomes the name of a file.")
+        with self._listed(delta.user_id, sid), self._sessions.locked(sid):
+            now = now_ms()
+            try:
+                existing = rules.already_created(self._sessions.read(sid, now), verifier, now)
+            except CorruptSessionError as error:
+                raise CreateError("Something that is no session has this sid.") from error
+            return existing or self._sessions.write(new_session(sid, verifier, delta, now))
+
+    @answering
+    def load(self, sid: str) -> Loaded | Tombstone | None:
+        """Do as :meth:`Store.load`; takes no lock."""
+        return self._sessions.read(sid, now_ms())
+
+    @answering
+    def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
+        """Do as :meth:`Store.update`; raises ``ValueError`` for a session above 16 MiB."""
+        return self._change(sid, delta, lambda current, now: rules.changed(current, verifier, delta, now))
+
+    @answering
+    def rotate(
+        self,
+        sid: str,
+        verifier: str,
+        new_verifier: str,
+        delta: Delta,
+        base: Loaded | None = None,
+        final: bool = True,
+    ) -> Loaded:
+        """Do as :meth:`Store.rotate`; raises ``ValueError`` for a session above 16 MiB."""
+        return self._change(
+            sid, delta, lambda current, now: rules.turned(current, verifier, new_verifier, delta, final, now)
+        )
+
+    def _change(self, sid: str, delta: Delta, change: Callable[[rules.Stored, int], Loaded]) -> Loaded:
+        if self._sessions.read_sound(sid, now_ms()) is None:
+            return change(None, now_ms())  # Nothing there: no lock, no directory, no mark.
+        with self._listed(delta.user_id, sid), self._sessions.locked(sid):
+            now = now_ms()
+            current = self._sessions.read_sound(sid, now)
+            changed = change(current, now)
+            return changed if changed is current else self._sessions.write(changed)
+
+    @answering
+    def end(
+        self,
+        sid: str,
+        reason: str,
+        by: str | None = None,
+        verifier: str | None = None,
+        expected: Mapping[str, bytes | None] | None = None,
+    ) -> SessionRecord | None:
+        """Do as :meth:`Store.end`; on a full disk no tombstone stays."""
+        return self._end(sid, lambda current, now: rules.may_end(current, verifier, expected, now), reason, by)
+
+    @answering
+    def expire(self, sid: str) -> SessionRecord | None:
+        """Do as :meth:`Store.expire`; after a power failure the session may be there to expire again."""
+        return self._end(sid, rules.may_expire, None, None)
+
+    def _end(
+        self, sid: str, choose: Callable[[rules.Stored, int], SessionRecord | None], reason: str | None, by: str | None
+    ) -> SessionRecord | None:
+        """End the session that ``choose`` returns; without a reason, because its time is up."""
+        if choose(self._sessions.read_sound(sid, now_ms()), now_ms()) is None:
+            return None
+        with self._sessions.locked(sid):
+            now = now_ms()
+            record = choose(self._sessions.read_sound(sid, now), now)
+            if record is None:
+                return None
+            tombstone = rules.tombstone(record, reason or record.expiry_reason, by, now)
+            self._sessions.bury(tombstone, durable=reason is not None)
+        self._unlist(record)
+        return record
+
+    # Whose sessions.
+
+    @contextlib.contextmanager
+    def _listed(self, user_id: str | Unset, sid: str) -> Iterator[None]:
+        """List a session before it is the user's; should it not become so, take it off the list again."""
+        if user_id is UNSET:
+            yield
+            return
+        self._sessions.prepare()
+        digest, is_done = digest_of(user_id), False
+        with self._users.locked(digest):
+            self._users.add(digest, sid)
+            try:
+                yield
+                is_done = True
+            finally:
+                if not is_done:
+                    with contextlib.suppress(OSError, StoreUnavailableError):  # Readers skip what is left.
+                        self._unlist_ghost(digest, sid)
+
+    def _unlist_ghost(self, digest: str, sid: str) -> None:
+        """Take a session that is not live, or not the user's, off the list; under the user's lock."""
+        if self._live(sid, digest, now_ms()) is None:
+            self._users.remove(digest, sid)
+
+    def _unlist(self, record: SessionRecord) -> None:
+        """Take an ended session off its user's list; what is left by a failure is skipped by readers."""
+        if record.user_id is not None:
+            digest = digest_of(record.user_id)
+            with contextlib.suppress(OSError), self._users.locked(digest):
+                self._users.remove(digest, record.sid)
+
+    def _live(self, sid: str, digest: str | None, now: int) -> SessionRecord | None:
+        """Return the record of a live session, of one user if given, or None."""
+        stored = self._sessions.read_sound(sid, now)
+        if not isinstance(stored, Loaded) or not stored.record.is_live(now):
+            return None
+        user_id = stored.record.user_id
+        is_asked_for = digest is None or (user_id is not None and digest_of(user_id) == digest)
+        return stored.record if is_asked_for else None
+
+    @answering
+    def admit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
+        """Do as :meth:`Store.admit`; a sid that is not one of the user's live sessions does not count."""
+        self._sessions.prepare()
+        digest = digest_of(user_id)
+        with self._users.locked(digest):
+            now = now_ms()
+            live = [record.sid for record in self._newest_first(self._users.sids(digest), digest)]
+            leaving, admitted = self._users.leaving(digest, now), self._users.admitted(digest)
+            given = rules.to_end(sid, live, admitted, leaving, limit, policy)
+            for other in given:
+                self._users.tell_to_leave(digest, other, now)
+            if sid in live and sid not in admitted | leaving:
+                self._users.admit(digest, sid)
+            return given
+
+    @answering
+    def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
+        """Do as :meth:`Store.records`, as of this moment; of all users it reads every file."""
+        if user_id is None:
+            return self._newest_first(sid for shard in self._sessions.shards() for sid in self._sessions.sids(shard))
+        self._sessions.prepare()
+        digest = digest_of(user_id)
+        return self._newest_first(self._users.sids(digest), digest)
+
+    def _newest_first(self, sids: Iterable[str], digest: str | None = None) -> list[SessionRecord]:
+        now = now_ms()
+        found = (self._live(sid, digest, now) for sid in sids)
+        records = [record for record in found if record is not None]
+        return sorted(records, key=lambda record: record.last_seen_ms, reverse=True)
+
+    # Clearing.
+
+    def clear_expired(
+        self,
+        *,
+        batch_size: int = 1000,
+        dry_run: bool = False,
+        on_ended: Callable[[SessionRecord], object] | None = None,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> int:
+        """Do as :meth:`Store.clear_expired`; also removes what killed writers left. Ignores files that are not ours."""
+        now = now_ms()
+        if dry_run:
+            return self._count_due(now)
+        return rules.hand_over(self._expire_all(now), batch_size, on_ended, on_progress)
+
+    @answering
+    def _count_due(self, now: int) -> int:
+        due = (
+            self._sessions.read_sound(sid, now)
+            for shard in self._sessions.shards()
+            for sid in self._sessions.due(shard, now)
+        )
+        return sum(rules.may_expire(stored, now) is not None for stored in due)
+
+    def _expire_all(self, now: int) -> Iterator[SessionRecord]:
+        """End what is due at ``now``, one by one as it is asked for, and tidy up behind."""
+        with answering:
+            for shard in self._sessions.shards():
+                for sid in self._sessions.due(shard, now):
+                    record = self.expire(sid)
+                    if record is None:
+                        self._sessions.forget(sid, now)
+                    else:
+                        yield record
+                self._sessions.remove_leftovers(shard)
+            for digest in self._users.digests():
+                self._tidy_list(digest, now)
+
+    def _tidy_list(self, digest: str, now: int) -> None:
+        """Take ghosts off a user's list. Under the lock there is no login half done that could be taken for one."""
+        ghosts = [sid for sid in self._users.sids(digest) if self._live(sid, digest, now) is None]
+        if ghosts or self._users.has_leftovers(digest):
+            with self._users.locked(digest):
+                for sid in ghosts:
+                    self._unlist_ghost(digest, sid)
+                self._users.remove_leftovers(digest)
+
+
+class SessionStore(engine.SessionStore):
+    """Be the session engine ``django_srvsession.backends.file``."""
+
+    store_class = FileStore

@@ -1,0 +1,98 @@
+"""A session, or the tombstone of one, as JSON text that people can read, and back.
+
+``{"format": 1, "record": {...}, "values": {name: base64 of the sealed bytes}}``, or ``{"format": 1, "tombstone":
+{...}}``. Instants are milliseconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+import json
+from binascii import a2b_base64, b2a_base64
+from dataclasses import asdict
+from typing import Any, Final
+
+from django_srvsession.records import Client, Loaded, SessionRecord, Tombstone
+from django_srvsession.store import CorruptSessionError
+
+FORMAT: Final = 1
+_TEXT: Final = (str,)
+_MAYBE_TEXT: Final = (str, type(None))
+_NUMBER: Final = (int,)
+_MAYBE_NUMBER: Final = (int, type(None))
+_RECORD_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    "sid": _TEXT,
+    "user_id": _MAYBE_TEXT,
+    "client": (dict,),
+    "created_ms": _NUMBER,
+    "signed_in_ms": _MAYBE_NUMBER,
+    "last_seen_ms": _NUMBER,
+    "expires_ms": _NUMBER,
+    "lifetime_ms": _NUMBER,
+    "deadline_ms": _MAYBE_NUMBER,
+    "verifier": _TEXT,
+    "previous_verifier": _MAYBE_TEXT,
+    "rotated_ms": _MAYBE_NUMBER,
+    "rotation_final": (bool,),
+    "version": _NUMBER,
+}
+_CLIENT_TYPES: Final[dict[str, tuple[type, ...]]] = {"ip": _TEXT, "user_agent": _TEXT}
+_TOMBSTONE_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    "sid": _TEXT,
+    "user_id": _MAYBE_TEXT,
+    "reason": _TEXT,
+    "by": _MAYBE_TEXT,
+    "ended_ms": _NUMBER,
+    "verifiers": (list,),
+}
+
+
+def encode(stored: Loaded | Tombstone) -> bytes:
+    """Return what a file holds of a session or a tombstone; ASCII, a line for each part."""
+    if isinstance(stored, Tombstone):
+        fields = {name: getattr(stored, name) for name in _TOMBSTONE_TYPES}
+        return f'{{"format": {FORMAT},\n"tombstone": {json.dumps(fields)}}}\n'.encode("ascii")
+    record = stored.record
+    fields = {name: getattr(record, name) for name in _RECORD_TYPES}
+    fields["client"] = asdict(record.client)
+    values = {name: b2a_base64(value, newline=False).decode("ascii") for name, value in stored.values.items()}
+    text = f'{{"format": {FORMAT},\n"record": {json.dumps(fields)},\n"values": {json.dumps(values)}}}\n'
+    return text.encode("ascii")
+
+
+def decode(data: bytes, sid: str, now_ms: int) -> Loaded | Tombstone:
+    """Return the session or tombstone ``sid`` that :func:`encode` was given, as read at ``now_ms``.
+
+    Raises ``CorruptSessionError`` for everything else: damaged text, another sid's file, a newer version's.
+    """
+    try:
+        parts = json.loads(data)
+        if parts["format"] != FORMAT:
+            raise CorruptSessionError(f"The file of session {sid} has a format that is not known here.")
+        stored = _tombstone(parts["tombstone"], now_ms) if "tombstone" in parts else _session(parts, now_ms)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise CorruptSessionError(f"The file of session {sid} is damaged.") from error
+    if (stored.sid if isinstance(stored, Tombstone) else stored.record.sid) != sid:
+        raise CorruptSessionError(f"The file of session {sid} holds another session.")
+    return stored
+
+
+def _session(parts: dict[str, Any], now_ms: int) -> Loaded:
+    fields = _checked(parts["record"], _RECORD_TYPES)
+    fields["client"] = Client(**_checked(fields["client"], _CLIENT_TYPES))
+    values = {name: a2b_base64(text, strict_mode=True) for name, text in parts["values"].items()}
+    return Loaded(SessionRecord(**fields), values, now_ms)
+
+
+def _tombstone(part: dict[str, Any], now_ms: int) -> Tombstone:
+    fields = _checked(part, _TOMBSTONE_TYPES)
+    fields["verifiers"] = tuple(fields["verifiers"])
+    if not all(type(verifier) is str for verifier in fields["verifiers"]):
+        raise TypeError
+    return Tombstone(**fields, now_ms=now_ms)
+
+
+def _checked(fields: dict[str, Any], types: dict[str, tuple[type, ...]]) -> dict[str, Any]:
+    """Return the fields; raises ``TypeError`` where they are not exactly of these names and types."""
+    if fields.keys() != types.keys() or any(type(fields[name]) not in kinds for name, kinds in types.items()):
+        raise TypeError
+    return fields

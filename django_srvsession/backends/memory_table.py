@@ -1,0 +1,169 @@
+"""The memory store's data: sessions, tombstones, and the orders that make eviction and expiry cheap.
+
+Nothing here is thread-safe: the store holds its lock.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from django_srvsession import conf
+from django_srvsession.backends import rules
+from django_srvsession.records import Loaded, SessionRecord, Tombstone
+
+ANONYMOUS_SHARE: Final = 10
+"""One in so many places is kept for anonymous sessions: every sign-in begins as one."""
+
+
+class Ended(NamedTuple):
+    """Hold a session that had to make room, and why it ended."""
+
+    record: SessionRecord
+    reason: str
+
+
+class User:
+    """Hold what ``admit`` needs of one user: the sids, and the instant at which others were told to leave."""
+
+    __slots__ = ("admitted", "leaving", "sids")
+
+    def __init__(self) -> None:
+        self.sids: set[str] = set()
+        self.admitted: set[str] = set()
+        self.leaving: dict[str, int] = {}
+
+    def discard(self, sid: str) -> None:
+        """Forget a session."""
+        self.sids.discard(sid)
+        self.admitted.discard(sid)
+        self.leaving.pop(sid, None)
+
+
+class Table:
+    """Keep sessions by sid, by last use, by expiry and by user.
+
+    Every step costs O(log n) at most, on average. ``sessions`` are in two orders of last use, least recent first.
+    """
+
+    def __init__(self) -> None:
+        self.anonymous: OrderedDict[str, Loaded] = OrderedDict()
+        self.signed_in: OrderedDict[str, Loaded] = OrderedDict()
+        self.tombstones: OrderedDict[str, Tombstone] = OrderedDict()
+        self.users: dict[str, User] = {}
+        self._due: list[tuple[int, str]] = []
+        """A heap with an entry for each session, never later than its expiry; entries of gone sessions are left in."""
+
+    def __len__(self) -> int:
+        return len(self.anonymous) + len(self.signed_in)
+
+    def sessions(self) -> Iterator[Loaded]:
+        """Return all sessions, the most recently used of each kind first."""
+        yield from reversed(self.signed_in.values())
+        yield from reversed(self.anonymous.values())
+
+    def find(self, sid: str, now_ms: int) -> Loaded | Tombstone | None:
+        """Return what stands under a sid, as of ``now_ms``."""
+        session = self.signed_in.get(sid) or self.anonymous.get(sid)
+        if session is not None:
+            return session._replace(now_ms=now_ms)
+        ended = self.tombstones.get(sid)
+        return None if ended is None or _is_old(ended, now_ms) else _seen_at(ended, now_ms)
+
+    def put(self, session: Loaded) -> Loaded:
+        """Store a session, as the most recently used one, and return it as it is stored."""
+        record = session.record
+        if not isinstance(session.values, MappingProxyType):
+            session = session._replace(values=MappingProxyType(session.values))
+        known = self.signed_in.get(record.sid) or self.anonymous.pop(record.sid, None)
+        order = self.anonymous if record.user_id is None else self.signed_in
+        order[record.sid] = session
+        order.move_to_end(record.sid)
+        if record.user_id is not None:
+            self.users.setdefault(record.user_id, User()).sids.add(record.sid)
+        if known is None:
+            self.tombstones.pop(record.sid, None)
+        if known is None or record.expires_ms < known.record.expires_ms:
+            self._note_expiry(record)
+        return session
+
+    def remove(self, record: SessionRecord) -> None:
+        """Drop a session."""
+        (self.anonymous if record.user_id is None else self.signed_in).pop(record.sid, None)
+        user = None if record.user_id is None else self.users.get(record.user_id)
+        if user is not None and record.user_id is not None:
+            user.discard(record.sid)
+            if not user.sids:
+                del self.users[record.user_id]
+
+    def bury(self, record: SessionRecord, reason: str, by: str | None, now_ms: int) -> None:
+        """Replace a session by its tombstone; tombstones are forgotten when they are old, or as many as sessions."""
+        self.remove(record)
+        self.tombstones[record.sid] = rules.tombstone(record, reason, by, now_ms)
+        self.forget_tombstones(now_ms)
+
+    def forget_tombstones(self, now_ms: int) -> None:
+        """Drop the tombstones that are past their time or above their number, oldest first."""
+        while self.tombstones:
+            ended = next(iter(self.tombstones.values()))
+            if len(self.tombstones) <= conf.get("MEMORY_MAX_SESSIONS") and not _is_old(ended, now_ms):
+                return
+            self.tombstones.popitem(last=False)
+
+    # What is due.
+
+    def _note_expiry(self, record: SessionRecord) -> None:
+        if len(self._due) > 2 * len(self) + 64:  # Sessions that ended early must not pile up until their time is up.
+            self._due = [(session.record.expires_ms, session.record.sid) for session in self.sessions()]
+            heapq.heapify(self._due)
+        else:
+            heapq.heappush(self._due, (record.expires_ms, record.sid))
+
+    def next_due(self, now_ms: int) -> SessionRecord | None:
+        """Return the record of a session whose time is up, or None."""
+        while self._due and self._due[0][0] <= now_ms:
+            sid = self._due[0][1]
+            session = self.signed_in.get(sid) or self.anonymous.get(sid)
+            if session is not None and not session.record.is_live(now_ms):
+                return session.record
+            if session is None:
+                heapq.heappop(self._due)
+            else:
+                heapq.heapreplace(self._due, (session.record.expires_ms, sid))
+        return None
+
+    def count_due(self, now_ms: int) -> int:
+        """Return how many sessions' time is up."""
+        return sum(not session.record.is_live(now_ms) for session in self.sessions())
+
+    # Making room.
+
+    def make_room(self, now_ms: int) -> Iterator[Ended]:
+        """End what is above the bounds: expired sessions first, then those unseen for longest.
+
+        A live session that was just stored is never taken: it is the most recently used, and there is room for one.
+        An evicted session leaves no tombstone, so that its browser may start a new one at once.
+        """
+        most = max(conf.get("MEMORY_MAX_SESSIONS"), 2)
+        most_signed_in = most - max(most // ANONYMOUS_SHARE, 1)
+        while len(self) > most or len(self.signed_in) > most_signed_in:
+            due = self.next_due(now_ms)
+            if due is not None:
+                self.bury(due, due.expiry_reason, None, now_ms)
+                yield Ended(due, due.expiry_reason)
+                continue
+            order = self.signed_in if len(self.signed_in) > most_signed_in else self.anonymous
+            record = next(iter(order.values())).record
+            self.remove(record)
+            yield Ended(record, "evicted")
+
+
+def _is_old(ended: Tombstone, now_ms: int) -> bool:
+    return bool(now_ms - ended.ended_ms >= conf.get("ENDED_KEEP"))
+
+
+def _seen_at(ended: Tombstone, now_ms: int) -> Tombstone:
+    return Tombstone(ended.sid, ended.verifiers, ended.reason, ended.by, ended.ended_ms, now_ms, ended.user_id)

@@ -1,0 +1,198 @@
+"""Sessions in Redis, one hash each, through django-redis: the engine and its store.
+
+Each verb is written once, as steps: a generator that yields the commands of one round trip and is sent their replies.
+Threads run it over the cache alias's pool, a long-lived event loop over a pool of its own.
+
+The indexes are supersets of the live sessions, by the order of awaited steps: what lists a session is written before
+the session, and removed after it. Readers skip what is gone. ``redis_codec.Keys`` describes the keys. Needs Redis 6.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TypeVar
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.core.checks import CheckMessage
+
+from django_srvsession import conf, engine
+from django_srvsession.backends import redis_checks
+from django_srvsession.backends.redis_clock import RedisClock
+from django_srvsession.backends.redis_codec import Keys
+from django_srvsession.backends.redis_limit import admit_steps
+from django_srvsession.backends.redis_lists import AllRecords, Lists, UserRecords
+from django_srvsession.backends.redis_loops import LoopWires
+from django_srvsession.backends.redis_steps import SessionSteps
+from django_srvsession.backends.redis_sweep import Sweep
+from django_srvsession.backends.redis_wire import ClusterWire, Steps, Wire, arun, open_wire, run
+from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
+from django_srvsession.store import Store
+
+T = TypeVar("T")
+
+
+class RedisStore(Store):
+    """Keep each session in one hash, changed by one script on one key; see :class:`Store` for the verbs."""
+
+    settings_used = frozenset({"CACHES", "SESSION_CACHE_ALIAS", "SRVSESSION_REDIS_PREFIX"})
+
+    def __init__(self) -> None:
+        self._keys = Keys(conf.get("REDIS_PREFIX"))
+        self._clock = RedisClock()
+        self._steps = SessionSteps(self._keys, self._clock)
+        self._lists = Lists(self._keys, self._clock)
+        self._loops = LoopWires()
+
+    @classmethod
+    def check(cls, deploy: bool) -> Sequence[CheckMessage]:
+        """Return what is wrong with the cache alias, or, for a deployment, with its server."""
+        return redis_checks.messages(deploy)
+
+    @cached_property
+    def _wire(self) -> Wire | ClusterWire:
+        return open_wire(settings.SESSION_CACHE_ALIAS)
+
+    def _run(self, steps: Steps[T]) -> T:
+        return run(steps, self._wire.call)
+
+    async def _arun(self, steps: Steps[T]) -> T:
+        wire = await self._loops.get(self._wire.pool)
+        return await (arun(steps, wire.call) if wire is not None else sync_to_async(self._run)(steps))
+
+    # The verbs, for threads and for event loops.
+
+    def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
+        """Store a new session: its indexes and itself, in this order, in one round trip."""
+        return self._run(self._steps.create(sid, verifier, delta))
+
+    async def acreate(self, sid: str, verifier: str, delta: Delta) -> Loaded:
+        """Do as :meth:`create`."""
+        return await self._arun(self._steps.create(sid, verifier, delta))
+
+    def load(self, sid: str) -> Loaded | Tombstone | None:
+        """Read the session's hash."""
+        return self._run(self._steps.load(sid))
+
+    async def aload(self, sid: str) -> Loaded | Tombstone | None:
+        """Do as :meth:`load`."""
+        return await self._arun(self._steps.load(sid))
+
+    def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
+        """Change a session in one round trip; a sign-in takes three."""
+        return self._run(self._steps.write(sid, verifier, None, True, delta, base))
+
+    async def aupdate(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
+        """Do as :meth:`update`."""
+        return await self._arun(self._steps.write(sid, verifier, None, True, delta, base))
+
+    def rotate(
+        self,
+        sid: str,
+        verifier: str,
+        new_verifier: str,
+        delta: Delta,
+        base: Loaded | None = None,
+        final: bool = True,
+    ) -> Loaded:
+        """Change a session and its verifier in one round trip; a sign-in takes three."""
+        return self._run(self._steps.write(sid, verifier, new_verifier, final, delta, base))
+
+    async def arotate(
+        self,
+        sid: str,
+        verifier: str,
+        new_verifier: str,
+        delta: Delta,
+        base: Loaded | None = None,
+        final: bool = True,
+    ) -> Loaded:
+        """Do as :meth:`rotate`."""
+        return await self._arun(self._steps.write(sid, verifier, new_verifier, final, delta, base))
+
+    def end(
+        self,
+        sid: str,
+        reason: str,
+        by: str | None = None,
+        verifier: str | None = None,
+        expected: Mapping[str, bytes | None] | None = None,
+    ) -> SessionRecord | None:
+        """Reduce a session's hash to a tombstone, then take it out of the indexes: two round trips."""
+        return self._run(self._steps.end(sid, reason, by, verifier, expected))
+
+    async def aend(
+        self,
+        sid: str,
+        reason: str,
+        by: str | None = None,
+        verifier: str | None = None,
+        expected: Mapping[str, bytes | None] | None = None,
+    ) -> SessionRecord | None:
+        """Do as :meth:`end`."""
+        return await self._arun(self._steps.end(sid, reason, by, verifier, expected))
+
+    def expire(self, sid: str) -> SessionRecord | None:
+        """Do as :meth:`end` when the time is up by Redis' clock."""
+        return self._run(self._steps.expire(sid))
+
+    async def aexpire(self, sid: str) -> SessionRecord | None:
+        """Do as :meth:`expire`."""
+        return await self._arun(self._steps.expire(sid))
+
+    def admit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
+        """Decide by one script on the user's index.
+
+        A sid that was given to a caller who did not end it within a minute counts again, and may be given again.
+        """
+        return self._run(admit_steps(self._keys, self._clock, user_id, sid, limit, policy))
+
+    async def aadmit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
+        """Do as :meth:`admit`."""
+        return await self._arun(admit_steps(self._keys, self._clock, user_id, sid, limit, policy))
+
+    def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
+        """List a user's sessions, read at once when first looked at, or everybody's, read page by page."""
+        if user_id is None:
+            return AllRecords(self._lists, self._run)
+        return UserRecords(self._lists, self._run, user_id)
+
+    async def arecords(self, user_id: str | None = None) -> Sequence[SessionRecord]:
+        """Do as :meth:`records`, with the sessions already fetched."""
+        return await self._arun(self._lists.everyone() if user_id is None else self._lists.user(user_id))
+
+    def clear_expired(
+        self,
+        *,
+        batch_size: int = 1000,
+        dry_run: bool = False,
+        on_ended: Callable[[SessionRecord], object] | None = None,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> int:
+        """End what is due; Redis itself forgets tombstones, and sessions that nobody cleared for as long.
+
+        Goes through all live sessions, in batches of two round trips; does not block Redis.
+        """
+        sweep, total = Sweep(self._wire, self._keys, self._clock, batch_size), 0
+        for due in sweep.due(forget=not dry_run):
+            ended = [] if dry_run else sweep.expire(due, conf.get("ENDED_KEEP"))
+            for record in ended:
+                (on_ended or _nobody)(record)
+            sweep.forget(ended)
+            total += len(due) if dry_run else len(ended)
+            if on_progress:
+                on_progress(total)
+        if not dry_run:
+            sweep.forget_of_users()
+        return total
+
+
+def _nobody(record: SessionRecord) -> None:
+    """Take no note."""
+
+
+class SessionStore(engine.SessionStore):
+    """Be the engine that ``SESSION_ENGINE = "django_srvsession.backends.redis"`` names."""
+
+    store_class = RedisStore

@@ -1,0 +1,329 @@
+"""What the Redis store sends and receives: keys, the arguments of scripts, and hashes and replies read back."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+from django_srvsession.backends.redis_scripts import CREATE, END, FIELDS, FORMAT, WRITE, Script
+from django_srvsession.records import UNSET, Client, Delta, Loaded, SessionRecord, Tombstone
+from django_srvsession.store import CorruptSessionError
+
+Command = tuple[Any, ...]
+"""A command of Redis and its arguments, as bytes, str, int or float."""
+
+SHARDS: Final = tuple(f"{number:02x}" for number in range(16))
+USERS: Final = "user"
+ANONYMOUS: Final = "anon"
+KINDS: Final = (USERS, ANONYMOUS)
+"""The two kinds of sessions, listed apart: visitors who never sign in must not push people off the first page."""
+
+_FIELDS: Final = tuple(name.encode() for name in FIELDS)
+_CHECKED_FIELDS: Final = (*FIELDS, "m", "x")
+
+
+class Keys:
+    """Name the keys of a store.
+
+    ``<prefix>s:<sid>``, a HASH: the session (see ``redis_scripts.FIELDS``), or its tombstone. The only key with a TTL.
+    ``<prefix>u:{<user id>}``, a ZSET: the user's sids by expiry, running ahead of it, and the marks of ``admit``.
+    ``<prefix>live:<user|anon>:<00..0f>``, ZSETs: all sids by last use, in shards, because one ZSET is on one node.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._sessions = f"{prefix}s:".encode()
+        self._shards = {kind: [self.live(kind, shard) for shard in SHARDS] for kind in KINDS}
+        self.all_live = [(kind, key) for kind, keys in self._shards.items() for key in keys]
+
+    def session(self, sid: str) -> bytes:
+        """Return the key of a session."""
+        return self._sessions + encoded(sid)
+
+    def user(self, user_id: str) -> str:
+        """Return the key of a user's index; the id is quoted: a brace in it would move the key to another slot."""
+        return f"{self._prefix}u:{{{quote(user_id, safe='@', errors='surrogatepass')}}}"
+
+    @property
+    def every_user(self) -> str:
+        """Return the pattern of all users' indexes, for SCAN."""
+        literal = "".join(f"\\{char}" if char in "*?[]\\" else char for char in self._prefix)
+        return f"{literal}u:{{*}}"
+
+    def live(self, kind: str, shard: str) -> str:
+        """Return the key of one shard of all sessions of a kind."""
+        return f"{self._prefix}live:{kind}:{shard}"
+
+    def live_of(self, kind: str, sid: str) -> str:
+        """Return the key of the shard that lists a session of that kind."""
+        return self._shards[kind][zlib.crc32(encoded(sid)) % len(SHARDS)]
+
+
+def encoded(text: str) -> bytes:
+    """Encode any text, lone surrogates too: names of session keys and users' agents are not ours to choose."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def decoded(raw: bytes) -> str:
+    """Decode what :func:`encoded` made."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "surrogatepass")
+
+
+def kind_of(user_id: str | None) -> str:
+    """Return which list a session belongs in."""
+    return ANONYMOUS if user_id is None else USERS
+
+
+# Sending.
+
+
+def evalsha(script: Script, key: bytes | str, *arguments: Any) -> Command:
+    """Make the command that runs a script on one key."""
+    return ("EVALSHA", script.sha, 1, key, *arguments)
+
+
+def create_command(key: bytes, verifier: str, delta: Delta, keep_ms: int, indexed_until_ms: int) -> Command:
+    """Make the command that stores a new session."""
+    return evalsha(
+        CREATE,
+        key,
+        keep_ms,
+        verifier,
+        indexed_until_ms,
+        _optional(None if delta.user_id is UNSET else delta.user_id),
+        delta.lifetime_ms,
+        "" if delta.deadline_ms is UNSET or delta.deadline_ms is None else delta.deadline_ms,
+        "m",
+        FORMAT,
+        "v",
+        verifier,
+        *_record_pairs(delta),
+        *_pairs(delta.changed),
+    )
+
+
+def write_command(
+    key: bytes,
+    verifier: str,
+    new_verifier: str | None,
+    final: bool,
+    delta: Delta,
+    keep_ms: int,
+    indexed_until_ms: int,
+    known_version: int | None,
+) -> Command:
+    """Make the command that updates, or rotates, a session."""
+    present, absent = _expectations(delta.expected)
+    removed = [*map(_value_field, delta.removed), *(["d"] if delta.deadline_ms is None else [])]
+    return evalsha(
+        WRITE,
+        key,
+        keep_ms,
+        verifier,
+        _optional(new_verifier),
+        "1" if final else "0",
+        indexed_until_ms,
+        "" if delta.user_id is UNSET else _optional(delta.user_id),
+        "" if delta.lifetime_ms is UNSET else delta.lifetime_ms,
+        "" if delta.deadline_ms is UNSET else f"={'' if delta.deadline_ms is None else delta.deadline_ms}",
+        "1" if delta.extend else "0",
+        "1" if delta.cleared else "0",
+        "" if known_version is None else known_version,
+        len(delta.resealed),
+        len(removed),
+        len(present) // 2,
+        len(absent),
+        *present,
+        *absent,
+        *(part for name, (old, new) in delta.resealed.items() for part in (_value_field(name), old, new)),
+        *removed,
+        *_record_pairs(delta),
+        *_pairs(delta.changed),
+    )
+
+
+def end_command(
+    key: bytes,
+    reason: str,
+    by: str | None,
+    verifier: str | None,
+    expected: Mapping[str, bytes | None] | None,
+    keep_ms: int,
+) -> Command:
+    """Make the command that ends a session."""
+    present, absent = _expectations(expected or {})
+    counts = len(present) // 2, len(absent)
+    return evalsha(END, key, keep_ms, reason, _optional(by), _optional(verifier), *counts, *present, *absent)
+
+
+def record_command(key: bytes) -> Command:
+    """Make the command that reads a session's record without its values; :func:`listed_record` reads the reply."""
+    return ("HMGET", key, *_CHECKED_FIELDS)
+
+
+def _optional(text: str | None) -> bytes:
+    """Tell None from an empty text."""
+    return b"" if text is None else b"=" + encoded(text)
+
+
+def _value_field(name: str) -> bytes:
+    # The "v:" keeps a hostile name off the record's fields.
+    return b"v:" + encoded(name)
+
+
+def _pairs(values: Mapping[str, bytes]) -> list[bytes]:
+    return [part for name, value in values.items() for part in (_value_field(name), value)]
+
+
+def _record_pairs(delta: Delta) -> list[Any]:
+    """Return the fields of the record that a delta names, as names and values."""
+    pairs: list[Any] = []
+    if delta.user_id is not UNSET:
+        pairs += "u", encoded(delta.user_id)
+    if delta.client is not UNSET:
+        pairs += "i", encoded(delta.client.ip), "a", encoded(delta.client.user_agent)
+    if delta.lifetime_ms is not UNSET:
+        pairs += "t", delta.lifetime_ms
+    if delta.deadline_ms is not UNSET and delta.deadline_ms is not None:
+        pairs += "d", delta.deadline_ms
+    return pairs
+
+
+def _expectations(expected: Mapping[str, bytes | None]) -> tuple[list[bytes], list[bytes]]:
+    present = _pairs({name: value for name, value in expected.items() if value is not None})
+    return present, [_value_field(name) for name, value in expected.items() if value is None]
+
+
+# Receiving.
+
+
+def read_session(sid: str, reply: Any, now_ms: int) -> Loaded | Tombstone | None:
+    """Read the reply of HGETALL: a session, a tombstone, or None where there was nothing.
+
+    Raises :class:`CorruptSessionError` for a hash that is none of ours.
+    """
+    fields = reply if isinstance(reply, dict) else as_pairs(reply)
+    if not fields:
+        return None
+    if fields.get(b"m") != FORMAT:
+        raise CorruptSessionError(f"What is stored for session {sid} is of another format.")
+    if b"x" in fields:
+        return _read_tombstone(sid, fields, now_ms)
+    return Loaded(read_record(sid, [fields.get(name) for name in _FIELDS]), _read_values(fields), now_ms)
+
+
+def _read_values(fields: Mapping[bytes, bytes]) -> dict[str, bytes]:
+    """Pick the sealed values out of a session's hash."""
+    try:
+        return {decoded(name[2:]): value for name, value in fields.items() if name[:2] == b"v:"}
+    except ValueError as error:
+        raise CorruptSessionError("A stored session has a value whose name is no text.") from error
+
+
+def read_record(sid: str, raw: Sequence[Any]) -> SessionRecord:
+    """Build a record from its fields in the order of ``FIELDS``: bytes, or numbers where a script computed them.
+
+    Raises :class:`CorruptSessionError` when one that every session has is missing, or one is not what it should be.
+    """
+    try:
+        (
+            verifier,
+            previous,
+            rotated,
+            final,
+            user,
+            ip,
+            agent,
+            created,
+            signed_in,
+            seen,
+            lifetime,
+            expires,
+            deadline,
+            n,
+        ) = raw
+        return SessionRecord(
+            sid,
+            verifier.decode("ascii"),
+            int(created),
+            int(seen),
+            int(lifetime),
+            int(expires),
+            None if user is None else decoded(user),
+            Client("" if ip is None else decoded(ip), "" if agent is None else decoded(agent)),
+            None if signed_in is None else int(signed_in),
+            None if deadline is None else int(deadline),
+            None if previous is None else previous.decode("ascii"),
+            None if rotated is None else int(rotated),
+            final != b"0",
+            int(n),
+        )
+    except (AttributeError, TypeError, ValueError) as error:
+        raise CorruptSessionError(f"The stored record of session {sid} is damaged.") from error
+
+
+def listed_record(sid: str, reply: Any) -> SessionRecord | None:
+    """Read the reply of :func:`record_command`: the record of a session, live or due; None for anything else.
+
+    A damaged session is nobody's to list; whoever loads it learns of it.
+    """
+    if not isinstance(reply, list) or len(reply) != len(_CHECKED_FIELDS):
+        return None
+    *raw, form, ended = reply
+    try:
+        return None if form != FORMAT or ended is not None else read_record(sid, raw)
+    except CorruptSessionError:
+        return None
+
+
+def is_tombstone(reply: Any) -> bool:
+    """Tell whether the reply of :func:`record_command` is that of an ended session."""
+    return isinstance(reply, list) and reply[-2] == FORMAT and reply[-1] is not None
+
+
+def is_absent(reply: Any) -> bool:
+    """Tell whether the reply of :func:`record_command` says that nothing is stored (an error says no such thing)."""
+    return isinstance(reply, list) and not any(reply)
+
+
+def read_conflicts(reply: Sequence[Any]) -> dict[str, bytes | None]:
+    """Read what a script says stands under each name whose expected bytes do not."""
+    return {decoded(name[2:]): value for name, value in as_pairs(reply).items()}
+
+
+def _read_tombstone(sid: str, fields: Mapping[bytes, bytes], now_ms: int) -> Tombstone:
+    by, user_id = fields.get(b"b"), fields.get(b"u")
+    try:
+        return Tombstone(
+            sid=sid,
+            verifiers=tuple(fields[name].decode("ascii") for name in (b"v", b"p") if name in fields),
+            reason=decoded(fields[b"x"]),
+            by=None if by is None else decoded(by),
+            ended_ms=int(fields[b"w"]),
+            now_ms=now_ms,
+            user_id=None if user_id is None else decoded(user_id),
+        )
+    except (KeyError, ValueError) as error:
+        raise CorruptSessionError(f"The tombstone of session {sid} is damaged.") from error
+
+
+def as_pairs(reply: Any) -> dict[Any, Any]:
+    """Read a flat list of names and values.
+
+    Raises :class:`CorruptSessionError` for anything else: another program's key, or not Redis at all.
+    """
+    if not isinstance(reply, list) or len(reply) % 2:
+        raise CorruptSessionError("The stored session is not a hash.")
+    return dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+def scored(reply: Iterable[Any]) -> list[tuple[str, float]]:
+    """Read members with scores, which RESP2 sends flat and RESP3 in pairs."""
+    items = list(reply)
+    pairs = items if items and isinstance(items[0], list) else zip(items[::2], items[1::2], strict=True)
+    return [(decoded(member), float(score)) for member, score in pairs]

@@ -1,0 +1,241 @@
+"""Lists of sessions in Redis: a user's, exactly; everybody's, in pages out of 32 shards that are merged by last use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, Final, NamedTuple, TypeVar, overload
+
+from django_srvsession.backends.redis_clock import RedisClock
+from django_srvsession.backends.redis_codec import (
+    Command,
+    Keys,
+    decoded,
+    kind_of,
+    listed_record,
+    record_command,
+    scored,
+)
+from django_srvsession.backends.redis_scripts import ADMITTED_FROM
+from django_srvsession.backends.redis_wire import Steps, checked_index
+from django_srvsession.records import SessionRecord
+
+T = TypeVar("T")
+_PORTION: Final = 500
+_SEEK_FROM: Final = 1000
+"""Pages that begin before this rank are cheaper to reach by reading what comes before them."""
+
+
+class Entry(NamedTuple):
+    """Hold what a shard says of a session; entries compare by last use, then by sid, as Redis orders them."""
+
+    score: float
+    sid: str
+    kind: str
+
+
+class Position(NamedTuple):
+    """Point into the merged list: ``skip`` entries on from the first whose score is not above ``score``."""
+
+    score: float
+    skip: int
+
+
+TOP: Final = Position(float("inf"), 0)
+
+
+class Lists:
+    """Read the indexes, as steps; what is listed there and gone, due, or not what it was, is left out."""
+
+    def __init__(self, keys: Keys, clock: RedisClock) -> None:
+        self._keys = keys
+        self._clock = clock
+
+    def user(self, user_id: str) -> Steps[list[SessionRecord]]:
+        """Return a user's live sessions, newest activity first: two round trips, however many others there are."""
+        members, time = yield [
+            ("ZRANGEBYSCORE", self._keys.user(user_id), "-inf", f"({ADMITTED_FROM}"),
+            ("TIME",),
+        ]
+        self._clock.learn_from_time(checked_index(time))
+        found = yield from self._live([decoded(sid) for sid in checked_index(members)])
+        mine = [record for record in found if record is not None and record.user_id == user_id]
+        return sorted(mine, key=lambda record: (record.last_seen_ms, record.sid), reverse=True)
+
+    def count(self) -> Steps[int]:
+        """Return how many sessions are listed, those included that nobody has found gone yet."""
+        replies = yield [("ZCARD", key) for _, key in self._keys.all_live]
+        return sum(map(checked_index, replies))
+
+    def everybody(self, start: int, count: int) -> Steps[list[SessionRecord]]:
+        """Return ``count`` live sessions from a rank on, fewer only at the list's end."""
+        if count <= 0:
+            return []
+        position = yield from self._seek(start)
+        found: list[SessionRecord] = []
+        while len(found) < count:
+            records, position, is_end = yield from self.page(position, count - len(found))
+            found += records
+            if is_end:
+                break
+        return found
+
+    def everyone(self) -> Steps[list[SessionRecord]]:
+        """Return all live sessions."""
+        found: list[SessionRecord] = []
+        position, is_end = TOP, False
+        while not is_end:
+            records, position, is_end = yield from self.page(position, _PORTION)
+            found += records
+        return found
+
+    def page(self, position: Position, count: int) -> Steps[tuple[list[SessionRecord], Position, bool]]:
+        """Return the live ones of the next ``count`` entries, the position after them, and whether none are left."""
+        merged = yield from self._merged(position.score, position.skip + count)
+        entries = merged[position.skip :]
+        if self._clock.needs_asking:
+            (time,) = yield [("TIME",)]
+            self._clock.learn_from_time(checked_index(time))
+        found = yield from self._live([entry.sid for entry in entries])
+        # Who has just signed in is listed twice, once under the kind that the session was of before.
+        records = [
+            record
+            for entry, record in zip(entries, found, strict=True)
+            if record is not None and kind_of(record.user_id) == entry.kind
+        ]
+        return records, _after(merged, position), len(entries) < count
+
+    def _live(self, sids: Sequence[str]) -> Steps[list[SessionRecord | None]]:
+        found: list[SessionRecord | None] = []
+        for start in range(0, len(sids), _PORTION):
+            portion = sids[start : start + _PORTION]
+            replies = yield [record_command(self._keys.session(sid)) for sid in portion]
+            now_ms = self._clock.now_ms
+            for sid, reply in zip(portion, replies, strict=True):
+                record = listed_record(sid, reply)
+                found.append(record if record is not None and record.is_live(now_ms) else None)
+        return found
+
+    def _merged(self, score: float, count: int) -> Steps[list[Entry]]:
+        """Return the first ``count`` entries with no greater score.
+
+        Asks each shard for its fair share first, and again for all where a shard may hold more of them.
+        """
+        share = min(count, count // 8 + 8)
+        shards = dict.fromkeys(self._keys.all_live, share)
+        heads: dict[tuple[str, str], list[Entry]] = {}
+        while shards:
+            replies = yield [_head(key, score, limit) for (_, key), limit in shards.items()]
+            for shard, reply in zip(shards, replies, strict=True):
+                heads[shard] = [Entry(at, sid, shard[0]) for sid, at in scored(checked_index(reply))]
+            merged = sorted((entry for head in heads.values() for entry in head), reverse=True)[:count]
+            shards = {
+                shard: count
+                for shard, limit in shards.items()
+                if limit < count
+                and len(heads[shard]) == limit
+                and (len(merged) < count or heads[shard][-1] >= merged[-1])
+            }
+        return merged
+
+    def _seek(self, rank: int) -> Steps[Position]:
+        """Find a rank: the least whole score that no more than so many entries exceed, by halving."""
+        if rank < _SEEK_FROM:
+            return Position(TOP.score, rank)
+        (time,) = yield [("TIME",)]
+        low, high = 0, self._clock.learn_from_time(checked_index(time)) + 1000
+        above_high = 0
+        while high - low > 1:
+            middle = (low + high) // 2
+            above = yield from self._count_above(middle)
+            if above > rank:
+                low = middle
+            else:
+                high, above_high = middle, above
+        return Position(high, rank - above_high)
+
+    def _count_above(self, score: int) -> Steps[int]:
+        replies = yield [("ZCOUNT", key, f"({score}", "+inf") for _, key in self._keys.all_live]
+        return sum(map(checked_index, replies))
+
+
+def _head(key: str, score: float, limit: int) -> Command:
+    return ("ZREVRANGEBYSCORE", key, repr(score), "-inf", "WITHSCORES", "LIMIT", 0, limit)
+
+
+def _after(merged: Sequence[Entry], position: Position) -> Position:
+    """Return the position behind the last of the entries that were read from a position's score on."""
+    if not merged:
+        return position
+    score = merged[-1].score
+    return Position(score, sum(1 for entry in merged if entry.score == score))
+
+
+Run = Callable[[Steps[Any]], Any]
+
+
+class UserRecords(Sequence[SessionRecord]):
+    """List one user's sessions, as they were when first looked at."""
+
+    def __init__(self, lists: Lists, run: Run, user_id: str) -> None:
+        self._lists = lists
+        self._run = run
+        self._user_id = user_id
+
+    @cached_property
+    def _records(self) -> list[SessionRecord]:
+        return self._run(self._lists.user(self._user_id))  # type: ignore[no-any-return]
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[SessionRecord]:
+        return iter(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> SessionRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[SessionRecord]: ...
+    def __getitem__(self, index: int | slice) -> SessionRecord | list[SessionRecord]:
+        return self._records[index]
+
+
+class AllRecords(Sequence[SessionRecord]):
+    """List everybody's sessions, read anew by each look; ``len()`` counts the index, which may run ahead of them."""
+
+    def __init__(self, lists: Lists, run: Run) -> None:
+        self._lists = lists
+        self._run = run
+
+    def __len__(self) -> int:
+        return int(self._run(self._lists.count()))
+
+    def __iter__(self) -> Iterator[SessionRecord]:
+        position, is_end = TOP, False
+        while not is_end:
+            records, position, is_end = self._run(self._lists.page(position, _PORTION))
+            yield from records
+
+    @overload
+    def __getitem__(self, index: int) -> SessionRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[SessionRecord]: ...
+    def __getitem__(self, index: int | slice) -> SessionRecord | list[SessionRecord]:
+        if isinstance(index, slice):
+            return self._slice(index)
+        start = index if index >= 0 else index + len(self)
+        if start < 0:
+            raise IndexError(index)
+        for record in self._run(self._lists.everybody(start, 1)):
+            return record  # type: ignore[no-any-return]
+        raise IndexError(index)
+
+    def _slice(self, part: slice) -> list[SessionRecord]:
+        # Only what is counted from the end, or goes up to it, needs the length.
+        if part.stop is None or part.stop < 0 or (part.start or 0) < 0 or (part.step or 1) < 0:
+            start, stop, step = part.indices(len(self))
+        else:
+            start, stop, step = part.start or 0, part.stop, part.step or 1
+        if step < 0:
+            return list(self)[part]
+        return self._run(self._lists.everybody(start, stop - start))[::step]  # type: ignore[no-any-return]

@@ -1,0 +1,225 @@
+"""The verbs on one session in Redis, each written once for threads and event loops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, NoReturn
+
+from django_srvsession import conf
+from django_srvsession.backends.redis_clock import RedisClock
+from django_srvsession.backends.redis_codec import (
+    ANONYMOUS,
+    KINDS,
+    Command,
+    Keys,
+    create_command,
+    decoded,
+    end_command,
+    evalsha,
+    kind_of,
+    read_conflicts,
+    read_record,
+    read_session,
+    write_command,
+)
+from django_srvsession.backends.redis_limit import forget_commands
+from django_srvsession.backends.redis_scripts import EXPIRE, MARGIN_MS
+from django_srvsession.backends.redis_wire import Steps, checked, checked_index
+from django_srvsession.records import (
+    UNSET,
+    Delta,
+    Loaded,
+    SessionRecord,
+    Tombstone,
+    new_session,
+    rotated,
+    updated,
+    updated_values,
+)
+from django_srvsession.store import ConflictError, CorruptSessionError, CreateError, StoreUnavailableError, UpdateError
+
+_TRIES: Final = 3
+"""How often within one call an expiry may turn out to be beyond what the user's index promises: once, as a rule."""
+
+_LIST_PRECISION_MS: Final = 1000
+"""Within so long the list of everybody's sessions may mix up who was seen last; a user's own list never does."""
+
+_DEAD: Final = (b"absent", b"ended")
+
+
+class SessionSteps:
+    """Make the steps of each verb; what they return and raise is what :class:`django_srvsession.store.Store` says."""
+
+    def __init__(self, keys: Keys, clock: RedisClock) -> None:
+        self._keys = keys
+        self._clock = clock
+
+    def load(self, sid: str) -> Steps[Loaded | Tombstone | None]:
+        """Read the hash; once a minute at most, in the same round trip, the time."""
+        command: Command = ("HGETALL", self._keys.session(sid))
+        if self._clock.needs_asking:
+            time, reply = yield [("TIME",), command]
+            self._clock.learn_from_time(checked_index(time))
+        else:
+            (reply,) = yield [command]
+        return read_session(sid, checked(reply), self._clock.now_ms)
+
+    def create(self, sid: str, verifier: str, delta: Delta) -> Steps[Loaded]:
+        """List the session and store it, in one round trip."""
+        if delta.lifetime_ms is UNSET:
+            raise ValueError("A new session needs a lifetime: Delta(lifetime_ms=...).")
+        user_id = None if delta.user_id is UNSET else delta.user_id
+        until_ms = _bound((yield from self._now_ms()) + delta.lifetime_ms, delta.lifetime_ms)
+        for _ in range(_TRIES):
+            command = create_command(self._keys.session(sid), verifier, delta, _keep_ms(), until_ms)
+            *listed, reply = yield [*self._list_commands(sid, user_id, until_ms), command]
+            for index_reply in listed:
+                checked_index(index_reply)  # Whatever the script did: the key of an unlisted session must not go out.
+            try:
+                status, now_ms, rest = self._answer(sid, reply)
+            except CorruptSessionError as error:
+                raise CreateError from error  # Whatever it is, the place is taken.
+            if status == b"ok":
+                return _read_live(sid, rest[0], now_ms) if rest else new_session(sid, verifier, delta, now_ms)
+            if status != b"unindexed":
+                raise CreateError
+            until_ms = _bound(*rest[:2])
+        raise _unsettled()
+
+    def write(
+        self, sid: str, verifier: str, new_verifier: str | None, final: bool, delta: Delta, base: Loaded | None
+    ) -> Steps[Loaded]:
+        """Update or rotate in one round trip; before a sign-in the session is listed, since its key is out already."""
+        until_ms = 0 if delta.user_id is UNSET else (yield from self._sign_in(sid, delta, base))
+        version = None if base is None else base.record.version
+        for _ in range(_TRIES):
+            command = write_command(
+                self._keys.session(sid), verifier, new_verifier, final, delta, _keep_ms(), until_ms, version
+            )
+            *_, reply = yield [*self._touch_commands(sid, base), command]
+            status, now_ms, rest = self._answer(sid, reply)
+            if status == b"ok":
+                yield from self._signed_in(sid, delta, base)
+                after = _written(sid, delta, base, now_ms, rest)
+                return after if rest or new_verifier is None else rotated(after, new_verifier, final)
+            if status != b"unindexed":
+                yield from self._refused(sid, delta, status, rest)
+            until_ms = _bound(*rest[:2])
+            yield from self._list(sid, decoded(rest[2]), until_ms)
+        raise _unsettled()
+
+    def end(
+        self, sid: str, reason: str, by: str | None, verifier: str | None, expected: Mapping[str, bytes | None] | None
+    ) -> Steps[SessionRecord | None]:
+        """Reduce the hash to a tombstone, then take the session out of the indexes."""
+        key = self._keys.session(sid)
+        return (yield from self._buried(sid, end_command(key, reason, by, verifier, expected, conf.get("ENDED_KEEP"))))
+
+    def expire(self, sid: str) -> Steps[SessionRecord | None]:
+        """Do as :meth:`end` when the time is up by Redis' clock."""
+        command = evalsha(EXPIRE, self._keys.session(sid), conf.get("ENDED_KEEP"))
+        return (yield from self._buried(sid, command))
+
+    def _buried(self, sid: str, command: Command) -> Steps[SessionRecord | None]:
+        (reply,) = yield [command]
+        status, _, rest = self._answer(sid, reply)
+        if status != b"ok":
+            return None
+        record = read_record(sid, rest[0])
+        yield from self._tidy(forget_commands(self._keys, sid, record.user_id))
+        return record
+
+    def _sign_in(self, sid: str, delta: Delta, base: Loaded | None) -> Steps[int]:
+        """List the session for the user it is about to belong to; return until when that holds."""
+        lifetime_ms = delta.lifetime_ms if delta.lifetime_ms is not UNSET else base.record.lifetime_ms if base else 0
+        until_ms = _bound((yield from self._now_ms()) + lifetime_ms, lifetime_ms)
+        yield from self._list(sid, str(delta.user_id), until_ms)
+        return until_ms
+
+    def _signed_in(self, sid: str, delta: Delta, base: Loaded | None) -> Steps[None]:
+        """Take a session that has got a user out of the list of those that have none."""
+        if delta.user_id is not UNSET and (base is None or base.record.user_id is None):
+            yield from self._tidy([("ZREM", self._keys.live_of(ANONYMOUS, sid), sid)])
+
+    def _refused(self, sid: str, delta: Delta, status: bytes, rest: Sequence[Any]) -> Steps[NoReturn]:
+        if status == b"conflict":
+            raise ConflictError(read_conflicts(rest[0]))
+        # Only what can never live again is taken out: another request may have signed in under this very sid.
+        if status in _DEAD and delta.user_id is not UNSET:
+            yield from self._tidy(forget_commands(self._keys, sid, delta.user_id))
+        raise UpdateError
+
+    def _list(self, sid: str, user_id: str, until_ms: int) -> Steps[None]:
+        for reply in (yield self._list_commands(sid, user_id, until_ms)):
+            checked_index(reply)
+
+    def _list_commands(self, sid: str, user_id: str | None, until_ms: int) -> list[Command]:
+        live: Command = ("ZADD", self._keys.live_of(kind_of(user_id), sid), "GT", self._clock.score, sid)
+        if user_id is None:
+            return [live]
+        key = self._keys.user(user_id)
+        past: Command = ("ZREMRANGEBYSCORE", key, "-inf", self._clock.now_ms - MARGIN_MS)
+        return [past, ("ZADD", key, "GT", until_ms, sid), live]
+
+    def _touch_commands(self, sid: str, base: Loaded | None) -> list[Command]:
+        score = self._clock.score
+        if base is not None and score - base.record.last_seen_ms < _LIST_PRECISION_MS:
+            return []
+        # XX: what has been ended meanwhile is not listed again.
+        kinds = KINDS if base is None else [kind_of(base.record.user_id)]
+        return [("ZADD", self._keys.live_of(kind, sid), "XX", "GT", score, sid) for kind in kinds]
+
+    def _tidy(self, commands: Sequence[Command]) -> Steps[None]:
+        # What was to be done is done. Readers skip what is left in an index, and a sweep removes it.
+        with suppress(StoreUnavailableError):
+            yield commands
+
+    def _now_ms(self) -> Steps[int]:
+        if self._clock.needs_asking:
+            (time,) = yield [("TIME",)]
+            self._clock.learn_from_time(checked_index(time))
+        return self._clock.now_ms
+
+    def _answer(self, sid: str, reply: Any) -> tuple[bytes, int, list[Any]]:
+        """Read a script's reply: its status, Redis' time in milliseconds, and the rest."""
+        answer = checked(reply)
+        if not isinstance(answer, list) or len(answer) < 2 or not isinstance(answer[1], int):
+            raise StoreUnavailableError("Redis gave no answer that a script of ours gives.")
+        if answer[0] == b"corrupt":
+            raise CorruptSessionError(f"What is stored for session {sid} is damaged, or of another format.")
+        return answer[0], self._clock.learn(answer[1]), answer[2:]
+
+
+def _read_live(sid: str, fields: Any, now_ms: int) -> Loaded:
+    session = read_session(sid, fields, now_ms)
+    if not isinstance(session, Loaded):
+        raise CorruptSessionError(f"What is stored for session {sid} changed within a script.")
+    return session
+
+
+def _written(sid: str, delta: Delta, base: Loaded | None, now_ms: int, rest: Sequence[Any]) -> Loaded:
+    """Tell the session after a write: a script sends only what the caller cannot know.
+
+    That is nothing when the version stood that the caller based its delta on, else the record; all that is stored
+    when there was no base, or when a rotation had been done before.
+    """
+    if base is None or len(rest) > 1:
+        return _read_live(sid, rest[0], now_ms)
+    if rest:
+        return Loaded(read_record(sid, rest[0]), updated_values(base.values, delta), now_ms)
+    return updated(base, delta, now_ms)
+
+
+def _keep_ms() -> int:
+    """Return how long a session stays after its expiry, in milliseconds, for somebody to notice it and end it."""
+    return max(int(conf.get("ENDED_KEEP")), MARGIN_MS)
+
+
+def _bound(expires_ms: int, lifetime_ms: int) -> int:
+    """Return until when the user's index is to hold a session: far enough ahead that most saves need not touch it."""
+    return expires_ms + lifetime_ms + MARGIN_MS
+
+
+def _unsettled() -> StoreUnavailableError:
+    return StoreUnavailableError("The session's expiry kept changing; nothing was written.")

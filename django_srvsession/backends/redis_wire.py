@@ -1,0 +1,218 @@
+"""The way to Redis for threads: commands in one round trip, over the cache alias's own pool of connections.
+
+Commands are sent on a connection taken from the pool, not through redis-py's client: the client repeats what it
+thinks has failed, and a rotation applied twice loses to itself. Nothing here is ever sent twice, but for a script that
+Redis says it did not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
+from django_redis import get_redis_connection
+from redis.cluster import RedisCluster
+from redis.exceptions import (
+    ChildDeadlockedError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
+
+from django_srvsession.backends.redis_codec import Command
+from django_srvsession.backends.redis_connections import Connections
+from django_srvsession.backends.redis_scripts import TEXTS
+from django_srvsession.store import CorruptSessionError, StoreUnavailableError
+
+try:
+    from hiredis import pack_command as _pack_command
+
+    pack_command: Callable[[Command], bytes] = _pack_command
+except ImportError:  # hiredis is optional.
+
+    def pack_command(command: Command) -> bytes:
+        """Write a command as Redis reads it: the number of its parts, and each with its length."""
+        parts = [part if isinstance(part, bytes) else str(part).encode() for part in command]
+        return b"*%d\r\n%b" % (len(parts), b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]))
+
+
+T = TypeVar("T")
+Steps = Generator[Sequence[Command], list[Any], T]
+"""A procedure: yields the commands of one round trip, is sent their replies, returns its result."""
+
+FAILURES: Final = (RedisError, RedisClusterException, ChildDeadlockedError, OSError)
+
+
+def run(steps: Steps[T], call: Callable[[Sequence[Command]], list[Any]]) -> T:
+    """Run a procedure in this thread; an outage is raised inside it."""
+    try:
+        commands = next(steps)
+        while True:
+            try:
+                replies = call(commands)
+            except StoreUnavailableError as error:
+                commands = steps.throw(error)
+            else:
+                commands = steps.send(replies)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+async def arun(steps: Steps[T], call: Callable[[Sequence[Command]], Awaitable[list[Any]]]) -> T:
+    """Run a procedure as :func:`run` does, awaiting."""
+    try:
+        commands = next(steps)
+        while True:
+            try:
+                replies = await call(commands)
+            except StoreUnavailableError as error:
+                commands = steps.throw(error)
+            else:
+                commands = steps.send(replies)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+def unavailable(error: Exception) -> StoreUnavailableError:
+    """Make the error that says Redis did not answer, or not with what was asked."""
+    return StoreUnavailableError(f"Redis did not do what it was asked: {type(error).__name__}.")
+
+
+def checked(reply: Any) -> Any:
+    """Return a reply, or raise what its being an error means.
+
+    Raises :class:`CorruptSessionError` when the key holds another type, else :class:`StoreUnavailableError` (a replica,
+    a full memory, a server that is loading, a missing permission, ...): the command was refused and did nothing.
+    """
+    if not isinstance(reply, Exception):
+        return reply
+    if "WRONGTYPE" in str(reply):
+        raise CorruptSessionError("A key of the store holds a type that is not ours.") from reply
+    raise unavailable(reply) from reply
+
+
+def checked_index(reply: Any) -> Any:
+    """Return an index's reply; an index that is no ZSET says nothing about any one session, so it is an outage."""
+    if isinstance(reply, Exception):
+        raise unavailable(reply) from reply
+    return reply
+
+
+def packed(commands: Sequence[Command]) -> list[bytes]:
+    """Write commands as Redis reads them, to be sent at once."""
+    return [b"".join(map(pack_command, commands))]
+
+
+def with_text(command: Command) -> Command:
+    """Return the command with the script's text, for a server that does not know its digest."""
+    return ("EVAL", TEXTS[command[1]], *command[2:])
+
+
+class Wire:
+    """Send commands in one round trip, from any thread; safe over ``fork()``, because the pool is.
+
+    Replies are as Redis sent them; an error reply is an exception *in the list*, see :func:`checked`.
+    """
+
+    def __init__(self, pool: Any) -> None:
+        self.pool = pool
+        self._connections = Connections(pool)
+
+    def call(self, commands: Sequence[Command]) -> list[Any]:
+        """Send the commands in their order and return their replies.
+
+        Raises :class:`StoreUnavailableError`; which of the commands were done is not known then.
+        """
+        replies = self._exchange(commands)
+        for number, reply in enumerate(replies):
+            if isinstance(reply, NoScriptError):  # Not run, so it is safe to send it again.
+                replies[number] = self._exchange([with_text(commands[number])])[0]
+        return replies
+
+    def scan(self, pattern: str, count: int) -> Iterator[list[bytes]]:
+        """Yield the keys that match, in portions of about ``count`` looked at; a key may come twice."""
+        cursor: Any = 0
+        while cursor is not None:
+            cursor, keys = checked(self.call([("SCAN", cursor, "MATCH", pattern, "COUNT", count)])[0])
+            cursor = None if int(cursor) == 0 else cursor
+            yield keys
+
+    def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        try:
+            connection = self._connections.take()
+        except FAILURES as error:
+            raise unavailable(error) from error
+        try:
+            connection.send_packed_command(packed(commands))
+            return [_reply(connection) for _ in commands]
+        except FAILURES as error:
+            connection.disconnect()
+            raise unavailable(error) from error
+        except BaseException:
+            connection.disconnect()  # Replies may still be under way, and must not be read by another request.
+            raise
+        finally:
+            self._connections.give_back(connection)
+
+
+def _reply(connection: Any) -> Any:
+    try:
+        return connection.read_response(disable_decoding=True)
+    except ResponseError as error:
+        return error
+
+
+class ClusterWire:
+    """Send commands to the nodes of a Redis Cluster, each after the answer to the one before."""
+
+    pool = None
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def call(self, commands: Sequence[Command]) -> list[Any]:
+        """Do as :meth:`Wire.call`, in as many round trips as there are commands."""
+        return [self._call(command) for command in commands]
+
+    def scan(self, pattern: str, count: int) -> Iterator[list[bytes]]:
+        """Do as :meth:`Wire.scan`, on every primary node."""
+        try:
+            for node in self._client.get_primaries():
+                for key in self._client.scan_iter(pattern, count, target_nodes=node):
+                    yield [key]
+        except FAILURES as error:
+            raise unavailable(error) from error
+
+    def _call(self, command: Command) -> Any:
+        try:
+            reply = self._send(command)
+            return self._send(with_text(command)) if isinstance(reply, NoScriptError) else reply
+        except FAILURES as error:
+            raise unavailable(error) from error
+
+    def _send(self, command: Command) -> Any:
+        key = command[3] if command[0] in ("EVALSHA", "EVAL") else command[1] if len(command) > 1 else b""
+        try:
+            # The client repeats nothing that is sent to a named node; it does follow MOVED, which is a refusal.
+            return self._client.execute_command(*command, target_nodes=self._client.get_node_from_key(key))
+        except ResponseError as error:
+            return error
+
+
+def open_wire(alias: str) -> Wire | ClusterWire:
+    """Return the way to the cache alias's server, or to its cluster, which is asked for its nodes.
+
+    Raises ``ImproperlyConfigured`` when the alias is not a cache of django-redis.
+    """
+    try:
+        client: Any = get_redis_connection(alias, write=True)
+    except NotImplementedError as error:
+        raise ImproperlyConfigured(
+            f"SESSION_CACHE_ALIAS names the cache {alias!r}, which is not one of django-redis. Set its BACKEND to "
+            "'django_redis.cache.RedisCache'."
+        ) from error
+    except FAILURES as error:
+        raise unavailable(error) from error
+    return ClusterWire(client) if isinstance(client, RedisCluster) else Wire(client.connection_pool)

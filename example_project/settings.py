@@ -1,0 +1,111 @@
+"""Settings of the demo: a site that signs people in, on the session store that the environment names.
+
+``SRVSESSION_DEMO_ENGINE``    db (default), redis, file or memory
+``SRVSESSION_DEMO_REDIS``     where Redis answers, for the engine redis: redis://127.0.0.1:6379/0
+``SRVSESSION_DEMO_DATABASE``  another database than SQLite: an entry of Django's DATABASES, as JSON
+``SRVSESSION_DEMO_DATA``      the directory of the demo's files (default: .demo)
+``SRVSESSION_DEMO_SECRET``    the SECRET_KEY
+"""
+
+import json
+import os
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("SRVSESSION_DEMO_DATA", ROOT / ".demo"))
+DATA.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+# A site of your own keeps its secret out of its source.
+SECRET_KEY = os.environ.get("SRVSESSION_DEMO_SECRET", "not a secret: this is in the source of the demo, for everyone")
+DEBUG = True
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+
+# Sessions: these lines are what a site of your own needs, beside the app and the middleware below.
+
+ENGINES = ("db", "redis", "file", "memory")
+ENGINE = os.environ.get("SRVSESSION_DEMO_ENGINE", "db")
+if ENGINE not in ENGINES:
+    raise ImproperlyConfigured(f"SRVSESSION_DEMO_ENGINE is {ENGINE!r}; it must be one of {', '.join(ENGINES)}.")
+
+SESSION_ENGINE = f"django_srvsession.backends.{ENGINE}"
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+if ENGINE == "file":
+    SESSION_FILE_PATH = str(DATA / "sessions")
+    Path(SESSION_FILE_PATH).mkdir(mode=0o700, exist_ok=True)
+
+if ENGINE == "redis":
+    if not os.environ.get("SRVSESSION_DEMO_REDIS"):
+        raise ImproperlyConfigured(
+            "SRVSESSION_DEMO_ENGINE is 'redis', and nothing says where Redis answers. "
+            "Set SRVSESSION_DEMO_REDIS, for example to redis://127.0.0.1:6379/0."
+        )
+    # An alias of its own, on a server or database number of its own: clearing a cache would end every session.
+    CACHES["sessions"] = {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": os.environ["SRVSESSION_DEMO_REDIS"],
+        # Seconds: without them, a request would wait for a Redis that hangs for as long as it hangs.
+        "OPTIONS": {"SOCKET_TIMEOUT": 1, "SOCKET_CONNECT_TIMEOUT": 1},
+    }
+    SESSION_CACHE_ALIAS = "sessions"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_srvsession",
+    "example_project.demo",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django_srvsession.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+LOGIN_URL = "srvsession:login"
+LOGIN_REDIRECT_URL = "home"
+
+# The rest is as in any project.
+
+SQLITE = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": str(DATA / "db.sqlite3"),
+    # Readers do not wait for the writer, and writers wait for each other (seconds) instead of failing.
+    "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"},
+}
+DATABASES = {"default": json.loads(os.environ.get("SRVSESSION_DEMO_DATABASE", "null")) or SQLITE}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+ROOT_URLCONF = "example_project.urls"
+WSGI_APPLICATION = "example_project.wsgi.application"
+ASGI_APPLICATION = "example_project.asgi.application"
+STATIC_URL = "static/"
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("ko", "한국어")]
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "example_project" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]

@@ -1,0 +1,16 @@
+"""URLs of the demo."""
+
+from django.contrib import admin
+from django.contrib.staticfiles.urls import staticfiles_urlpatterns
+from django.urls import include, path
+
+from example_project.demo import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("cart/add/", views.add_to_cart, name="add_to_cart"),
+    path("cart/empty/", views.empty_cart, name="empty_cart"),
+    path("account/", include("django_srvsession.urls")),
+    path("admin/", admin.site.urls),
+    *staticfiles_urlpatterns(),  # For servers other than runserver; only under DEBUG.
+]

@@ -1,0 +1,137 @@
+"""What tests of the Redis store need: a store that tells what it sends, a server that answers as told, a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import redis
+
+from django_srvsession.backends.redis import RedisStore
+from django_srvsession.backends.redis_codec import Command
+from tests.runs import wait_until
+from tests.servers import RedisServer
+
+_urls = itertools.count(1)
+
+
+def own_pool(settings: Any, url: str, **options: Any) -> None:
+    """Point the sessions' alias at a URL, with a pool of its own: django-redis keeps one per URL for ever."""
+    mark = "&" if "?" in url else "?"
+    limits = {"SOCKET_TIMEOUT": 0.5, "SOCKET_CONNECT_TIMEOUT": 0.5}
+    entry = {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": f"{url}{mark}client_name=test-{next(_urls)}",
+        "OPTIONS": {**limits, **options},
+    }
+    settings.CACHES = {**settings.CACHES, "sessions": entry}
+    settings.SESSION_CACHE_ALIAS = "sessions"
+
+
+class Recorder:
+    """Stand between a store and its wire: note each round trip, and let a test step in."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._wire = store._wire
+        self.trips: list[Sequence[Command]] = []
+        self.before: Callable[[Sequence[Command]], None] = lambda commands: None
+        self.after: Callable[[Sequence[Command]], None] = lambda commands: None
+        store.__dict__["_wire"] = self
+
+    pool = None
+
+    def call(self, commands: Sequence[Command]) -> list[Any]:
+        self.before(commands)
+        self.trips.append(commands)
+        replies = self._wire.call(commands)
+        self.after(commands)
+        return replies
+
+    def scan(self, pattern: str, count: int) -> Iterator[list[bytes]]:
+        return self._wire.scan(pattern, count)
+
+    @property
+    def names(self) -> list[list[str]]:
+        """The names of the commands, by round trip."""
+        return [[command[0] for command in trip] for trip in self.trips]
+
+
+class FakeRedis:
+    """Accept connections and answer each command but those of the handshake with the bytes that a test has chosen.
+
+    ``answer`` gets the command's parts and returns the reply; b"" hangs up.
+    """
+
+    def __init__(self, answer: Callable[[list[bytes]], bytes]) -> None:
+        self.answer = answer
+        self.received: list[list[bytes]] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0?protocol=2"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        # shutdown() wakes the thread in accept(); close() alone would leave it there.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def named(self, name: bytes) -> list[list[bytes]]:
+        """The commands of this name that have come in."""
+        return [command for command in self.received if command[0] == name]
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self._serve, args=[self._listener.accept()[0]], daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as lines, contextlib.suppress(OSError):
+            while head := lines.readline():
+                command = [lines.read(int(lines.readline()[1:]) + 2)[:-2] for _ in range(int(head[1:]))]
+                if not (reply := self._reply(command)):
+                    return
+                connection.sendall(reply)
+                if not reply.endswith(b"\r\n"):
+                    return  # Truncated, and hung up.
+
+    def _reply(self, command: list[bytes]) -> bytes:
+        if command[0] in (b"CLIENT", b"SELECT", b"PING"):
+            return b"+OK\r\n"
+        self.received.append(command)
+        return b"*2\r\n$10\r\n1900000000\r\n$1\r\n0\r\n" if command[0] == b"TIME" else self.answer(command)
+
+
+class Cluster:
+    """Three private servers that are a Redis Cluster."""
+
+    def __init__(self) -> None:
+        options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0"]
+        self.servers = [RedisServer(extra=options) for _ in range(3)]
+
+    def start(self) -> None:
+        for server in self.servers:
+            server.start()
+        clients = [server.client() for server in self.servers]
+        for number, client in enumerate(clients):
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * 5462, min(number * 5462 + 5461, 16383))
+            client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        for client in clients[1:]:
+            client.execute_command("CLUSTER", "MEET", self.servers[0].host, self.servers[0].port)
+        job = self.servers[0].job
+        assert job
+        wait_until(lambda: all(self._is_ready(client) for client in clients), job)
+
+    def _is_ready(self, client: redis.Redis) -> bool:
+        # All three must know that all three serve.
+        return "cluster_state:ok" in self._text(client, "INFO") and self._text(client, "NODES").count("connected") == 3
+
+    def _text(self, client: redis.Redis, what: str) -> str:
+        return str(client.connection_pool and client.execute_command("CLUSTER", what))
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.kill()

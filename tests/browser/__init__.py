@@ -1,0 +1,1 @@
+"""Tests with real browsers against the example project in real processes."""

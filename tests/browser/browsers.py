@@ -1,0 +1,111 @@
+"""Chromium with a profile of its own, driven by Selenium."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from selenium.webdriver import ChromeOptions, Remote
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.runs import Job, new_directory, wait_until
+from tests.servers import find_program, missing
+
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",  # Chromium refuses to run as root with it.
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=900,900",
+    "--lang=en",
+]
+
+
+class Driver:
+    """One chromedriver, for any number of browsers; both go with the run, however it ends."""
+
+    def __init__(self) -> None:
+        program = find_program("chromedriver") or missing("chromedriver")
+        self.chromium = find_program("chromium", "google-chrome") or missing("chromium")
+        self.directory = new_directory("chromedriver")
+        self.job = Job([program, "--port=0"], self.directory)
+        wait_until(lambda: self.port is not None, self.job)
+
+    @property
+    def port(self) -> int | None:
+        """Where it listens, as its log says, or None before."""
+        text = self.job.log.read_text() if self.job.log.exists() else ""
+        found = re.search(r"started successfully on port (\d+)", text)
+        return int(found[1]) if found else None
+
+    def open(self, name: str, user_agent: str) -> Browser:
+        """Open a browser with an empty profile."""
+        options = ChromeOptions()
+        options.binary_location = str(self.chromium)
+        profile = new_directory(f"profile-{name}")
+        for flag in [*FLAGS, f"--user-data-dir={profile}", f"--user-agent={user_agent}"]:
+            options.add_argument(flag)
+        return Browser(Remote(f"http://127.0.0.1:{self.port}", options=options))
+
+
+class Browser:
+    """What a person does with a browser."""
+
+    def __init__(self, remote: Remote) -> None:
+        self.remote = remote
+        remote.implicitly_wait(5)
+        remote.set_page_load_timeout(30)
+        self.site = ""
+
+    def visit(self, site: str) -> None:
+        """Forget everything and go to a site."""
+        self.remote.execute("executeCdpCommand", {"cmd": "Network.clearBrowserCookies", "params": {}})
+        self.site = site
+        self.go("/")
+
+    def go(self, path: str) -> None:
+        """Load a page of the site."""
+        self.remote.get(self.site + path)
+
+    def find(self, selector: str) -> WebElement:
+        """Return the first element that a CSS selector finds; it is there within five seconds, or it is an error."""
+        return self.remote.find_element(By.CSS_SELECTOR, selector)
+
+    def texts(self, selector: str) -> list[str]:
+        """Return what people read in the elements that a CSS selector finds."""
+        return [element.text for element in self.remote.find_elements(By.CSS_SELECTOR, selector)]
+
+    @property
+    def heading(self) -> str:
+        """What the page says it is."""
+        return self.find("h1").text
+
+    def follow(self, text: str) -> None:
+        """Click on a link, and wait for the next page."""
+        self._leave_by(self.remote.find_element(By.LINK_TEXT, text))
+
+    def press(self, text: str, within: str = "body") -> None:
+        """Click on a button, and wait for the next page."""
+        path = f".//button[normalize-space()='{text}']"
+        self._leave_by(self.find(within).find_element(By.XPATH, path))
+
+    def _leave_by(self, element: WebElement) -> None:
+        page = self.find("html")
+        element.click()
+        WebDriverWait(self.remote, 10).until(staleness_of(page))
+
+    def type(self, field: str, text: str) -> None:
+        """Type into a field of a form."""
+        self.find(f"[name={field}]").send_keys(text)
+
+    def screenshot(self, path: Path) -> None:
+        """Keep what is seen."""
+        self.remote.save_screenshot(str(path))

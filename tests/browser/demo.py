@@ -1,0 +1,43 @@
+"""The example project in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from tests.processes import WSGISite
+from tests.runs import Job
+
+PREPARE = """
+from django.core.management import execute_from_command_line as run
+run(["manage.py", "migrate", "--verbosity=0"])
+run(["manage.py", "demo_users"])
+"""
+
+
+class DemoSite(WSGISite):
+    """The example project on one engine; ``redis`` is the address of a server, ``database`` an entry of DATABASES."""
+
+    application = "example_project.wsgi"
+    probe = "/account/login/"
+
+    def __init__(self, engine: str, redis: str = "", database: dict[str, Any] | None = None) -> None:
+        super().__init__(workers=1 if engine == "memory" else 2)
+        self.variables = {
+            "DJANGO_SETTINGS_MODULE": "tests.browser.demo_settings",
+            "SRVSESSION_DEMO_ENGINE": engine,
+            "SRVSESSION_DEMO_REDIS": redis,
+            "SRVSESSION_DEMO_DATABASE": json.dumps(database),
+            "SRVSESSION_DEMO_DATA": os.fspath(self.directory),
+        }
+
+    def environment(self) -> dict[str, str]:
+        """Return what is added to the processes' environment."""
+        return super().environment() | self.variables
+
+    def start(self) -> None:
+        """Make the database and its users, then serve."""
+        Job([sys.executable, "-c", PREPARE], self.directory, env=self.environment()).finish()
+        super().start()

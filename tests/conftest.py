@@ -1,0 +1,122 @@
+"""Fixtures: private servers, databases and caches on them, started when the first test asks for them.
+
+``database_alias`` runs a test three times, on SQLite, PostgreSQL and MariaDB, with real commits and threads: it opens
+pytest-django's lock on databases for the length of the test (no ``django_db`` mark, which would wrap the test in a
+transaction that other threads cannot see) and empties the database afterwards.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from tests.databases import SendEverythingTo, add_database, empty_database, sqlite_file_settings
+from tests.runs import new_directory
+from tests.servers import DatabaseServer, MariaDBServer, PostgreSQLServer, RedisServer, Server
+
+
+def running(server: Server) -> Iterator[Any]:
+    """Start a server and lend it out; the end of the run removes it."""
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A private Redis."""
+    yield from running(RedisServer())
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQLServer]:
+    """A private PostgreSQL."""
+    yield from running(PostgreSQLServer())
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDBServer]:
+    """A private MariaDB."""
+    yield from running(MariaDBServer())
+
+
+@pytest.fixture(scope="session")
+def sqlite_alias(django_db_setup: None, django_db_blocker: Any) -> str:
+    """A database alias: SQLite in a file, WAL, migrated."""
+    path = new_directory("sqlite") / "db.sqlite3"
+    return _migrated("sqlite_file", sqlite_file_settings(path), django_db_blocker)
+
+
+# The aliases wait for `django_db_setup`: pytest-django must not take them for databases that it has to create.
+@pytest.fixture(scope="session")
+def postgresql_alias(django_db_setup: None, django_db_blocker: Any, postgresql_server: PostgreSQLServer) -> str:
+    """A database alias: PostgreSQL, migrated."""
+    return _on_server("postgresql", postgresql_server, django_db_blocker)
+
+
+@pytest.fixture(scope="session")
+def mariadb_alias(django_db_setup: None, django_db_blocker: Any, mariadb_server: MariaDBServer) -> str:
+    """A database alias: MariaDB, migrated."""
+    return _on_server("mariadb", mariadb_server, django_db_blocker)
+
+
+def _on_server(alias: str, server: DatabaseServer, blocker: Any) -> str:
+    server.create_database("srvsession")
+    return _migrated(alias, server.database_settings("srvsession"), blocker)
+
+
+def _migrated(alias: str, entry: dict[str, Any], blocker: Any) -> str:
+    with blocker.unblock():
+        add_database(alias, entry)
+    return alias
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def database_alias(request: pytest.FixtureRequest, settings: Any, django_db_blocker: Any) -> Iterator[str]:
+    """Each database in turn, empty, with every model routed to it and everything allowed: threads, commits, crashes.
+
+    To pick some of them: ``@pytest.mark.parametrize("database_alias", ["postgresql"], indirect=True)``.
+    """
+    alias = request.getfixturevalue(f"{request.param}_alias")
+    settings.DATABASE_ROUTERS = [SendEverythingTo(alias)]
+    with django_db_blocker.unblock():
+        yield alias
+        if request.param != "sqlite":
+            request.getfixturevalue(f"{request.param}_server").ensure()
+        empty_database(alias)
+
+
+@pytest.fixture
+def database_settings(database_alias: str) -> dict[str, Any]:
+    """The ``DATABASES`` entry of ``database_alias``, for a site in processes of its own."""
+    return dict(connections.settings[database_alias])
+
+
+@pytest.fixture
+def redis_prefix(settings: Any) -> str:
+    """A random ``SRVSESSION_REDIS_PREFIX``: tests share a server, never their keys, and never flush."""
+    settings.SRVSESSION_REDIS_PREFIX = f"test-{secrets.token_hex(6)}:"
+    return str(settings.SRVSESSION_REDIS_PREFIX)
+
+
+@pytest.fixture
+def redis_alias(redis_server: RedisServer, redis_prefix: str, settings: Any) -> Iterator[str]:
+    """The name of a django-redis cache on the private server, made ``SESSION_CACHE_ALIAS``."""
+    settings.CACHES = {**settings.CACHES, "sessions": redis_server.cache_settings()}
+    settings.SESSION_CACHE_ALIAS = "sessions"
+    yield "sessions"
+    redis_server.ensure()
+
+
+@pytest.fixture
+def session_directory(tmp_path: Path, settings: Any) -> Path:
+    """An empty ``SESSION_FILE_PATH``."""
+    directory = tmp_path / "sessions"
+    directory.mkdir(mode=0o700)
+    settings.SESSION_FILE_PATH = str(directory)
+    return directory

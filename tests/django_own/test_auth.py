@@ -1,0 +1,74 @@
+"""Django's ``auth_tests`` against all our engines and our middleware, in a process of their own.
+
+They bring their own models, URLs and settings, so they cannot share a process with ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from tests.django_own.source import django_tests
+
+django_tests()  # Skips, or fails in CI, before a process is started that could only say so.
+
+ROOT = Path(__file__).resolve().parents[2]
+ENGINES = ["memory", "db", "redis", "file"]
+MODULES = [
+    "auth_backends",
+    "basic",
+    "context_processors",
+    "decorators",
+    "handlers",
+    "login",
+    "middleware",
+    "mixins",
+    "remote_user",
+    "signals",
+    "templates",
+    "views",
+]
+
+
+@pytest.fixture(params=ENGINES)
+def engine_environment(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The environment that names an engine, and where it keeps its sessions."""
+    more: dict[str, Any] = {}
+    if request.param == "redis":
+        request.getfixturevalue("redis_alias")
+        names = ("CACHES", "SESSION_CACHE_ALIAS", "SRVSESSION_REDIS_PREFIX")
+        more = {name: getattr(settings, name) for name in names}
+    if request.param == "file":
+        more = {"SESSION_FILE_PATH": str(request.getfixturevalue("session_directory"))}
+    engine = f"django_srvsession.backends.{request.param}"
+    return {"SRVSESSION_ENGINE": engine, "SRVSESSION_MORE": json.dumps(more)}
+
+
+def test_djangos_own_tests_of_sign_in_pass(engine_environment: dict[str, str]) -> None:
+    ran = run_django_tests(engine_environment)
+    assert ran.returncode == 0, ran.stderr[-8000:]
+    count = re.search(r"Ran (\d+) tests", ran.stderr)
+    # Far fewer would mean that they were not found.
+    assert count is not None
+    assert int(count[1]) > 400
+
+
+def run_django_tests(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    labels = [f"auth_tests.test_{name}" for name in MODULES]
+    return subprocess.run(
+        [sys.executable, "-m", "django", "test", "--settings", "tests.django_own.auth_settings", *labels],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )

@@ -1,0 +1,11 @@
+"""The site's WSGI and ASGI applications."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.site_settings")
+
+from django.core.asgi import get_asgi_application
+from django.core.wsgi import get_wsgi_application
+
+wsgi = get_wsgi_application()
+asgi = get_asgi_application()

@@ -1,0 +1,176 @@
+"""The test servers: they do what tests ask of them, and no run leaves a process or a file behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+
+from tests.reaper import wait_dead
+from tests.runs import ROOT
+from tests.servers import SERVERS, DatabaseServer, RedisServer, Server, missing
+
+# Starts every server of this machine and a site, then reports and waits to be killed. In a mess one server is crashed,
+# one is frozen, and a process has left its group and its parent.
+CHILD = """
+import json, sys, time
+import psutil
+from tests.processes import WSGISite
+from tests.runs import Job, current_run
+from tests.servers import SERVERS
+servers = [kind() for kind in SERVERS if kind.installed()]
+site = WSGISite(SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies")
+for server in [*servers, site]:
+    server.start()
+jobs = [server.job.leader for server in [*servers, site]]
+jobs += [child for job in jobs for child in job.children(recursive=True)]
+pids = [job.pid for job in jobs]
+lines = [file.read_text().splitlines() for file in current_run().directory.glob("*/data/postmaster.pid")]
+memory = [line[6].split()[1] for line in lines]
+if sys.argv[1] == "with a mess" and servers:
+    stray = "import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True).pid)"
+    job = Job([sys.executable, "-c", stray], site.directory.parent)
+    job.finish()
+    pids.append(int(job.last_words()))
+    servers[-1].freeze()
+    servers[len(servers) // 2].kill()
+print(json.dumps({"directory": str(current_run().directory), "pids": pids, "memory": memory}), flush=True)
+if sys.argv[1] != "and end":
+    time.sleep(600)
+"""
+
+
+def shared_memory() -> set[str]:
+    """Return the identifiers of this machine's System V shared memory."""
+    table = Path("/proc/sysvipc/shm")
+    return {line.split()[1] for line in table.read_text().splitlines()[1:]} if table.exists() else set()
+
+
+@pytest.mark.parametrize(
+    ("mood", "number"),
+    [
+        ("calm", signal.SIGKILL),
+        ("with a mess", signal.SIGKILL),
+        ("calm", signal.SIGINT),
+        ("calm", signal.SIGTERM),
+        ("and end", None),
+    ],
+)
+def test_a_run_leaves_nothing_behind_however_it_ends(mood: str, number: int | None) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, mood], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
+    ) as child:
+        assert child.stdout
+        report = json.loads(child.stdout.readline())
+        processes = []
+        for pid in report["pids"]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                processes.append(psutil.Process(pid))
+        if number is not None:
+            assert processes
+            assert shared_memory() >= set(report["memory"])
+            child.send_signal(number)
+        child.wait(timeout=60)
+
+    directory = Path(report["directory"])
+    give_up = time.monotonic() + 15
+    while directory.exists() and time.monotonic() < give_up:
+        time.sleep(0.02)
+    assert not directory.exists()
+    wait_dead(processes, seconds=0)
+    assert [process for process in processes if process.is_running() and process.status() != "zombie"] == []
+    assert shared_memory().isdisjoint(report["memory"])
+
+
+@pytest.fixture(params=SERVERS, ids=lambda kind: kind.__name__)
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server of the test's own, to be maltreated."""
+    kind: type[Server] = request.param
+    server = RedisServer(appendonly=True) if kind is RedisServer else kind()
+    server.start()
+    yield server
+    server.kill()
+
+
+def remember(server: Server, value: int) -> None:
+    """Keep a number in the server."""
+    if isinstance(server, RedisServer):
+        server.client().set("remembered", value)
+    elif isinstance(server, DatabaseServer):
+        server.execute("CREATE TABLE IF NOT EXISTS remembered (value integer)")
+        server.execute(f"INSERT INTO remembered VALUES ({value})")
+
+
+def recall(server: Server) -> int:
+    """Return the largest number kept in the server."""
+    if isinstance(server, RedisServer):
+        return int(server.client().get("remembered") or 0)
+    assert isinstance(server, DatabaseServer)
+    with contextlib.closing(server.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT max(value) FROM remembered")
+        return int(cursor.fetchone()[0])
+
+
+def test_what_was_written_survives_a_crash_and_a_restart(server: Server) -> None:
+    port = server.port
+    remember(server, 1)
+    server.kill()
+    assert not server.answers()
+    server.start()
+    assert recall(server) == 1
+    remember(server, 2)
+    server.restart()
+    assert recall(server) == 2
+    assert server.port == port
+
+
+def test_a_frozen_server_takes_connections_and_does_not_answer(server: Server) -> None:
+    with server.frozen():
+        began = time.monotonic()
+        assert not server.answers()
+        assert time.monotonic() - began > 1
+    assert server.answers()
+
+
+def test_a_server_is_brought_back_from_a_crash_and_from_a_freeze(server: Server) -> None:
+    server.kill()
+    server.ensure()
+    assert server.answers()
+    server.freeze()
+    server.ensure()
+    assert server.answers()
+
+
+def test_servers_listen_on_this_machine_alone(server: Server) -> None:
+    listening = [c for c in psutil.Process(server.pid).net_connections() if c.status == psutil.CONN_LISTEN]
+    assert {connection.laddr.ip for connection in listening} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_a_missing_server_skips_on_a_laptop_and_fails_in_ci(
+    ci: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match="a server is not installed"):
+        missing("a server")
+
+
+def test_two_redis_clients_of_two_servers_do_not_meet() -> None:
+    first, second = RedisServer(), RedisServer()
+    first.start()
+    second.start()
+    first.client().set("here", 1)
+    assert second.client().get("here") is None
+    first.stop()
+    with pytest.raises(redis.ConnectionError):
+        first.client().ping()
+    second.stop()
