@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments)
     if options.pin:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    blocks, times, others = (10, 15, 300) if options.quick else (60, 25, 1000)
+    blocks, times, others = (10, 15, 300) if options.quick else (30, 20, 1000)
     with served(options.stores) as places:
         pairs = [(place, size_bytes) for place in places for size_bytes in SIZES_BYTES]
         if options.profile:

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from django_srvsession import services
 from django_srvsession.backends.memory import MemoryStore
@@ -233,3 +235,19 @@ def test_control_c_leaves_with_130_and_a_count(tmp_path: Path) -> None:
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stderr == "\nInterrupted. Ended 2 expired sessions.\n"
+
+
+@pytest.mark.django_db
+def test_sessions_of_users_whom_sql_deactivated_or_deleted_end_and_others_stay(store: Store) -> None:
+    users = get_user_model().objects.bulk_create(get_user_model()(username=name) for name in ("ann", "bob", "cid"))
+    ann, bob, cid = (create(store, user_id=str(user.pk)).record.sid for user in users)
+    anonymous, foreign = create(store).record.sid, create(store, user_id="of another user model").record.sid
+    get_user_model().objects.filter(username="bob").update(is_active=False)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM auth_user WHERE username = 'cid'")
+    assert "2 sessions of deleted or deactivated users would be ended." in run("--dry-run")
+    assert set(sids(services.live_sessions())) == {ann, bob, cid, anonymous, foreign}
+    assert "Ended 2 sessions of deleted or deactivated users." in run("--batch-size", "1")
+    assert set(sids(services.live_sessions())) == {ann, anonymous, foreign}
+    reasons = {sid: store.load(sid).reason for sid in (bob, cid)}  # type: ignore[union-attr]
+    assert reasons == {bob: "user_deactivated", cid: "user_deleted"}

@@ -17,7 +17,7 @@ from django_srvsession.backends import db_admission, db_connection
 from django_srvsession.backends.db_changes import Change, new_params
 from django_srvsession.backends.db_clearing import Clearing
 from django_srvsession.backends.db_listing import AllRecords, UserRecords
-from django_srvsession.backends.db_statements import Params, Row, Statements
+from django_srvsession.backends.db_statements import Params, Row, Statements, record_of
 from django_srvsession.backends.db_table import Table
 from django_srvsession.models import Session
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
@@ -159,8 +159,8 @@ class DatabaseStore(Store):
             ended = self._run(clearing.batch)
             total += len(ended)
             if on_ended:
-                for record in ended:
-                    on_ended(record)
+                for row in ended:
+                    on_ended(record_of(row))
             if on_progress:
                 on_progress(total)
         return total

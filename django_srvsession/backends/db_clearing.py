@@ -6,9 +6,8 @@ from typing import Final
 
 from django.db import transaction
 
-from django_srvsession.backends.db_statements import RECORD_COLUMNS, Row, record_of
+from django_srvsession.backends.db_statements import RECORD_COLUMNS, Row
 from django_srvsession.backends.db_table import Table
-from django_srvsession.records import SessionRecord
 
 _EXPIRES: Final = RECORD_COLUMNS.index("expires_ms")
 _ENDED: Final = len(RECORD_COLUMNS)
@@ -28,8 +27,8 @@ class Clearing:
         self._bound = 0
         self.is_done = False
 
-    def batch(self, table: Table) -> list[SessionRecord]:
-        """Clear one batch and return the records of the sessions that it ended."""
+    def batch(self, table: Table) -> list[Row]:
+        """Clear one batch and return the rows of the sessions that it ended, as they were."""
         burial = {"keep_ms": self._keep_ms, "nothing": b""}
         with transaction.atomic(table.connection.alias):
             table.take_lock()
@@ -41,7 +40,7 @@ class Clearing:
         self.is_done = len(rows) < self._batch_size
         if rows:
             self._bound = rows[-1][_EXPIRES]
-        return [record_of(row) for row in live]
+        return live
 
     def _is_long_past(self, row: Row) -> bool:
         return bool(row[_EXPIRES] + self._keep_ms <= row[-1])

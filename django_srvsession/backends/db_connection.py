@@ -64,7 +64,7 @@ def run(using: str, work: Callable[[BaseDatabaseWrapper], T], *, writes: bool = 
                 raise
             may_repeat = _recover(connection, error, writes)
             if not (tries_left and may_repeat):
-                raise StoreUnavailableError(_SILENCE) from error
+                raise StoreUnavailableError(f"{_SILENCE} ({_code(error)})") from error
         time.sleep(random.uniform(0, _PAUSE_S) * (TRIES - tries_left))  # noqa: S311 - jitter
     raise AssertionError("unreachable")
 
@@ -89,9 +89,15 @@ def _recover(connection: BaseDatabaseWrapper, error: Exception, writes: bool) ->
 
 
 def _lost_to_another(error: Exception) -> bool:
+    return _code(error) in _LOST_TO_ANOTHER
+
+
+def _code(error: Exception) -> object:
+    """Return what the database calls an error: MariaDB's number, PostgreSQL's SQLSTATE; else its type's name."""
+    if error.args and isinstance(error.args[0], int):
+        return error.args[0]
     cause = error.__cause__
-    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    return state in _LOST_TO_ANOTHER or (bool(error.args) and error.args[0] in _LOST_TO_ANOTHER)
+    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or type(error).__name__
 
 
 def _names_a_missing_table(error: Exception) -> bool:

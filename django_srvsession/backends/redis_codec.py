@@ -323,7 +323,7 @@ def as_pairs(reply: Any) -> dict[Any, Any]:
 
 
 def scored(reply: Iterable[Any]) -> list[tuple[str, float]]:
-    """Read members with scores, which RESP2 sends flat and RESP3 in pairs."""
+    """Read members with scores, which RESP2 sends flat, and RESP3 and the client of a cluster in pairs."""
     items = list(reply)
-    pairs = items if items and isinstance(items[0], list) else zip(items[::2], items[1::2], strict=True)
+    pairs = items if items and isinstance(items[0], list | tuple) else zip(items[::2], items[1::2], strict=True)
     return [(decoded(member), float(score)) for member, score in pairs]

@@ -40,14 +40,14 @@ local key = KEYS[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local m, x, v, e, t, d, n, l, u, g =
-  unpack(redis.call('HMGET', key, 'm', 'x', 'v', 'e', 't', 'd', 'n', 'l', 'u', 'g'))
+local m, x, v, e, t, d, n, l, u, g, c =
+  unpack(redis.call('HMGET', key, 'm', 'x', 'v', 'e', 't', 'd', 'n', 'l', 'u', 'g', 'c'))
 e, t, d, n, l, g = tonumber(e), tonumber(t), tonumber(d), tonumber(n), tonumber(l), tonumber(g)
 local state
 if not m and redis.call('EXISTS', key) == 0 then state = 'absent'
 elseif m ~= '{FORMAT.decode()}' then state = 'corrupt'
 elseif x then state = 'ended'
-elseif not (v and e and t and n and l) then state = 'corrupt'
+elseif not (v and e and t and n and l and tonumber(c)) then state = 'corrupt'
 elseif now >= e then state = 'expired'
 else state = 'live' end
 
@@ -226,7 +226,8 @@ for i = 5, first_dead - 1, 2 do
   if sid ~= me and counts and not condemned[sid] and redis.call('ZSCORE', key, sid) then others[#others + 1] = sid end
 end
 for i = first_dead, #ARGV do known[ARGV[i]] = true end
-if known[me] and not is_live[me] then return {{'ok', now, {{}}}} end
+-- Who was ended before it was admitted, by a login that was faster, takes nobody's place.
+if known[me] and not (is_live[me] and redis.call('ZSCORE', key, me)) then return {{'ok', now, {{}}}} end
 for _, sid in ipairs(order) do
   if not known[sid] and not condemned[sid] and now - admitted[sid] < MARGIN then others[#others + 1] = sid end
 end

@@ -118,6 +118,13 @@ class AdmitContract:
         store.end(extra.sid, "limit")
         assert set(sids(store.records(user_id))) == admitted
 
+    def test_logins_that_are_under_way_do_not_refuse_each_other(self, store: Store) -> None:
+        user_id = new_user()
+        first, second = (create(store, user_id=user_id).record for _ in range(2))
+        assert list(store.admit(user_id, first.sid, 1, "refuse")) == []
+        with pytest.raises(LimitReachedError):
+            store.admit(user_id, second.sid, 1, "refuse")
+
     def test_a_refused_user_is_admitted_when_a_session_has_ended(self, store: Store) -> None:
         user_id = new_user()
         first, _ = (login(store, user_id, 2, "refuse") for _ in range(2))

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import redis
+from django_redis.pool import ConnectionFactory
+from redis.cluster import RedisCluster
 
 from django_srvsession.backends.redis import RedisStore
 from django_srvsession.backends.redis_codec import Command
 from tests.runs import wait_until
-from tests.servers import RedisServer
+from tests.servers import RedisServer, free_port
 
 _urls = itertools.count(1)
 
@@ -105,12 +107,20 @@ class FakeRedis:
         return b"*2\r\n$10\r\n1900000000\r\n$1\r\n0\r\n" if command[0] == b"TIME" else self.answer(command)
 
 
+class ClusterFactory(ConnectionFactory):  # type: ignore[misc]
+    """Give a cache alias a client of a cluster, as projects that have one do."""
+
+    def connect(self, url: str) -> RedisCluster:
+        return RedisCluster.from_url(url, socket_timeout=2)
+
+
 class Cluster:
     """Three private servers that are a Redis Cluster."""
 
     def __init__(self) -> None:
-        options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0"]
-        self.servers = [RedisServer(extra=options) for _ in range(3)]
+        options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]
+        self.bus_ports = [free_port() for _ in range(3)]  # The default, 10,000 above, may not exist.
+        self.servers = [RedisServer(extra=[*options, "--cluster-port", str(port)]) for port in self.bus_ports]
 
     def start(self) -> None:
         for server in self.servers:
@@ -120,17 +130,20 @@ class Cluster:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * 5462, min(number * 5462 + 5461, 16383))
             client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for client in clients[1:]:
-            client.execute_command("CLUSTER", "MEET", self.servers[0].host, self.servers[0].port)
+            client.execute_command("CLUSTER", "MEET", self.servers[0].host, self.servers[0].port, self.bus_ports[0])
         job = self.servers[0].job
         assert job
         wait_until(lambda: all(self._is_ready(client) for client in clients), job)
 
     def _is_ready(self, client: redis.Redis) -> bool:
-        # All three must know that all three serve.
-        return "cluster_state:ok" in self._text(client, "INFO") and self._text(client, "NODES").count("connected") == 3
+        # All three must know that all three serve. (redis-py reads these replies into dicts.)
+        info, nodes = client.execute_command("CLUSTER INFO"), client.execute_command("CLUSTER NODES")
+        return info["cluster_state"] == "ok" and [node["connected"] for node in nodes.values()] == [True] * 3
 
-    def _text(self, client: redis.Redis, what: str) -> str:
-        return str(client.connection_pool and client.execute_command("CLUSTER", what))
+    @property
+    def url(self) -> str:
+        """Where one of them answers."""
+        return self.servers[0].url
 
     def stop(self) -> None:
         for server in self.servers:

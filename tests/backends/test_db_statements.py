@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext, override_settings
 from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.backends.db_table import Table
 from django_srvsession.models import Session
-from django_srvsession.records import TOUCH, Client, Delta, Tombstone
+from django_srvsession.records import TOUCH, Client, Delta, SessionRecord, Tombstone
 from django_srvsession.store import CorruptSessionError, LimitReachedError, StoreUnavailableError
 from tests.backends.sessions import create, make_due, new_delta, new_sid, new_user, new_verifier, sids, stored
 
@@ -244,7 +244,7 @@ def test_a_session_from_before_there_was_a_limit_counts_when_logins_are_refused(
 
 def test_what_expired_long_ago_leaves_no_tombstone(store: DatabaseStore) -> None:
     old, recent = create(store, deadline_ms=1000).record, make_due(store, create(store)).record
-    ended = []
+    ended: list[SessionRecord] = []
     assert store.clear_expired(on_ended=ended.append) == 2
     assert ended == [old, recent]
     assert store.load(old.sid) is None
@@ -257,7 +257,7 @@ def test_a_tombstone_is_forgotten_when_its_time_is_over_and_not_counted(store: D
     assert store.clear_expired() == 0
     assert isinstance(store.load(record.sid), Tombstone)
     Session.objects.using(store.using).filter(sid=record.sid).update(expires_ms=1)
-    ended = []
+    ended: list[SessionRecord] = []
     assert store.clear_expired(on_ended=ended.append) == 0
     assert ended == []
     assert store.load(record.sid) is None

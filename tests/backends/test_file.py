@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -303,29 +304,41 @@ class TestLocks:
         finally:
             os.close(copy)
 
-    def test_a_lock_that_was_tidied_away_is_made_anew(self, session_directory: Path) -> None:
-        path = session_directory / "lock"
-        inside = threading.Event()
-        order: list[str] = []
+    def test_who_waited_for_a_lock_that_was_tidied_away_locks_the_new_one(self, session_directory: Path) -> None:
+        path = str(session_directory / "lock")
+        is_inside, may_leave = threading.Event(), threading.Event()
 
-        def second() -> None:
-            inside.wait(10)
-            with file_system.locked(str(path), 10):
-                order.append("second")
+        def wait_and_hold() -> None:
+            with file_system.locked(path, 10):
+                is_inside.set()
+                may_leave.wait(10)
 
-        thread = threading.Thread(target=second)
-        thread.start()
-        with file_system.locked(str(path), 10):
-            inside.set()
-            while len([n for n in os.listdir("/proc/self/fd") if _target(n) == str(path)]) < 2:
+        waiting = threading.Thread(target=wait_and_hold)
+        with file_system.locked(path, 10):
+            waiting.start()
+            while [_target(n) for n in os.listdir("/proc/self/fd")].count(path) < 2:
                 pass
-            path.unlink()
-            order.append("first")
-        thread.join(10)
-        with file_system.locked(str(path), 1):
-            order.append("third")
-        assert order == ["first", "second", "third"]
-        assert path.exists()
+            os.unlink(path)
+        assert is_inside.wait(10)
+        with pytest.raises(TimeoutError), file_system.locked(path, 0.05):
+            pass
+        may_leave.set()
+        waiting.join(10)
+
+    def test_a_session_that_is_extended_while_its_expiry_waits_for_the_lock_lives_on(
+        self, store: FileStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        record = create(store).record
+        real = file_directory.SessionDirectory.read_sound
+        answers = [replace(record, expires_ms=0)]  # What stood there before the other request.
+
+        def read(directory: Any, sid: str, now: int) -> Any:
+            return Loaded(answers.pop(), {}, now) if answers else real(directory, sid, now)
+
+        monkeypatch.setattr(file_directory.SessionDirectory, "read_sound", read)
+        assert store.expire(record.sid) is None
+        assert answers == []
+        assert stored(store, record.sid).record == record
 
 
 def _target(descriptor: str) -> str:

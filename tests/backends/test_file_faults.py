@@ -81,6 +81,15 @@ def test_what_was_planted_is_no_session_and_hangs_nobody(store: FileStore, sessi
     assert sids(store.records()) == sids(store.records("1")) == [genuine.sid]
 
 
+def test_a_file_above_the_largest_size_is_no_session_and_is_not_read(store: FileStore, session_directory: Path) -> None:
+    record = create(store).record
+    with path_of(session_directory, record.sid).open("ab") as file:
+        file.write(b" " * file_system.MAX_FILE_BYTES)
+    with faulty(FaultyOS()) as fake, pytest.raises(CorruptSessionError):
+        store.load(record.sid)
+    assert "read" not in fake.made
+
+
 def test_a_session_file_of_another_owner_is_no_session(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     record = create(store).record
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)

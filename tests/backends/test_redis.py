@@ -1,11 +1,38 @@
-"""The Redis store: the contract, and what is Redis' own."""
+"""The Redis store: the contract, on one server and on a cluster, and what its keys and commands are."""
 
 from __future__ import annotations
 
-import pytest
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from redis import Redis
+from redis.crc import key_slot
+
+from django_srvsession.backends import redis_lists
 from django_srvsession.backends.redis import RedisStore
+from django_srvsession.backends.redis_clock import RedisClock
+from django_srvsession.backends.redis_codec import Command, Keys, record_command
+from django_srvsession.backends.redis_scripts import ADMITTED_FROM, MARGIN_MS, TEXTS
+from django_srvsession.backends.redis_wire import packed
+from django_srvsession.records import ROTATION_GRACE_MS, TOUCH, Client, Delta, Loaded, Tombstone
+from django_srvsession.store import (
+    ConflictError,
+    CorruptSessionError,
+    CreateError,
+    LimitReachedError,
+    StoreUnavailableError,
+    UpdateError,
+)
 from tests.backends.contract import StoreContract
+from tests.backends.redis_tools import Cluster, Recorder, own_pool
+from tests.backends.sessions import HOUR_MS, create, new_delta, new_sid, new_user, new_verifier, sids, stored
+from tests.servers import RedisServer
+
+DAY_MS = 24 * HOUR_MS
 
 
 @pytest.fixture
@@ -13,5 +40,644 @@ def store(redis_alias: str) -> RedisStore:
     return RedisStore()
 
 
+@pytest.fixture
+def client(redis_server: RedisServer) -> Iterator[Redis]:
+    with redis_server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def keys(redis_prefix: str) -> Keys:
+    return Keys(redis_prefix)
+
+
 class TestContract(StoreContract):
     """All that any store promises."""
+
+
+class TestContractByTheOldProtocol(StoreContract):
+    """RESP2, which older versions of redis-py and proxies speak."""
+
+    @pytest.fixture
+    def store(self, redis_server: RedisServer, redis_prefix: str, settings: Any) -> RedisStore:
+        own_pool(settings, f"{redis_server.url}?protocol=2", SOCKET_TIMEOUT=5)
+        return RedisStore()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[Cluster]:
+    cluster = Cluster()
+    cluster.start()
+    yield cluster
+    cluster.stop()
+
+
+class TestContractOnACluster(StoreContract):
+    """Three nodes: what spans two slots is refused by Redis itself."""
+
+    @pytest.fixture
+    def store(self, redis_cluster: Cluster, redis_prefix: str, settings: Any) -> RedisStore:
+        own_pool(settings, redis_cluster.url, CONNECTION_FACTORY="tests.backends.redis_tools.ClusterFactory")
+        return RedisStore()
+
+
+ALLOWED = frozenset(
+    "EVALSHA HGETALL HMGET SCAN TIME ZADD ZCARD ZCOUNT ZRANGE ZRANGEBYSCORE ZREM ZREMRANGEBYSCORE ZREVRANGEBYSCORE"
+    " ZSCAN".split()
+)
+
+
+class TestContractInOneSlotPerCommand(StoreContract):
+    """No command but those that are needed, each on keys of one slot."""
+
+    @pytest.fixture
+    def store(self, redis_alias: str) -> RedisStore:
+        store = RedisStore()
+        Recorder(store).before = self._check
+        return store
+
+    def _check(self, commands: Sequence[Command]) -> None:
+        for name, *arguments in commands:
+            assert name in ALLOWED
+            if name == "EVALSHA":
+                assert arguments[1] == 1
+            assert all(command[0] != "EVALSHA" for command in commands[:-1]) or {c[0] for c in commands} == {"EVALSHA"}
+
+
+def test_scripts_touch_no_key_but_the_one_they_are_given() -> None:
+    for text in TEXTS.values():
+        calls = re.findall(r"redis\.p?call\(([^,)]+)(?:, (\w+))?", text)
+        assert len(calls) >= 5
+        assert {key for name, key in calls if name != "'TIME'"} == {"key"}
+        assert "redis.call(command, key" in text or "each_chunk" not in text
+
+
+@pytest.mark.parametrize("user_id", ["1", "a}b", "{a}", "}{", "", "x" * 300, "\udc80", "a:b", "é"])
+def test_the_keys_of_a_user_are_told_apart_and_lie_in_one_slot(user_id: str) -> None:
+    keys = Keys("p:")
+    key = keys.user(user_id)
+    assert re.fullmatch(r"p:u:\{[^{}]*\}", key)
+    assert keys.user(user_id + "}") != key
+    if user_id:
+        assert key_slot(key.encode()) == key_slot(key[len("p:u:{") : -1].encode())
+
+
+# Round trips.
+
+
+def recorded(store: RedisStore) -> Recorder:
+    """Return a recorder of a store that knows the time already."""
+    store.load(new_sid())
+    return Recorder(store)
+
+
+def test_loading_is_one_command_in_one_round_trip(store: RedisStore) -> None:
+    sid, recorder = create(store, user_id=new_user()).record.sid, recorded(store)
+    store.load(sid)
+    assert recorder.names == [["HGETALL"]]
+
+
+def test_the_time_is_asked_with_the_first_load_and_when_no_reply_has_told_it_for_a_minute(store: RedisStore) -> None:
+    recorder = Recorder(store)
+    sid = new_sid()
+    for _ in range(3):
+        store.load(sid)
+    assert store._clock._sample
+    offset_ns, at_ns = store._clock._sample
+    store._clock._sample = offset_ns, at_ns - 61 * 10**9
+    store.load(sid)
+    assert recorder.names == [["TIME", "HGETALL"], ["HGETALL"], ["HGETALL"], ["TIME", "HGETALL"]]
+
+
+@pytest.mark.parametrize("user_id", [None, "user"])
+def test_saving_a_known_session_is_one_round_trip(store: RedisStore, user_id: str | None) -> None:
+    session = create(store, **({} if user_id is None else {"user_id": user_id}))
+    recorder = recorded(store)
+    long_unseen = session._replace(record=replace(session.record, last_seen_ms=session.record.last_seen_ms - 60_000))
+    for base in (session, long_unseen, None):
+        store.update(session.record.sid, session.record.verifier, Delta(changed={"a": b"a"}), base)
+    store.rotate(session.record.sid, session.record.verifier, new_verifier(), TOUCH, session)
+    touched = ["ZADD", "EVALSHA"]
+    assert recorder.names == [["EVALSHA"], touched, ["ZADD", "ZADD", "EVALSHA"], ["EVALSHA"]]
+
+
+def test_creating_is_one_round_trip_and_the_index_comes_first(store: RedisStore) -> None:
+    recorder = recorded(store)
+    create(store)
+    create(store, user_id=new_user())
+    assert recorder.names == [["ZADD", "EVALSHA"], ["ZREMRANGEBYSCORE", "ZADD", "ZADD", "EVALSHA"]]
+
+
+def test_what_is_sent_is_written_to_the_socket_once(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    import redis
+
+    session = create(store, user_id=new_user())
+    store.update(session.record.sid, session.record.verifier, TOUCH)  # From now on the server knows the script.
+    writes: list[Any] = []
+    send = redis.Connection.send_packed_command
+    monkeypatch.setattr(
+        redis.Connection,
+        "send_packed_command",
+        lambda self, data, **more: (writes.append(data), send(self, data, **more)),
+    )
+    store.load(session.record.sid)
+    store.update(session.record.sid, session.record.verifier, Delta(changed={"a": b"a"}))
+    assert [len(data) for data in writes] == [1, 1]
+
+
+def test_a_sign_in_is_listed_before_the_session_has_the_user(store: RedisStore) -> None:
+    session, user_id, recorder = create(store), new_user(), recorded(store)
+    store.update(session.record.sid, session.record.verifier, Delta(user_id=user_id), session)
+    assert recorder.names == [["ZREMRANGEBYSCORE", "ZADD", "ZADD"], ["EVALSHA"], ["ZREM"]]
+
+
+def test_a_session_is_ended_before_it_is_taken_out_of_the_indexes(store: RedisStore) -> None:
+    session, recorder = create(store, user_id=new_user()), recorded(store)
+    store.end(session.record.sid, "logout")
+    assert recorder.names == [["EVALSHA"], ["ZREM", "ZREM", "ZREM"]]
+
+
+@pytest.mark.slow
+def test_listing_a_users_sessions_costs_the_same_among_a_hundred_and_a_hundred_thousand(store: RedisStore) -> None:
+    user_id = new_user()
+    mine = {create(store, user_id=user_id).record.sid for _ in range(10)}
+    recorder = recorded(store)
+
+    def commands(others: int) -> int:
+        steps = [store._steps.create(new_sid(), "v", new_delta(user_id=new_user())) for _ in range(others)]
+        for start in range(0, others, 1000):
+            recorder._wire.call([command for step in steps[start : start + 1000] for command in next(step)])
+        recorder.trips.clear()
+        assert set(sids(store.records(user_id))) == mine
+        return sum(map(len, recorder.trips))
+
+    assert commands(100) == commands(99_900) == 12
+    assert len(store.records()) == 100_010
+
+
+# Indexes.
+
+
+def index_of(client: Redis, keys: Keys, user_id: str) -> dict[str, float]:
+    return {sid.decode(): score for sid, score in client.zrange(keys.user(user_id), 0, -1, withscores=True)}
+
+
+def test_the_users_index_runs_ahead_of_every_expiry(store: RedisStore, client: Redis, keys: Keys) -> None:
+    user_id = new_user()
+    session = create(store, user_id=user_id, lifetime_ms=1000)
+    sid, verifier = session.record.sid, session.record.verifier
+    recorder = recorded(store)
+    for delta in (
+        TOUCH,
+        Delta(lifetime_ms=DAY_MS),
+        TOUCH,
+        Delta(lifetime_ms=HOUR_MS),
+        Delta(lifetime_ms=90 * DAY_MS),
+        TOUCH,
+    ):
+        after = store.update(sid, verifier, delta, session)
+        assert index_of(client, keys, user_id)[sid] >= after.record.expires_ms
+    # Twice the expiry left what the index promised, and the index was raised before the session was.
+    script, raise_index = ["EVALSHA"], ["ZREMRANGEBYSCORE", "ZADD", "ZADD"]
+    expected = [script, script, raise_index, script, script, script, script, raise_index, script, script]
+    assert recorder.names == expected
+
+
+def test_an_expiry_beyond_the_index_is_not_written_until_the_index_is(store: RedisStore, keys: Keys) -> None:
+    session = create(store, user_id=new_user(), lifetime_ms=1000)
+    recorder = recorded(store)
+
+    def fail(commands: Sequence[Command]) -> None:
+        if commands[0][0] == "ZREMRANGEBYSCORE":
+            raise StoreUnavailableError
+
+    recorder.before = fail
+    with pytest.raises(StoreUnavailableError):
+        store.update(session.record.sid, session.record.verifier, Delta(lifetime_ms=DAY_MS), session)
+    assert stored(store, session.record.sid).record == session.record
+
+
+def test_an_entry_that_was_lost_comes_back_when_the_index_is_raised(
+    store: RedisStore, client: Redis, keys: Keys
+) -> None:
+    user_id = new_user()
+    session = create(store, user_id=user_id, lifetime_ms=1000)
+    client.delete(keys.user(user_id))
+    store.update(session.record.sid, session.record.verifier, Delta(lifetime_ms=DAY_MS), session)
+    assert sids(store.records(user_id)) == [session.record.sid]
+
+
+def test_past_entries_go_with_the_users_next_sign_in(store: RedisStore, client: Redis, keys: Keys) -> None:
+    user_id, now_ms = new_user(), create(store).now_ms
+    client.zadd(keys.user(user_id), {"past": now_ms - MARGIN_MS - 1000, "lately": now_ms - MARGIN_MS + 30_000})
+    session = create(store, user_id=user_id)
+    assert index_of(client, keys, user_id).keys() == {"lately", session.record.sid}
+
+
+def test_a_touch_does_not_list_what_was_ended_meanwhile(store: RedisStore, client: Redis, keys: Keys) -> None:
+    user_id = new_user()
+    session = create(store, user_id=user_id)
+    store.end(session.record.sid, "logout")
+    for base in (None, session._replace(record=replace(session.record, last_seen_ms=0))):
+        with pytest.raises(UpdateError):
+            store.update(session.record.sid, session.record.verifier, TOUCH, base)
+    assert not [key for _, key in keys.all_live if client.zcard(key)]
+    assert not client.exists(keys.user(user_id))
+
+
+def test_a_sign_in_on_an_ended_session_leaves_nothing_in_the_indexes(
+    store: RedisStore, client: Redis, keys: Keys
+) -> None:
+    session, user_id = create(store), new_user()
+    store.end(session.record.sid, "logout")
+    with pytest.raises(UpdateError):
+        store.update(session.record.sid, session.record.verifier, Delta(user_id=user_id), session)
+    assert not client.exists(keys.user(user_id))
+    assert len(store.records()) == 0
+
+
+def test_a_losing_sign_in_does_not_take_the_winner_out_of_the_index(store: RedisStore) -> None:
+    """A double click: the second one finds the key rotated away."""
+    session, user_id = create(store), new_user()
+    sid, verifier = session.record.sid, session.record.verifier
+    store.rotate(sid, verifier, new_verifier(), Delta(user_id=user_id), session)
+    with pytest.raises(UpdateError):
+        store.rotate(sid, verifier, new_verifier(), Delta(user_id=user_id), session)
+    assert sids(store.records(user_id)) == [sid]
+
+
+def test_the_session_of_another_is_not_listed_for_who_tried_to_take_it(store: RedisStore) -> None:
+    owner, other = new_user(), new_user()
+    session = create(store, user_id=owner)
+    with pytest.raises(UpdateError):
+        store.update(session.record.sid, session.record.verifier, Delta(user_id=other), session)
+    with pytest.raises(CreateError):
+        store.create(session.record.sid, new_verifier(), new_delta(user_id=other))
+    assert list(store.records(other)) == []
+    assert list(store.admit(other, new_sid(), 1, "refuse")) == []
+    assert sids(list(store.records())) == [session.record.sid]
+
+
+def test_a_session_whose_index_cannot_be_written_is_not_handed_out(
+    store: RedisStore, client: Redis, keys: Keys
+) -> None:
+    user_id, sid, verifier = new_user(), new_sid(), new_verifier()
+    client.set(keys.user(user_id), "not ours")
+    with pytest.raises(StoreUnavailableError):
+        store.create(sid, verifier, new_delta(user_id=user_id))
+    anonymous = create(store)
+    with pytest.raises(StoreUnavailableError):
+        store.update(anonymous.record.sid, anonymous.record.verifier, Delta(user_id=user_id), anonymous)
+    assert stored(store, anonymous.record.sid).record.user_id is None
+    client.delete(keys.user(user_id))
+    assert store.create(sid, verifier, new_delta(user_id=user_id)).record.user_id == user_id
+    assert sids(store.records(user_id)) == [sid]
+
+
+def test_who_has_signed_in_is_listed_once_though_the_lists_could_not_be_tidied(store: RedisStore) -> None:
+    session, user_id, recorder = create(store), new_user(), recorded(store)
+
+    def fail(commands: Sequence[Command]) -> None:
+        if commands[0][0] == "ZREM":
+            raise StoreUnavailableError
+
+    recorder.before = fail
+    store.update(session.record.sid, session.record.verifier, Delta(user_id=user_id), session)
+    assert sids(list(store.records())) == [session.record.sid]
+    recorder.before = lambda commands: None
+    store.clear_expired()
+    assert len(store.records()) == 1
+
+
+def test_the_key_before_a_rotation_is_refused_when_its_minute_is_over(
+    store: RedisStore, client: Redis, keys: Keys
+) -> None:
+    session = create(store)
+    sid, old = session.record.sid, session.record.verifier
+    rotated_ms = store.rotate(sid, old, new_verifier(), TOUCH, final=False).record.rotated_ms
+    store.update(sid, old, TOUCH)
+    assert rotated_ms
+    client.hset(keys.session(sid), "r", rotated_ms - ROTATION_GRACE_MS)
+    with pytest.raises(UpdateError):
+        store.update(sid, old, TOUCH)
+    assert store.end(sid, "logout", verifier=old) is None
+
+
+def test_deep_pages_are_reached_by_score(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [create(store, **({"user_id": "u"} if number % 3 else {})).record.sid for number in range(60)][::-1]
+    monkeypatch.setattr(redis_lists, "_SEEK_FROM", 3)
+    listed = store.records()
+    for start in (0, 2, 3, 4, 17, 30, 59, 60, 1000):
+        assert sids(listed[start : start + 7]) == made[start : start + 7]
+    assert [listed[number].sid for number in (5, 40, 59)] == [made[number] for number in (5, 40, 59)]
+    assert sids(listed[-3:]) == made[-3:]
+    assert sids(listed[::-7]) == made[::-7]
+    with pytest.raises(IndexError):
+        listed[60]
+
+
+def test_sessions_of_one_instant_are_paged_without_loss_or_repetition(
+    store: RedisStore, client: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [create(store).record.sid for _ in range(50)]
+    for sid in made:
+        client.zadd(keys.live_of("anon", sid), {sid: 1_800_000_000_000})
+    monkeypatch.setattr(redis_lists, "_PORTION", 7)
+    assert sorted(sids(list(store.records()))) == sorted(made)
+    listed = [sid for start in range(0, 50, 10) for sid in sids(store.records()[start : start + 10])]
+    assert sorted(listed) == sorted(made)
+
+
+# Clearing.
+
+
+def test_a_login_under_way_is_not_cleared_and_a_lost_one_is(store: RedisStore, client: Redis, keys: Keys) -> None:
+    user_id, now_ms = new_user(), create(store).now_ms
+    fresh, lost = new_sid(), new_sid()
+    for sid, seen_ms in ((fresh, now_ms), (lost, now_ms - 2 * MARGIN_MS)):
+        client.zadd(keys.live_of("user", sid), {sid: seen_ms})
+        client.zadd(keys.user(user_id), {sid: now_ms + DAY_MS})
+    store.clear_expired()
+    assert client.zscore(keys.live_of("user", fresh), fresh) == now_ms
+    assert client.zscore(keys.live_of("user", lost), lost) is None
+    # Both are missing, and are forgotten in a minute, unless the login goes on and raises its entry again.
+    assert all(now_ms <= score < now_ms + HOUR_MS for score in index_of(client, keys, user_id).values())
+    session = store.create(fresh, new_verifier(), new_delta(user_id=user_id))
+    assert index_of(client, keys, user_id)[fresh] > session.record.expires_ms
+    client.zadd(keys.user(user_id), {lost: now_ms - 2 * MARGIN_MS})
+    store.clear_expired()
+    assert index_of(client, keys, user_id).keys() == {fresh}
+
+
+def test_entries_of_ended_sessions_are_cleared_at_once(store: RedisStore, client: Redis, keys: Keys) -> None:
+    user_id = new_user()
+    session = create(store, user_id=user_id)
+    before = client.dump(keys.user(user_id)), client.dump(keys.live_of("user", session.record.sid))
+    store.end(session.record.sid, "logout")
+    client.restore(keys.user(user_id), 0, before[0])
+    client.restore(keys.live_of("user", session.record.sid), 0, before[1])
+    assert store.clear_expired() == 0
+    assert not client.exists(keys.user(user_id), keys.live_of("user", session.record.sid))
+
+
+def test_an_end_is_acknowledged_though_the_indexes_cannot_be_tidied(store: RedisStore) -> None:
+    session = create(store, user_id=new_user())
+    recorder = recorded(store)
+
+    def fail(commands: Sequence[Command]) -> None:
+        if commands[0][0] == "ZREM":
+            raise StoreUnavailableError
+
+    recorder.before = fail
+    assert store.end(session.record.sid, "logout") == session.record
+    assert list(store.records(session.record.user_id)) == []
+
+
+def test_a_session_that_nobody_cleared_goes_with_its_key(store: RedisStore, client: Redis, keys: Keys) -> None:
+    record = create(store).record
+    assert client.pexpiretime(keys.session(record.sid)) == record.expires_ms + DAY_MS
+    store.end(record.sid, "logout")
+    ended = store.load(record.sid)
+    assert isinstance(ended, Tombstone)
+    assert client.pexpiretime(keys.session(record.sid)) == ended.ended_ms + DAY_MS
+    assert not [key for _, key in keys.all_live if client.pttl(key) > 0]
+
+
+def test_a_tombstone_holds_no_value_and_no_client(store: RedisStore, client: Redis, keys: Keys) -> None:
+    session = create(store, user_id=new_user(), client=Client("192.0.2.1", "agent"), changed={"secret": b"s3cret"})
+    store.end(session.record.sid, "revoked", by="admin")
+    assert client.hgetall(keys.session(session.record.sid)).keys() == {b"m", b"v", b"x", b"w", b"u", b"b"}
+
+
+# The limit.
+
+
+def test_a_login_that_was_admitted_and_not_stored_yet_counts_for_a_minute(
+    store: RedisStore, client: Redis, keys: Keys
+) -> None:
+    user_id = new_user()
+    for _ in range(2):
+        assert list(store.admit(user_id, new_sid(), 2, "refuse")) == []
+    with pytest.raises(LimitReachedError):
+        store.admit(user_id, new_sid(), 2, "refuse")
+    for mark, score in client.zrange(keys.user(user_id), 0, -1, withscores=True):
+        client.zadd(keys.user(user_id), {mark: score - MARGIN_MS})  # They were admitted a minute ago.
+    assert list(store.admit(user_id, new_sid(), 2, "refuse")) == []
+
+
+def test_marks_of_admission_are_not_sessions(store: RedisStore) -> None:
+    user_id = new_user()
+    store.admit(user_id, new_sid(), 2, "end_oldest")
+    assert list(store.records(user_id)) == []
+
+
+def test_a_session_that_is_to_be_ended_is_listed_until_it_is(store: RedisStore) -> None:
+    user_id = new_user()
+    first, second = create(store, user_id=user_id).record, create(store, user_id=user_id).record
+    assert list(store.admit(user_id, second.sid, 1, "end_oldest")) == [first.sid]
+    assert set(sids(store.records(user_id))) == {first.sid, second.sid}
+
+
+def test_a_session_that_was_given_to_somebody_who_did_not_end_it_is_given_again(
+    store: RedisStore, client: Redis, keys: Keys
+) -> None:
+    user_id = new_user()
+    first, second = create(store, user_id=user_id).record, create(store, user_id=user_id).record
+    assert list(store.admit(user_id, second.sid, 1, "end_oldest")) == [first.sid]
+    third = create(store, user_id=user_id).record
+    assert first.sid not in store.admit(user_id, third.sid, 1, "end_oldest")
+    client.zincrby(keys.user(user_id), -MARGIN_MS, f"x:{first.sid}")
+    assert first.sid in store.admit(user_id, create(store, user_id=user_id).record.sid, 1, "end_oldest")
+
+
+def test_what_is_marked_of_a_session_goes_with_it(store: RedisStore, client: Redis, keys: Keys) -> None:
+    user_id = new_user()
+    for _ in range(3):
+        for sid in store.admit(user_id, create(store, user_id=user_id).record.sid, 1, "end_oldest"):
+            store.end(sid, "limit")
+    for record in store.records(user_id):
+        store.end(record.sid, "logout")
+    assert not client.exists(keys.user(user_id))
+
+
+# What stands there and is none of ours.
+
+
+def damaged(name: str, value: str | None) -> Any:
+    def damage(client: Redis, key: bytes) -> None:
+        if value is None:
+            client.hdel(key, name)
+        else:
+            client.hset(key, name, value)
+
+    return damage
+
+
+def other_type(client: Redis, key: bytes) -> None:
+    client.delete(key)
+    client.set(key, "x")
+
+
+DAMAGES: dict[str, Any] = {
+    "another type": other_type,
+    "a newer format": damaged("m", "2"),
+    "no format": damaged("m", None),
+    **{f"no field {name}": damaged(name, None) for name in "vcelnt"},
+    **{f"field {name} is no number": damaged(name, "x") for name in "celnt"},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_session_is_told_from_a_missing_one_and_left_as_it_is(
+    store: RedisStore, client: Redis, keys: Keys, damage: str
+) -> None:
+    session = create(store, user_id=new_user(), changed={"a": b"a"})
+    sid, verifier, key = session.record.sid, session.record.verifier, keys.session(session.record.sid)
+    DAMAGES[damage](client, key)
+    before = client.dump(key)
+    for verb in (
+        lambda: store.load(sid),
+        lambda: store.update(sid, verifier, Delta(changed={"b": b"b"})),
+        lambda: store.update(sid, verifier, TOUCH, session),
+        lambda: store.rotate(sid, verifier, new_verifier(), TOUCH),
+        lambda: store.end(sid, "logout"),
+        lambda: store.expire(sid),
+    ):
+        with pytest.raises(CorruptSessionError):
+            verb()
+    with pytest.raises(CreateError):
+        store.create(sid, new_verifier(), new_delta())
+    assert (list(store.records(session.record.user_id)), list(store.records())) == ([], [])
+    store.clear_expired()
+    assert client.dump(key) == before
+
+
+def test_a_name_like_a_field_of_the_record_is_only_a_value(store: RedisStore) -> None:
+    names = ["v", "m", "x", "e", "u", "v:", "v:e", "", "\udc80"]
+    session = create(store, changed=dict.fromkeys(names, b"1"))
+    updated = store.update(session.record.sid, session.record.verifier, Delta(changed=dict.fromkeys(names, b"2")))
+    assert updated.values == dict.fromkeys(names, b"2")
+    cleared = store.update(session.record.sid, session.record.verifier, Delta(cleared=True), updated)
+    assert cleared.values == {}
+    assert (
+        stored(store, session.record.sid) == cleared._replace(now_ms=stored(store, session.record.sid).now_ms) or True
+    )
+    assert stored(store, session.record.sid).record == cleared.record
+
+
+def test_twenty_thousand_values_can_be_written_expected_removed_and_cleared(store: RedisStore) -> None:
+    many = {f"key-{number}": b"1" for number in range(20_000)}
+    session = create(store, changed=many)
+    sid, verifier = session.record.sid, session.record.verifier
+    store.update(sid, verifier, Delta(changed=dict.fromkeys(many, b"2"), expected=many), session)
+    with pytest.raises(ConflictError) as caught:
+        store.update(sid, verifier, Delta(expected=many))
+    assert caught.value.current == dict.fromkeys(many, b"2")
+    store.update(sid, verifier, Delta(removed=frozenset(list(many)[:15_000])))
+    assert len(stored(store, sid).values) == 5_000
+    store.update(sid, verifier, Delta(cleared=True, changed={"key-19999": b"3"}))
+    assert stored(store, sid).values == {"key-19999": b"3"}
+
+
+# Settings.
+
+
+def test_exceptions_that_the_cache_ignores_are_not_ignored_here(
+    redis_server: RedisServer, redis_prefix: str, settings: Any
+) -> None:
+    own_pool(settings, "redis://127.0.0.1:1/0", IGNORE_EXCEPTIONS=True)
+    settings.DJANGO_REDIS_IGNORE_EXCEPTIONS = True
+    with pytest.raises(StoreUnavailableError):
+        RedisStore().load(new_sid())
+
+
+def test_a_cache_that_is_not_of_django_redis_is_refused_by_name(settings: Any) -> None:
+    settings.SESSION_CACHE_ALIAS = "default"
+    with pytest.raises(ImproperlyConfigured, match=r"'default'.*django-redis"):
+        RedisStore().load(new_sid())
+
+
+def test_building_a_store_does_no_io(settings: Any) -> None:
+    own_pool(settings, "redis://127.0.0.1:1/0")
+    RedisStore()
+
+
+def test_two_prefixes_are_two_stores(store: RedisStore, settings: Any) -> None:
+    record = create(store, user_id="same").record
+    settings.SRVSESSION_REDIS_PREFIX += "other:"
+    other = RedisStore()
+    assert other.load(record.sid) is None
+    assert (list(other.records("same")), list(other.records())) == ([], [])
+
+
+def test_a_prefix_with_wildcards_clears_no_other_prefix(store: RedisStore, client: Redis, settings: Any) -> None:
+    user_id = new_user()
+    foreign = f"{settings.SRVSESSION_REDIS_PREFIX}Xu:{{{user_id}}}"
+    client.zadd(foreign, {"x": 1})
+    settings.SRVSESSION_REDIS_PREFIX += "*"
+    RedisStore().clear_expired()
+    assert client.exists(foreign)
+    client.delete(foreign)
+
+
+# The clock, and the wire format.
+
+
+def test_the_clock_is_never_ahead_of_what_redis_would_say_nor_behind_what_it_said() -> None:
+    clock = RedisClock()
+    assert (clock.now_ms, clock.score, clock.needs_asking) == (0, 0.0, True)
+    assert clock.learn(1_800_000_000_000) <= clock.now_ms < 1_800_000_001_000
+    clock.learn(1_800_000_000_000 - 500)  # A reply that was half a second under way.
+    assert 1_800_000_000_000 <= clock.now_ms < 1_800_000_001_000
+    clock.learn_from_time([b"1800000060", b"123456"])
+    assert 1_800_000_060_123 <= clock.now_ms < 1_800_000_061_000
+    assert not clock.needs_asking
+
+
+def test_a_clock_that_was_set_back_is_believed_after_a_minute() -> None:
+    clock = RedisClock()
+    clock.learn(1_800_000_000_000)
+    assert clock._sample
+    clock._sample = clock._sample[0], clock._sample[1] - 61 * 10**9
+    clock.learn(1_700_000_000_000)
+    assert clock.now_ms < 1_700_000_001_000
+
+
+def test_commands_are_packed_as_redis_reads_them() -> None:
+    commands = [("SET", b"k", "é", 1, 1.5), ("TIME",)]
+    assert b"".join(packed(commands)) == (
+        b"*5\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\n\xc3\xa9\r\n$1\r\n1\r\n$3\r\n1.5\r\n*1\r\n$4\r\nTIME\r\n"
+    )
+
+
+def test_marks_sort_above_every_expiry_and_are_exact() -> None:
+    year_10000_ms = 253_402_300_800_000
+    assert year_10000_ms * 3 < ADMITTED_FROM
+    assert float(ADMITTED_FROM + 1) != float(ADMITTED_FROM)
+
+
+def test_a_listed_session_is_read_without_its_values() -> None:
+    assert not [part for part in record_command(b"k") if str(part).startswith("v:")]
+
+
+def test_a_lost_answer_can_be_asked_for_again(store: RedisStore) -> None:
+    """What a caller does after an unknown outcome: the same again, and it counts once."""
+    sid, verifiers = new_sid(), [new_verifier(), new_verifier()]
+    recorder = recorded(store)
+
+    def lose(commands: Sequence[Command]) -> None:
+        raise StoreUnavailableError
+
+    recorder.after = lose
+    with pytest.raises(StoreUnavailableError):
+        store.create(sid, verifiers[0], new_delta(changed={"n": b"1"}))
+    recorder.after = lambda commands: None
+    created = store.create(sid, verifiers[0], new_delta(changed={"n": b"1"}))
+    recorder.after = lose
+    with pytest.raises(StoreUnavailableError):
+        store.rotate(sid, verifiers[0], verifiers[1], Delta(changed={"n": b"2"}), created)
+    recorder.after = lambda commands: None
+    rotated = store.rotate(sid, verifiers[0], verifiers[1], Delta(changed={"n": b"2"}), created)
+    assert isinstance(rotated, Loaded)
+    assert (rotated.values, rotated.record.version) == ({"n": b"2"}, 2)
+    assert stored(store, sid).record == rotated.record

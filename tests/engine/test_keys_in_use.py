@@ -332,13 +332,24 @@ def test_a_stale_request_that_counts_a_view_is_shown_a_number(browser: Browser) 
     assert stale.show(increment) == 1
 
 
-def test_a_stale_request_may_sign_in(browser: Browser, ann: Any) -> None:
+@pytest.mark.parametrize("event", [rotate, flush, logout])
+def test_a_stale_request_may_sign_in(event: View, browser: Browser, ann: Any) -> None:
     """Else a browser that lost the answer of its sign-in could not try again."""
     browser.visit(put(cart=["tea"]))
     stale = browser.copy()
-    browser.visit(rotate)
+    browser.visit(event)
     stale.visit(login(ann))
     assert stale.user() == "ann"
+
+
+def test_a_key_from_two_rotations_ago_leaves_the_cookie_alone_too(browser: Browser, ann: Any) -> None:
+    """Sign-in and second factor follow each other within seconds."""
+    browser.visit(put(views=5))
+    stale = browser.copy()
+    browser.visit(login(ann))
+    browser.visit(rotate)
+    assert set_cookie(stale.visit(count_view)) is None
+    assert sids() == [sid_of(browser)]
 
 
 def test_later_than_a_minute_a_dead_key_is_like_any_other(
@@ -494,6 +505,22 @@ def test_a_flush_of_a_stale_request_does_not_sign_out_who_changed_the_password(b
     browser.visit(login(ann))
     beside = browser.copy()
     response = browser.visit(while_(read, lambda: beside.visit(new_password), name_user))
+    assert response.json()["shown"] == ""
+    assert set_cookie(response) is None
+    assert beside.user() == "ann"
+
+
+def test_a_flush_of_a_stale_request_ends_nothing_where_the_key_is_still_the_same(browser: Browser, ann: Any) -> None:
+    """As after a new ``SECRET_KEY``, or with sign-in code that does not rotate: the auth hash is what has changed."""
+
+    def new_hash_alone(request: HttpRequest) -> None:
+        request.user.set_password("another")
+        request.user.save()
+        request.session["_auth_user_hash"] = request.user.get_session_auth_hash()
+
+    browser.visit(login(ann))
+    beside = browser.copy()
+    response = browser.visit(while_(read, lambda: beside.visit(new_hash_alone), name_user))
     assert response.json()["shown"] == ""
     assert set_cookie(response) is None
     assert beside.user() == "ann"

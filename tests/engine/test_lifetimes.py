@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from django_srvsession import lifetimes, services
 from django_srvsession.keys import SessionKey
-from django_srvsession.records import Delta, SessionRecord
+from django_srvsession.records import UNSET, Delta, SessionRecord
 from tests.engine.every_store import on_every_store
 from tests.engine.pages import Browser, View, login, put, read, set_cookie, untouched
 from tests.engine.watched import WatchedStore
@@ -107,6 +107,17 @@ def test_a_number_of_seconds_slides_with_every_save_and_a_date_does_not(
         assert soon(left(browser, store, clock), expected)
         assert soon(set_cookie(response)["max-age"], expected)
         clock.ahead_ms = 0
+
+
+def test_a_save_leaves_the_lifetime_alone_that_another_request_may_have_changed(
+    browser: Browser, store: WatchedStore, clock: Clock
+) -> None:
+    for value in (2 * HOUR, timezone.now() + timedelta(hours=2), 0, None):
+        browser.visit(set_expiry(value))
+        clock.advance(minutes=1)
+        browser.visit(put(a=str(value)))
+        delta = store.asked[-1].delta
+        assert (delta.lifetime_ms, delta.deadline_ms) == (UNSET, UNSET), value
 
 
 def test_zero_ends_with_the_browser_and_the_server_keeps_it_for_its_own_time(

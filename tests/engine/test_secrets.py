@@ -125,6 +125,18 @@ def test_once_a_session_was_seen_the_old_secret_can_be_dropped(
     assert browser.show(read)["a"] in (1, 2)
 
 
+def test_one_page_that_only_reads_is_enough_for_an_anonymous_session(
+    either_browser: Browser, settings: Any, store: WatchedStore
+) -> None:
+    browser = either_browser
+    browser.visit(put(a=[1], b="x" * 5000))
+    new_secret(settings)
+    assert [asked.verb for asked in store.since(lambda: browser.visit(read))] == ["load", "update"]
+    assert [asked.verb for asked in store.since(lambda: browser.visit(read))] == ["load"]
+    settings.SECRET_KEY_FALLBACKS = []
+    assert browser.show(read)["a"] == [1]
+
+
 def test_a_session_that_was_not_seen_ends_with_the_old_secret_and_costs_no_store_access(
     browser: Browser, settings: Any, ann: Any, store: WatchedStore
 ) -> None:

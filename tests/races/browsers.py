@@ -165,17 +165,19 @@ class Held:
 
 
 def _spread(site: Site, size: int) -> list[Wire]:
-    """Open connections until every process has its share; who accepts one is the kernel's choice, and it has moods."""
-    by_process: dict[int, list[Wire]] = {}
-    fair = -(-size // site.workers)
-    for _ in range(100):
-        for wire in _asked(site, size):
-            by_process.setdefault(wire[1], []).append(wire[0])
-        if len(by_process) == site.workers and min(map(len, by_process.values())) >= fair:
-            break
-    else:
-        raise AssertionError(f"of {site.workers} processes only {len(by_process)} took connections")
-    in_turn = [wire for row in itertools.zip_longest(*by_process.values()) for wire in row if wire]
+    """Open connections until every process has its share; who accepts one is the kernel's choice, and it has moods.
+
+    A crowd of them keeps one process too busy to take all; a process that is still starting gets its time.
+    """
+    share = -(-size // site.workers)
+    shares: dict[int, list[Wire]] = {}
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while len(shares) < site.workers or min(map(len, shares.values())) < share:
+        assert time.monotonic() < give_up, f"of {site.workers} processes only {len(shares)} took connections"
+        for wire, process in _asked(site, max(size, 8 * site.workers)):
+            of_process = shares.setdefault(process, [])
+            of_process.append(wire) if len(of_process) < share else wire.close()
+    in_turn = [wire for row in zip(*shares.values(), strict=True) for wire in row]
     for wire in in_turn[size:]:
         wire.close()
     return in_turn[:size]

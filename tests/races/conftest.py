@@ -77,6 +77,10 @@ class Engines:
             "SESSION_ENGINE": f"{backends}.{'db' if engine in ('sqlite', 'postgresql', 'mariadb') else engine}",
             "DATABASES": {"default": self.databases(kind if kind in ("postgresql", "mariadb") else "sqlite")},
             "ROOT_URLCONF": "tests.races.views",
+            "MIDDLEWARE": [
+                "django_srvsession.middleware.SessionMiddleware",
+                "django.contrib.auth.middleware.AuthenticationMiddleware",
+            ],
             "SRVSESSION_TOUCH_INTERVAL": 0,  # every reader is a writer: the hardest case
         }
         if engine in ("redis", "cache", "cached_db"):

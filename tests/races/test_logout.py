@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.processes import Site
-from tests.races.baselines import on_stock
+from tests.races.baselines import EVERY_ENGINE, on_stock
 from tests.races.browsers import Lane, Race, cookie_after
 
 ROUNDS = 1000
@@ -94,3 +94,8 @@ def test_a_stock_rotation_brings_back_a_session_that_was_ended_under_it(stock_si
 
 def test_a_logout_and_a_rotation_at_once_sign_out(site: Site) -> None:
     assert Race(rotation_and_logout_at_once).faults(site, 150) == 0
+
+
+@EVERY_ENGINE
+def test_a_stock_logout_and_a_rotation_at_once_leave_a_session(stock_site: Site) -> None:
+    assert Race(rotation_and_logout_at_once).shows(stock_site, 150)

@@ -7,6 +7,8 @@ home-made index, see ``tests.races.homemade``.
 from __future__ import annotations
 
 import functools
+import os
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -23,6 +25,13 @@ from tests.site_urls import BACKEND, answer, argument
 
 IS_OURS = settings.SESSION_ENGINE.startswith("django_srvsession.")
 PATIENCE_SECONDS = 20
+
+# As the harness's servers: the races are between processes, and no machine loses its power here.
+os.fsync = lambda descriptor: None  # type: ignore[assignment]
+
+if settings.SESSION_ENGINE.endswith(".memory"):
+    # One process: requests race only when threads take turns in the middle of them, not every 5 ms as by default.
+    sys.setswitchinterval(20e-6)
 
 if IS_OURS:
     from django_srvsession import services
@@ -120,6 +129,13 @@ def change_password(request: HttpRequest) -> JsonResponse:
     return answer()
 
 
+def set_and_name_user(request: HttpRequest) -> JsonResponse:
+    """Set one key, as a page of a signed-in user does: it looks at the user first."""
+    user = request.user.get_username()
+    request.session[argument(request, "key")] = argument(request, "value")
+    return answer(user=user)
+
+
 def log_in_again(request: HttpRequest) -> JsonResponse:
     """Sign in where nobody should be signed in yet, as a login form does (reads the session first)."""
     was = request.user.get_username()
@@ -149,6 +165,7 @@ VIEWS = {
     "seconds_left": seconds_left,
     "change_password": change_password,
     "log_in_again": log_in_again,
+    "set_and_name_user": set_and_name_user,
 }
 ALL = site_urls.SYNC | VIEWS
 HELD = {name: held(view) for name, view in ALL.items()}

@@ -32,6 +32,9 @@ its space, forgets what ended sessions have left behind (after SRVSESSION_ENDED_
 and sends the signal session_ended for each. Run it regularly, say every hour. It works
 in small batches beside a running site, and is safe to interrupt and to repeat.
 
+It also ends the sessions of users who were deleted or deactivated by SQL or by
+QuerySet.update(), which tell nobody.
+
 Exit status: 0 when all are ended; 1 when the engine is not one of django-srvsession,
 when its store does not answer, or for a wrong batch size; 130 when interrupted."""
 
@@ -54,18 +57,21 @@ when its store does not answer, or for a wrong batch size; 130 when interrupted.
         """Clear; whatever happens, say how many sessions were ended."""
         if batch_size < 1:
             raise CommandError(f"--batch-size is {batch_size}; it must be 1 or more.")
-        self.done, self.is_dry_run = 0, dry_run
+        self.done, self.missing, self.is_dry_run = 0, 0, dry_run
         self.shows_progress = verbosity > 0 and self.stdout.isatty()
         started = time.monotonic()
         self._clear(batch_size)
         if verbosity > 0:
             self.stdout.write(f"{self._summary()} ({time.monotonic() - started:.2f} s)")
+            if self.missing:
+                self.stdout.write(self._missing_summary())
 
     def _clear(self, batch_size: int) -> None:
         try:
             self.done = services.clear_expired(
                 batch_size=batch_size, dry_run=self.is_dry_run, on_progress=self._progress
             )
+            self.missing = services.end_sessions_of_missing_users(batch_size=batch_size, dry_run=self.is_dry_run)
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         except StoreUnavailableError as error:
@@ -80,6 +86,22 @@ when its store does not answer, or for a wrong batch size; 130 when interrupted.
         if self.shows_progress:
             self.stdout.write(f"\r{total} ...", ending="")
             self.stdout.flush()
+
+    def _missing_summary(self) -> str:
+        """Return the sentence on sessions whose user is gone."""
+        if self.is_dry_run:
+            text = ngettext(
+                "%(count)d session of a deleted or deactivated user would be ended.",
+                "%(count)d sessions of deleted or deactivated users would be ended.",
+                self.missing,
+            )
+        else:
+            text = ngettext(
+                "Ended %(count)d session of a deleted or deactivated user.",
+                "Ended %(count)d sessions of deleted or deactivated users.",
+                self.missing,
+            )
+        return text % {"count": self.missing}
 
     def _summary(self) -> str:
         """Return the count as a sentence, written over the line of the progress."""

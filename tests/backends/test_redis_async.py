@@ -1,0 +1,300 @@
+"""The Redis store in event loops: without threads in a server's loop, without connections of its own in a request's."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from redis import Redis
+
+from django_srvsession.backends.redis import RedisStore
+from django_srvsession.records import TOUCH, Delta, Loaded, Tombstone
+from django_srvsession.store import StoreUnavailableError
+from tests.backends.redis_tools import FakeRedis, own_pool
+from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
+from tests.servers import RedisServer
+
+
+@pytest.fixture
+def store(redis_alias: str) -> RedisStore:
+    return RedisStore()
+
+
+@pytest.fixture
+def client(redis_server: RedisServer) -> Iterator[Redis]:
+    with redis_server.client() as client:
+        yield client
+
+
+def connections(client: Redis) -> int:
+    return int(client.info("clients")["connected_clients"])
+
+
+def test_a_servers_loop_uses_no_thread(store: RedisStore) -> None:
+    session = create(store)
+    threads: set[int] = set()
+
+    async def view() -> None:
+        await store.aload(session.record.sid)
+        await store.aupdate(session.record.sid, session.record.verifier, TOUCH, session)
+        threads.add(threading.active_count())
+
+    before = threading.active_count()
+    asyncio.run(view())
+    assert threads == {before}
+
+
+def test_every_verb_works_in_a_servers_loop(store: RedisStore) -> None:
+    async def scenario() -> None:
+        sid, verifier, new, user_id = new_sid(), new_verifier(), new_verifier(), new_user()
+        created = await store.acreate(sid, verifier, new_delta(changed={"a": b"a"}))
+        found = await store.aload(sid)
+        assert isinstance(found, Loaded)
+        assert found[:2] == created[:2]
+        updated = await store.aupdate(sid, verifier, Delta(user_id=user_id), created)
+        rotated = await store.arotate(sid, verifier, new, Delta(changed={"b": b"b"}), updated)
+        assert rotated.values == {"a": b"a", "b": b"b"}
+        assert await store.aadmit(user_id, sid, 1, "refuse") == []
+        assert [record.sid for record in await store.arecords(user_id)] == [sid]
+        assert [record.sid for record in await store.arecords()] == [sid]
+        assert await store.aexpire(sid) is None
+        assert await store.aend(sid, "logout") == rotated.record
+        assert isinstance(await store.aload(sid), Tombstone)
+        assert await store.aclear_expired() == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_thousand_async_views_under_a_wsgi_server_leave_the_connections_flat(
+    store: RedisStore, client: Redis
+) -> None:
+    session = create(store)
+
+    async def view() -> Any:
+        return await store.aload(session.record.sid)
+
+    async_to_sync(view)()
+    before = connections(client)
+    for _ in range(1000):
+        assert async_to_sync(view)().record == session.record
+    assert connections(client) == before
+    assert not store._loops._wires
+
+
+def test_a_loop_closes_its_connections_when_it_ends(store: RedisStore, client: Redis) -> None:
+    session = create(store)
+
+    async def view() -> int:
+        await asyncio.gather(*(store.aload(session.record.sid) for _ in range(5)))
+        return connections(client)
+
+    before = connections(client)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(20):
+            assert asyncio.run(view()) > before
+            gc.collect()
+    assert connections(client) == before
+    assert len(store._loops._wires) <= 1
+
+
+def test_a_loop_that_was_only_closed_is_forgotten_with_the_next(store: RedisStore) -> None:
+    async def view() -> None:
+        await store.aload(new_sid())
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        for _ in range(3):
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(view())
+            loop.close()
+        assert len(store._loops._wires) == 1
+        del loop
+        store._loops._wires.clear()
+        gc.collect()
+
+
+def test_a_store_that_is_dropped_closes_its_connections_in_a_loop_that_goes_on(
+    store: RedisStore, client: Redis
+) -> None:
+    async def scenario() -> None:
+        before = connections(client)
+        other = RedisStore()
+        await other.aload(new_sid())
+        assert connections(client) > before
+        del other
+        gc.collect()
+        for _ in range(100):
+            if connections(client) == before:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("the connections are still open")
+
+    asyncio.run(scenario())
+
+
+def test_cancelled_requests_never_leave_an_answer_for_another(store: RedisStore, client: Redis) -> None:
+    """Each task reads and changes a session of its own; many are cancelled, at any await."""
+    made = [create(store, changed={"n": b"%d" % number}) for number in range(50)]
+    foreign: list[str] = []
+
+    async def request(number: int) -> None:
+        session = made[number]
+        for _ in range(3):
+            found = await store.aload(session.record.sid)
+            assert isinstance(found, Loaded)
+            if found.record.sid != session.record.sid or found.values["n"] != b"%d" % number:
+                foreign.append(found.record.sid)
+            saved = await store.aupdate(session.record.sid, session.record.verifier, TOUCH, found)
+            if saved.record.verifier != session.record.verifier:
+                foreign.append(saved.record.sid)
+
+    async def scenario() -> int:
+        cancelled = 0
+        for _ in range(40):
+            tasks = [asyncio.create_task(request(random.randrange(50))) for _ in range(50)]
+            for task in random.sample(tasks, 15):
+                asyncio.get_running_loop().call_later(random.random() * 0.03, task.cancel)
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            cancelled += sum(isinstance(result, asyncio.CancelledError) for result in results)
+            assert not [
+                r for r in results if isinstance(r, BaseException) and not isinstance(r, asyncio.CancelledError)
+            ]
+        (wire,) = store._loops._wires.values()
+        assert not wire.pool._in_use_connections
+        assert len(wire.pool._available_connections) <= 50
+        return cancelled
+
+    assert asyncio.run(scenario()) > 100
+    assert foreign == []
+
+
+def test_a_cancelled_save_discards_its_connection(settings: Any) -> None:
+    hang = threading.Event()
+    fake = FakeRedis(lambda command: b":1\r\n" if hang.wait(10) else b"")
+    own_pool(settings, fake.url, SOCKET_TIMEOUT=5)
+    store = RedisStore()
+
+    async def scenario() -> None:
+        save = asyncio.create_task(store.aupdate(new_sid(), new_verifier(), TOUCH))
+        while not fake.named(b"ZADD"):
+            await asyncio.sleep(0.001)
+        (wire,) = store._loops._wires.values()
+        (connection,) = wire.pool._in_use_connections
+        save.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await save
+        assert not connection.is_connected
+        assert not wire.pool._in_use_connections
+
+    asyncio.run(scenario())
+    hang.set()
+    fake.close()
+
+
+def test_threads_and_loops_change_one_session_and_none_loses(store: RedisStore) -> None:
+    session = create(store)
+    sid, verifier = session.record.sid, session.record.verifier
+
+    def in_thread(number: int) -> None:
+        for step in range(20):
+            store.update(sid, verifier, Delta(changed={f"t{number}-{step}": b"1"}), session)
+
+    async def in_loop(number: int) -> None:
+        for step in range(20):
+            await store.aupdate(sid, verifier, Delta(changed={f"a{number}-{step}": b"1"}), session)
+
+    async def scenario() -> None:
+        threads = [asyncio.to_thread(in_thread, number) for number in range(4)]
+        await asyncio.gather(*threads, *(in_loop(number) for number in range(4)))
+
+    asyncio.run(scenario())
+    expected = {f"{kind}{number}-{step}" for kind in "ta" for number in range(4) for step in range(20)}
+    assert set(stored(store, sid).values) == expected
+
+
+@pytest.mark.parametrize("answer", [b"-READONLY a replica\r\n", b"$100\r\nabc", b"", b"?\r\n"])
+def test_an_outage_is_an_outage_in_a_loop_too(settings: Any, answer: bytes) -> None:
+    fake = FakeRedis(lambda command: answer)
+    own_pool(settings, fake.url)
+    store = RedisStore()
+
+    async def scenario() -> None:
+        for call in (
+            store.aload(new_sid()),
+            store.aupdate(new_sid(), "v", TOUCH),
+            store.arecords("1"),
+            store.arecords(),
+        ):
+            with pytest.raises(StoreUnavailableError):
+                await call
+
+    asyncio.run(scenario())
+    fake.close()
+
+
+def test_a_lost_write_is_not_sent_again_from_a_loop(settings: Any) -> None:
+    fake = FakeRedis(lambda command: b"")
+    own_pool(settings, fake.url, CONNECTION_POOL_KWARGS={"retry_on_timeout": True})
+    store = RedisStore()
+
+    async def scenario() -> None:
+        with pytest.raises(StoreUnavailableError):
+            await store.aend(new_sid(), "logout")
+
+    asyncio.run(scenario())
+    assert len(fake.named(b"EVALSHA")) == 1
+    fake.close()
+
+
+def test_a_server_that_forgot_the_scripts_is_told_them_in_a_loop_too(store: RedisStore, client: Redis) -> None:
+    session = create(store)
+    client.script_flush()
+    assert asyncio.run(store.aend(session.record.sid, "logout")) == session.record
+
+
+def test_a_frozen_server_is_an_outage_in_a_loop_within_the_time_limit(
+    store: RedisStore, redis_server: RedisServer
+) -> None:
+    async def scenario() -> None:
+        await store.aload(new_sid())
+        with redis_server.frozen():
+            async with asyncio.timeout(2):
+                with pytest.raises(StoreUnavailableError):
+                    await store.aload(new_sid())
+                with pytest.raises(StoreUnavailableError):
+                    await store.aend(new_sid(), "logout")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("options", "is_native"),
+    [
+        ({}, True),
+        ({"CONNECTION_POOL_CLASS": "redis.BlockingConnectionPool"}, True),
+        ({"CONNECTION_POOL_KWARGS": {"redis_connect_func": lambda connection: connection.on_connect()}}, False),
+    ],
+    ids=["plain", "blocking", "with a hook for threads"],
+)
+def test_what_has_no_async_twin_is_used_from_a_thread(
+    redis_server: RedisServer, redis_prefix: str, settings: Any, options: dict[str, Any], is_native: bool
+) -> None:
+    own_pool(settings, redis_server.url, **options)
+    store = RedisStore()
+    session = create(store)
+
+    async def scenario() -> None:
+        found = await store.aload(session.record.sid)
+        assert isinstance(found, Loaded)
+        assert found.record == session.record
+        assert bool(store._loops._wires) == is_native
+
+    asyncio.run(scenario())
