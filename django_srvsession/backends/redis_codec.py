@@ -1,12 +1,11 @@
-"""What the Redis store sends and receives: keys, the arguments of scripts, and hashes and replies read back."""
+"""What the Redis store sends and receives: the arguments of scripts, and hashes and replies read back."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import quote
 
+from django_srvsession.backends.redis_keys import decoded, encoded
 from django_srvsession.backends.redis_scripts import CREATE, END, FIELDS, FORMAT, WRITE, Script
 from django_srvsession.records import UNSET, Client, Delta, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import CorruptSessionError
@@ -14,70 +13,8 @@ from django_srvsession.store import CorruptSessionError
 Command = tuple[Any, ...]
 """A command of Redis and its arguments, as bytes, str, int or float."""
 
-SHARDS: Final = tuple(f"{number:02x}" for number in range(16))
-USERS: Final = "user"
-ANONYMOUS: Final = "anon"
-KINDS: Final = (USERS, ANONYMOUS)
-"""The two kinds of sessions, listed apart: visitors who never sign in must not push people off the first page."""
-
 _FIELDS: Final = tuple(name.encode() for name in FIELDS)
 _CHECKED_FIELDS: Final = (*FIELDS, "m", "x")
-
-
-class Keys:
-    """Name the keys of a store.
-
-    ``<prefix>s:<sid>``, a HASH: the session (see ``redis_scripts.FIELDS``), or its tombstone. The only key with a TTL.
-    ``<prefix>u:{<user id>}``, a ZSET: the user's sids by expiry, running ahead of it, and the marks of ``admit``.
-    ``<prefix>live:<user|anon>:<00..0f>``, ZSETs: all sids by last use, in shards, because one ZSET is on one node.
-    """
-
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        self._sessions = f"{prefix}s:".encode()
-        self._shards = {kind: [self.live(kind, shard) for shard in SHARDS] for kind in KINDS}
-        self.all_live = [(kind, key) for kind, keys in self._shards.items() for key in keys]
-
-    def session(self, sid: str) -> bytes:
-        """Return the key of a session."""
-        return self._sessions + encoded(sid)
-
-    def user(self, user_id: str) -> str:
-        """Return the key of a user's index; the id is quoted: a brace in it would move the key to another slot."""
-        return f"{self._prefix}u:{{{quote(user_id, safe='@', errors='surrogatepass')}}}"
-
-    @property
-    def every_user(self) -> str:
-        """Return the pattern of all users' indexes, for SCAN."""
-        literal = "".join(f"\\{char}" if char in "*?[]\\" else char for char in self._prefix)
-        return f"{literal}u:{{*}}"
-
-    def live(self, kind: str, shard: str) -> str:
-        """Return the key of one shard of all sessions of a kind."""
-        return f"{self._prefix}live:{kind}:{shard}"
-
-    def live_of(self, kind: str, sid: str) -> str:
-        """Return the key of the shard that lists a session of that kind."""
-        return self._shards[kind][zlib.crc32(encoded(sid)) % len(SHARDS)]
-
-
-def encoded(text: str) -> bytes:
-    """Encode any text, lone surrogates too: names of session keys and users' agents are not ours to choose."""
-    return text.encode("utf-8", "surrogatepass")
-
-
-def decoded(raw: bytes) -> str:
-    """Decode what :func:`encoded` made."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("utf-8", "surrogatepass")
-
-
-def kind_of(user_id: str | None) -> str:
-    """Return which list a session belongs in."""
-    return ANONYMOUS if user_id is None else USERS
-
 
 # Sending.
 
@@ -248,20 +185,20 @@ def read_record(sid: str, raw: Sequence[Any]) -> SessionRecord:
             n,
         ) = raw
         return SessionRecord(
-            sid,
-            verifier.decode("ascii"),
-            int(created),
-            int(seen),
-            int(lifetime),
-            int(expires),
-            None if user is None else decoded(user),
-            Client("" if ip is None else decoded(ip), "" if agent is None else decoded(agent)),
-            None if signed_in is None else int(signed_in),
-            None if deadline is None else int(deadline),
-            None if previous is None else previous.decode("ascii"),
-            None if rotated is None else int(rotated),
-            final != b"0",
-            int(n),
+            sid=sid,
+            verifier=verifier.decode("ascii"),
+            created_ms=int(created),
+            last_seen_ms=int(seen),
+            lifetime_ms=int(lifetime),
+            expires_ms=int(expires),
+            user_id=None if user is None else decoded(user),
+            client=Client("" if ip is None else decoded(ip), "" if agent is None else decoded(agent)),
+            signed_in_ms=None if signed_in is None else int(signed_in),
+            deadline_ms=None if deadline is None else int(deadline),
+            previous_verifier=None if previous is None else previous.decode("ascii"),
+            rotated_ms=None if rotated is None else int(rotated),
+            rotation_final=final != b"0",
+            version=int(n),
         )
     except (AttributeError, TypeError, ValueError) as error:
         raise CorruptSessionError(f"The stored record of session {sid} is damaged.") from error

@@ -6,16 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from django_srvsession.backends.redis_clock import RedisClock
-from django_srvsession.backends.redis_codec import (
-    KINDS,
-    Command,
-    Keys,
-    decoded,
-    evalsha,
-    is_tombstone,
-    listed_record,
-    record_command,
-)
+from django_srvsession.backends.redis_codec import Command, evalsha, is_tombstone, listed_record, record_command
+from django_srvsession.backends.redis_keys import KINDS, Keys, decoded
 from django_srvsession.backends.redis_scripts import ADMIT, MARGIN_MS
 from django_srvsession.backends.redis_wire import Steps, checked, checked_index
 from django_srvsession.records import SessionRecord

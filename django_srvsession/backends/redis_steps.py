@@ -9,20 +9,16 @@ from typing import Any, Final, NoReturn
 from django_srvsession import conf
 from django_srvsession.backends.redis_clock import RedisClock
 from django_srvsession.backends.redis_codec import (
-    ANONYMOUS,
-    KINDS,
     Command,
-    Keys,
     create_command,
-    decoded,
     end_command,
     evalsha,
-    kind_of,
     read_conflicts,
     read_record,
     read_session,
     write_command,
 )
+from django_srvsession.backends.redis_keys import ANONYMOUS, KINDS, Keys, decoded, kind_of
 from django_srvsession.backends.redis_limit import forget_commands
 from django_srvsession.backends.redis_scripts import EXPIRE, MARGIN_MS
 from django_srvsession.backends.redis_wire import Steps, checked, checked_index

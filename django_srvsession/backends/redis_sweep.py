@@ -7,19 +7,16 @@ from typing import Any, Final
 
 from django_srvsession.backends.redis_clock import RedisClock
 from django_srvsession.backends.redis_codec import (
-    ANONYMOUS,
     Command,
-    Keys,
-    decoded,
     evalsha,
     is_absent,
     is_tombstone,
-    kind_of,
     listed_record,
     read_record,
     record_command,
     scored,
 )
+from django_srvsession.backends.redis_keys import ANONYMOUS, Keys, decoded, kind_of
 from django_srvsession.backends.redis_limit import forget_commands
 from django_srvsession.backends.redis_scripts import ADMITTED_FROM, CONDEMNED_FROM, EXPIRE, MARGIN_MS
 from django_srvsession.backends.redis_wire import ClusterWire, Wire, checked_index

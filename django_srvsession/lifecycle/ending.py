@@ -6,8 +6,8 @@ from django_srvsession.keys import SessionKey
 from django_srvsession.lifecycle.events import end_steps
 from django_srvsession.lifecycle.reading import Found
 from django_srvsession.lifecycle.writing import SessionWriting
-from django_srvsession.records import SessionRecord
-from django_srvsession.steps import Steps
+from django_srvsession.records import Loaded, SessionRecord
+from django_srvsession.steps import Call, Steps
 from django_srvsession.values import HASH_KEY, SealedValues
 
 
@@ -16,25 +16,35 @@ class SessionEnding(SessionWriting):
 
     def flush_steps(self) -> Steps[None]:
         """End the session, then empty this object; when ending fails the object is unchanged."""
-        key = self._key
-        if key is not None and self._found in (Found.UNREAD, Found.LIVE):
-            self.was_ended_here = (yield from self._end_own_steps(key)) is not None
+        key = self._key or self._lost_key
+        if key is not None and (self._found in (Found.UNREAD, Found.LIVE) or self.logging_out):
+            ending = self._log_out_steps(key) if self.logging_out else self._replace_steps(key)
+            self.was_ended_here = (yield from ending) is not None
         self._session_cache = SealedValues()
         self.accessed = self.modified = True
         self.needs_cookie = False
         self._session_key, self._loaded, self._lost_key = None, None, None
         self._found = Found.NOTHING
+        self.logging_out = False
 
-    def _end_own_steps(self, key: SessionKey) -> Steps[SessionRecord | None]:
-        if not self.logging_out:
-            # A stale request (a wrong auth hash, another user signing in) must not sign out the person who just
-            # changed the password: it ends only what it has itself seen.
-            expected = {} if self._loaded is None else {HASH_KEY: self._loaded.values.get(HASH_KEY)}
-            return (yield from end_steps(key.sid, "replaced", None, key.verifier, expected))
-        if self._loaded is None:
-            return (yield from end_steps(key.sid, "logout", None, key.verifier))
-        # A logout ends the session that the request loaded, whatever its key has become since.
-        return (yield from end_steps(key.sid, "logout", self._loaded.record.user_id))
+    def _replace_steps(self, key: SessionKey) -> Steps[SessionRecord | None]:
+        """End the session only if it is still as this request has seen it.
+
+        A stale request (a wrong auth hash, another user signing in) must not sign out who just changed the password.
+        """
+        expected = {} if self._loaded is None else {HASH_KEY: self._loaded.values.get(HASH_KEY)}
+        return (yield from end_steps(key.sid, "replaced", None, key.verifier, expected))
+
+    def _log_out_steps(self, key: SessionKey) -> Steps[SessionRecord | None]:
+        """End the session that the request came with, whatever its key has become since: "signed out" must be true."""
+        if self._loaded is not None:
+            return (yield from end_steps(key.sid, "logout", self._loaded.record.user_id))
+        record = yield from end_steps(key.sid, "logout", None, key.verifier)
+        if record is None:
+            stored = yield Call("load", (key.sid,))
+            if isinstance(stored, Loaded) and _was_signed_in_with(key, stored):
+                record = yield from end_steps(key.sid, "logout", stored.record.user_id)
+        return record
 
     def delete_steps(self, session_key: str | None = None) -> Steps[None]:
         """End the session of a key, by default this object's; a key that opens nothing is no error."""
@@ -43,3 +53,10 @@ class SessionEnding(SessionWriting):
             yield from end_steps(key.sid, "cleared", None, key.verifier)
             if self._key is not None and key.sid == self._key.sid:
                 self._was_written = False  # A save must find out that the session is gone.
+
+
+def _was_signed_in_with(key: SessionKey, stored: Loaded) -> bool:
+    """Tell whether a signed-in session had this key until a moment ago; the key before a sign-in signs nobody out."""
+    record = stored.record
+    was_signed_in = (record.signed_in_ms or stored.now_ms) < (record.rotated_ms or 0)
+    return was_signed_in and record.was_rotated_from(key.verifier, stored.now_ms)

@@ -181,6 +181,19 @@ class TestRepeatableRead:
         assert store.load(sid).reason == "logout"  # type: ignore[union-attr]
 
     @only("database_alias", ["mariadb"], indirect=True)
+    def test_mariadb_judges_by_what_was_committed_since(self, store: DatabaseStore) -> None:
+        old = create(store, changed={"n": b"0"}).record
+        with repeatable_read(store.using):
+            stored(store, old.sid)
+            elsewhere(lambda: store.update(old.sid, old.verifier, Delta(changed={"n": b"1"})))
+            new = elsewhere(lambda: create(store)).record
+            assert store.load(new.sid) is None, "the trap: a plain read does not show the new session"
+            store.update(new.sid, new.verifier, Delta(changed={"a": b"a"}))
+            store.update(old.sid, old.verifier, Delta(expected={"n": b"1"}, changed={"n": b"2"}))
+        assert stored(store, new.sid).values == {"a": b"a"}
+        assert stored(store, old.sid).values == {"n": b"2"}
+
+    @only("database_alias", ["mariadb"], indirect=True)
     def test_mariadb_counts_the_logins_that_were_committed_since(self, store: DatabaseStore) -> None:
         user_id = new_user()
         mine = create(store).record.sid

@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.template import engines
 
 from django_srvsession import services
+from django_srvsession.middleware import unavailable
 from django_srvsession.store import StoreUnavailableError
 from tests.engine.pages import (
     Browser,
@@ -426,3 +427,11 @@ def test_stock_django_acknowledges_a_logout_that_did_not_happen(
 
 def refuse(*args: Any, **kwargs: Any) -> None:
     raise ConnectionError
+
+
+def test_a_site_without_djangos_templates_answers_an_outage_in_plain_text(rf: Any, settings: Any) -> None:
+    settings.TEMPLATES = []
+    response = unavailable(rf.get("/"))
+    assert response.status_code == 503
+    assert response["Content-Type"] == "text/plain"
+    assert response["Retry-After"]

@@ -88,7 +88,7 @@ class Engines:
             settings["CACHES"] = {"default": server.cache_settings() | {"KEY_PREFIX": secrets.token_hex(6)}}
             settings["SRVSESSION_REDIS_PREFIX"] = f"races-{secrets.token_hex(6)}:"
         if engine == "file":
-            settings["SESSION_FILE_PATH"] = str(new_directory(f"races-{name.replace(' ', '-')}"))
+            settings["SESSION_FILE_PATH"] = str(new_directory(f"races-files-{secrets.token_hex(6)}"))
         return settings
 
 

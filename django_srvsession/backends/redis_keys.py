@@ -1,0 +1,68 @@
+"""The keys of the Redis store, and which text stands in them."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final
+from urllib.parse import quote
+
+SHARDS: Final = tuple(f"{number:02x}" for number in range(16))
+USERS: Final = "user"
+ANONYMOUS: Final = "anon"
+KINDS: Final = (USERS, ANONYMOUS)
+"""The two kinds of sessions, listed apart: visitors who never sign in must not push people off the first page."""
+
+
+class Keys:
+    """Name the keys of a store.
+
+    ``<prefix>s:<sid>``, a HASH: the session (see ``redis_scripts.FIELDS``), or its tombstone. The only key with a TTL.
+    ``<prefix>u:{<user id>}``, a ZSET: the user's sids by expiry, running ahead of it, and the marks of ``admit``.
+    ``<prefix>live:<user|anon>:<00..0f>``, ZSETs: all sids by last use, in shards, because one ZSET is on one node.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._sessions = f"{prefix}s:".encode()
+        self._shards = {kind: [self.live(kind, shard) for shard in SHARDS] for kind in KINDS}
+        self.all_live = [(kind, key) for kind, keys in self._shards.items() for key in keys]
+
+    def session(self, sid: str) -> bytes:
+        """Return the key of a session."""
+        return self._sessions + encoded(sid)
+
+    def user(self, user_id: str) -> str:
+        """Return the key of a user's index; the id is quoted: a brace in it would move the key to another slot."""
+        return f"{self._prefix}u:{{{quote(user_id, safe='@', errors='surrogatepass')}}}"
+
+    @property
+    def every_user(self) -> str:
+        """Return the pattern of all users' indexes, for SCAN."""
+        literal = "".join(f"\\{char}" if char in "*?[]\\" else char for char in self._prefix)
+        return f"{literal}u:{{*}}"
+
+    def live(self, kind: str, shard: str) -> str:
+        """Return the key of one shard of all sessions of a kind."""
+        return f"{self._prefix}live:{kind}:{shard}"
+
+    def live_of(self, kind: str, sid: str) -> str:
+        """Return the key of the shard that lists a session of that kind."""
+        return self._shards[kind][zlib.crc32(encoded(sid)) % len(SHARDS)]
+
+
+def encoded(text: str) -> bytes:
+    """Encode any text, lone surrogates too: names of session keys and users' agents are not ours to choose."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def decoded(raw: bytes) -> str:
+    """Decode what :func:`encoded` made."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "surrogatepass")
+
+
+def kind_of(user_id: str | None) -> str:
+    """Return which list a session belongs in."""
+    return ANONYMOUS if user_id is None else USERS
