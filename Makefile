@@ -26,11 +26,12 @@ test: $(STAMP) ## Run all tests; servers they need are started privately (ARGS=.
 	@.ci/packages
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(STAMP) ## Check style, types and import layers
+lint: $(STAMP) ## Check style, types, import layers and migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m django makemigrations --check --dry-run --settings tests.settings
 
 matrix: $(STAMP) ## Run the tests on every supported Python and Django that is here
 	@.ci/packages

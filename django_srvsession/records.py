@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from hmac import compare_digest
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 ROTATION_GRACE_MS: Final = 60_000
 """How long after a rotation, or an end, the old key is still recognised (not: still valid), in milliseconds."""
@@ -239,18 +239,28 @@ def updated(current: Loaded, delta: Delta, now_ms: int) -> Loaded:
     since the delta's author loaded. The caller has checked liveness, verifier, user and ``delta.expected``.
     ``last_seen_ms`` only moves forward.
     """
-    record = current.record
-    fields: dict[str, Any] = {"last_seen_ms": max(now_ms, record.last_seen_ms), "version": record.version + 1}
-    if delta.user_id is not UNSET:
-        fields["user_id"], fields["signed_in_ms"] = delta.user_id, now_ms
-    if delta.client is not UNSET:
-        fields["client"] = delta.client
-    lifetime_ms = record.lifetime_ms if delta.lifetime_ms is UNSET else delta.lifetime_ms
-    deadline_ms = record.deadline_ms if delta.deadline_ms is UNSET else delta.deadline_ms
-    fields["lifetime_ms"], fields["deadline_ms"] = lifetime_ms, deadline_ms
-    expires_ms = expiry(now_ms, lifetime_ms, deadline_ms) if delta.extend else record.expires_ms
-    fields["expires_ms"] = expires_ms if deadline_ms is None else min(expires_ms, deadline_ms)
-    return Loaded(replace(record, **fields), updated_values(current.values, delta), now_ms)
+    old = current.record
+    lifetime_ms = old.lifetime_ms if delta.lifetime_ms is UNSET else delta.lifetime_ms
+    deadline_ms = old.deadline_ms if delta.deadline_ms is UNSET else delta.deadline_ms
+    expires_ms = expiry(now_ms, lifetime_ms, deadline_ms) if delta.extend else old.expires_ms
+    # The constructor, on a path that every save takes: dataclasses.replace() costs three times as much.
+    record = SessionRecord(
+        sid=old.sid,
+        verifier=old.verifier,
+        created_ms=old.created_ms,
+        last_seen_ms=max(now_ms, old.last_seen_ms),
+        lifetime_ms=lifetime_ms,
+        expires_ms=expires_ms if deadline_ms is None else min(expires_ms, deadline_ms),
+        user_id=old.user_id if delta.user_id is UNSET else delta.user_id,
+        client=old.client if delta.client is UNSET else delta.client,
+        signed_in_ms=old.signed_in_ms if delta.user_id is UNSET else now_ms,
+        deadline_ms=deadline_ms,
+        previous_verifier=old.previous_verifier,
+        rotated_ms=old.rotated_ms,
+        rotation_final=old.rotation_final,
+        version=old.version + 1,
+    )
+    return Loaded(record, updated_values(current.values, delta), now_ms)
 
 
 def updated_values(values: Mapping[str, bytes], delta: Delta) -> Mapping[str, bytes]:

@@ -41,7 +41,7 @@ class Connections:
 
     def give_back(self, connection: Any) -> None:
         """Take a connection back that was used up to its last reply, or was disconnected."""
-        if len(self._idle) < self._kept and not connection.should_reconnect():
+        if len(self._idle) < self._kept and not _should_reconnect(connection):
             self._idle.append(connection)
         else:
             self._pool.release(connection)
@@ -55,6 +55,12 @@ class Connections:
         if is_stale:
             self._pool.release(connection)
         return is_stale
+
+
+def _should_reconnect(connection: Any) -> bool:
+    """Tell whether the server is about to move, which redis-py notes from version 7 on; the pool deals with it."""
+    asked = getattr(connection, "should_reconnect", None)
+    return asked is not None and asked()
 
 
 def _release_all(pool: Any, idle: deque[Any]) -> None:

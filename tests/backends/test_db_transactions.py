@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +15,7 @@ from django.db import OperationalError, connections, transaction
 
 from django_srvsession.backends import db_connection
 from django_srvsession.backends.db import DatabaseStore
+from django_srvsession.backends.db_table import Table
 from django_srvsession.models import Session
 from django_srvsession.records import TOUCH, Delta, Loaded, Tombstone
 from django_srvsession.store import CreateError, StoreUnavailableError, UpdateError
@@ -323,6 +326,49 @@ class TestLocks:
         winner = outcomes.index(None)
         assert stored(store, sessions[winner].record.sid).values == {"first": b"1"}
         assert stored(store, sessions[1 - winner].record.sid).values == {"second": b"1"}
+
+
+class TestTogether:
+    """Many at one moment, beyond the contract."""
+
+    def test_anonymous_sessions_that_are_admitted_together_do_not_get_in_each_others_way(
+        self, store: DatabaseStore
+    ) -> None:
+        user_id = new_user()
+        anonymous = [create(store).record.sid for _ in range(16)]
+
+        def admit(sid: str) -> None:
+            for surplus in store.admit(user_id, sid, 3, "end_oldest"):
+                store.end(surplus, "limit")
+
+        outcomes = in_threads([functools.partial(admit, sid) for sid in anonymous], connections.close_all)
+        assert outcomes == [None] * 16
+        assert len(store.records(user_id)) == 3
+
+    @only("database_alias", ["sqlite"], indirect=True)
+    def test_sqlites_lock_is_taken_before_what_is_written_is_read(
+        self, store: DatabaseStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With SQLite's default mode who reads first, and writes then, is refused if another wrote in between."""
+        connection: Any = connections[store.using]
+        monkeypatch.setattr(connection, "transaction_mode", "DEFERRED")
+        other = sqlite3.connect(connection.settings_dict["NAME"], timeout=0.01, isolation_level=None)
+        read = Table.rows
+
+        def interrupted(table: Table, sql: str, params: Any) -> Any:
+            found = read(table, sql, params)
+            with contextlib.suppress(sqlite3.OperationalError):  # locked: as it should be
+                other.execute("UPDATE srvsession_session SET version = version + 1")
+            return found
+
+        session, due = create(store), create(store, lifetime_ms=0).record
+        monkeypatch.setattr(Table, "rows", interrupted)
+        with contextlib.closing(other):
+            store.update(session.record.sid, session.record.verifier, Delta(changed={"a": b"a"}))
+            assert store.clear_expired() == 1
+            assert store.admit("1", session.record.sid, 1, "end_oldest") == []
+            assert store.end(session.record.sid, "logout", expected={"a": b"a"}) is not None
+            assert isinstance(store.load(due.sid), Tombstone)
 
 
 class DriverError(Exception):
