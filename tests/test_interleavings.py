@@ -398,6 +398,28 @@ def test_a_stale_request_does_not_sign_out_who_just_changed_the_password(change:
         assert contents(requests[0].new_cookie)["_auth_user_hash"] == "new", order
 
 
+def test_a_request_in_the_middle_of_a_password_change_does_not_sign_its_owner_out() -> None:
+    """The user's new hash is stored, and the session does not have it yet: whoever looks, flushes."""
+
+    def flushes(session: SessionStore) -> Steps[None]:
+        yield from session.values_steps()
+        yield from session.flush_steps()
+
+    for _, requests, order in runs(changes_password, flushes):
+        if requests[0].session.is_reading_live and requests[0].new_cookie:
+            kept = contents(requests[0].new_cookie)
+            assert (kept["_auth_user_id"], kept["_auth_user_hash"], kept["kept"]) == ("7", "new", 1), order
+        else:
+            # The session was gone before this request looked: it was never signed in, and changes no password.
+            assert order.index("0") > order.rindex("1"), order
+
+
+@pytest.mark.parametrize("end", [signs_out, is_revoked], ids=name_of)
+def test_a_password_change_does_not_go_on_in_a_session_that_was_logged_out_or_revoked(end: View) -> None:
+    for cookie, requests, order in runs(changes_password, end):
+        assert live_keys(cookie, requests) == [], order
+
+
 def test_two_renewals_leave_one_session_that_both_keys_open_for_a_minute() -> None:
     for cookie, requests, order in runs(renews, renews):
         assert is_live(cookie), order

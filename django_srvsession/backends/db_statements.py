@@ -102,7 +102,7 @@ class Statements:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         quote, dialect = connection.ops.quote_name, _DIALECTS[connection.vendor]
-        fields = {field.name: quote(field.column) for field in Session._meta.concrete_fields}
+        fields = {field.name: quote(field.attname) for field in Session._meta.concrete_fields}
         words = {**dialect._asdict(), **fields, "table": quote(Session._meta.db_table)}
         words |= {name: words[name].format_map(words) for name in ("told_now", "returning", "on_conflict")}
         self._words = words
@@ -212,7 +212,7 @@ def record_of(row: Row) -> SessionRecord:
     """Make a record of a row that begins with ``RECORD_COLUMNS``."""
     *front, ip, user_agent = row[:9]
     *middle, is_final, version = row[9 : len(RECORD_COLUMNS)]
-    return SessionRecord(*front, Client(ip, user_agent), *middle, bool(is_final), version)
+    return SessionRecord(*front, Client(ip, user_agent), *middle, bool(is_final), version)  # type: ignore[call-arg]
 
 
 class Found:

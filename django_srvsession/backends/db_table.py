@@ -41,13 +41,13 @@ class Table:
         """Execute a statement and return all its rows."""
         with self.connection.cursor() as cursor:
             cursor.execute(sql, {**params, "now": clock_param()})
-            return cursor.fetchall()
+            return cursor.fetchall()  # type: ignore[no-any-return]
 
     def count(self, sql: str, params: Params) -> int:
         """Execute a statement and return how many rows it met."""
         with self.connection.cursor() as cursor:
             cursor.execute(sql, {**params, "now": clock_param()})
-            return cursor.rowcount
+            return int(cursor.rowcount)
 
     def _written_at(self, sql: str, params: Params) -> int | None:
         """Execute a statement that writes one row, and return the clock it saw; None: it met no row."""

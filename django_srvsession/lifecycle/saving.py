@@ -13,10 +13,10 @@ from django_srvsession.keys import SessionKey
 from django_srvsession.lifecycle.ending import SessionEnding
 from django_srvsession.lifecycle.events import end_steps, started
 from django_srvsession.lifecycle.reading import USER_KEY, Found, user_id_in
-from django_srvsession.records import Loaded, SessionRecord
+from django_srvsession.records import Loaded, SessionRecord, Tombstone
 from django_srvsession.steps import Call, Steps
 from django_srvsession.store import CreateError, UpdateError
-from django_srvsession.values import SealedValues
+from django_srvsession.values import HASH_KEY, SealedValues
 
 _TAKE_OVER_TRIES: Final = 50  # Each lost try is another sign-in's win, so this many may be under way at once.
 
@@ -31,6 +31,8 @@ class SessionSaving(SessionEnding):
         values = yield from self.values_steps(no_load=must_create)
         if self._lost_key is not None and values.is_assigned(USER_KEY):
             yield from self._sign_in_after_losing_steps(self._lost_key, values)
+        elif self._lost_key is not None and values.is_assigned(HASH_KEY):
+            yield from self._go_on_after_losing_steps(self._lost_key, values)
         elif must_create:
             yield from self._refuse_taken_steps()
             yield from self.create_steps(values)
@@ -149,6 +151,19 @@ class SessionSaving(SessionEnding):
             if (yield from self._take_over_steps(key, stored, contents)):
                 return
         yield from self._create_with_steps(contents)
+
+    def _go_on_after_losing_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
+        """Keep who changes a password signed in, in a new session, though another request ended this one as stale.
+
+        Between the new password and the new auth hash, a request of the same browser finds a hash that does not fit
+        and flushes. It cannot know better; this request does: it was signed in when it began. A session that was
+        ended for any other reason (logout, revoke) stays ended, and raises ``UpdateError``.
+        """
+        stored = yield Call("load", (key.sid,))
+        was_stale = isinstance(stored, Tombstone) and stored.reason == "replaced"
+        if not was_stale or not stored.was_ended_just_now(key.verifier):
+            raise UpdateError
+        yield from self._create_with_steps(dict(values))
 
     def _take_over_steps(self, key: SessionKey, stored: Loaded, contents: Mapping[Any, Any]) -> Steps[bool]:
         """Rotate the session to a key of this request's; False if yet another request was first."""

@@ -34,12 +34,15 @@ def slow_double_click(lane: Lane, user: str) -> int:
 
 
 def surplus(lane: Lane, user: str, answers: list[Answer], anonymous: str) -> int:
-    """Compare what the answers' cookies open with the one session of a browser that is signed in."""
+    """Compare what the answers' cookies open with the one session that is to live, the user's.
+
+    Which cookie opens it is the sign-in's that came last; whether the answers arrive in that order is the network's.
+    """
     cookies = {cookie_after(answer, None) for answer in answers} - {None}
     alive = lane.names([*cookies, anonymous])
-    in_browser = lane.user(cookie_of_browser(answers, anonymous))
+    users = {lane.user(cookie) for cookie in cookies} - {""}
     lane.get("/revoke_all/", user=user)
-    return abs(len(alive) - 1) + (in_browser != user)
+    return abs(len(alive) - 1) + (users != {user})
 
 
 def stale_after_password_change(lane: Lane, user: str) -> int:
@@ -59,11 +62,12 @@ def reader_during_password_change(lane: Lane, user: str) -> int:
 
 
 def crowd_and_password_change(lane: Lane, user: str) -> int:
-    """Change a password among six requests of the same browser."""
+    """Change a password among six requests of the same browser (stock is right)."""
     cookie = lane.log_in(user)
     crowd = [("/whoami/", cookie, {}), ("/read/", cookie, {}), ("/set/", cookie, {"key": "key", "value": 1})]
     answers = lane.as_they_come([*crowd, ("/change_password/", cookie, {"password": NEW_PASSWORD}), *crowd])
-    return lane.user(cookie_of_browser([*answers.values()], cookie)) != user
+    # One of the crowd may end the session as stale and say so after this answer: that is the network's order.
+    return lane.user(cookie_after(answers[len(crowd)], cookie)) != user
 
 
 def test_parallel_first_logins_of_one_anonymous_session_leave_one_live_session(site: Site) -> None:
@@ -99,8 +103,3 @@ def test_a_request_in_the_middle_of_a_password_change_does_not_sign_its_owner_ou
 
 def test_requests_during_a_password_change_do_not_sign_its_owner_out(site: Site) -> None:
     assert Race(crowd_and_password_change).faults(site, 45) == 0
-
-
-@EVERY_ENGINE
-def test_stock_requests_during_a_password_change_sign_its_owner_out(stock_site: Site) -> None:
-    assert Race(crowd_and_password_change).shows(stock_site, 90)
