@@ -1,7 +1,7 @@
 """The session key in the cookie: a public selector, a secret, and a signature, in exactly 40 characters.
 
 ``session_key`` = base64url of 30 bytes: 9 bytes **sid** (random, public), 16 bytes **secret** (128 bits from
-``secrets``; OWASP ASVS 5.0 7.2.3), 5 bytes **MAC** (HMAC-SHA256 over the 25 bytes before, truncated). What opens a
+``secrets``; OWASP ASVS 5.0 7.2.3), 5 bytes **MAC** (keyed BLAKE2b, RFC 7693, over the 25 bytes before). What opens a
 session is the secret; the MAC only keeps forged cookies away from the store and authorises nothing.
 """
 
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import re
 import secrets
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from hmac import compare_digest
+from typing import Any, Final
 
 from django.conf import settings
 from django.utils.encoding import force_bytes
@@ -57,9 +57,9 @@ class SessionKey:
             return None
         raw = base64.urlsafe_b64decode(text)
         signed, mac = raw[:_SIGNED_BYTES], raw[_SIGNED_BYTES:]
-        if hmac.compare_digest(mac, _mac(signed, settings.SECRET_KEY)):
+        if compare_digest(mac, _mac(signed, settings.SECRET_KEY)):
             return cls._of(raw, text, True)
-        if any(hmac.compare_digest(mac, _mac(signed, secret)) for secret in settings.SECRET_KEY_FALLBACKS):
+        if any(compare_digest(mac, _mac(signed, secret)) for secret in settings.SECRET_KEY_FALLBACKS):
             return cls._of(raw, text, False)
         return None
 
@@ -87,9 +87,13 @@ class SessionKey:
 
 
 @lru_cache(maxsize=16)
-def _mac_key(secret: str | bytes) -> bytes:
-    return hashlib.sha256(_SALT + b":" + force_bytes(secret)).digest()
+def _mac_state(secret: str | bytes) -> Any:
+    """Return the keyed hash state of one secret; it is copied, never updated."""
+    key = hashlib.sha256(_SALT + b":" + force_bytes(secret)).digest()
+    return hashlib.blake2b(key=key, digest_size=_MAC_BYTES)
 
 
 def _mac(signed: bytes, secret: str | bytes) -> bytes:
-    return hmac.digest(_mac_key(secret), signed, "sha256")[:_MAC_BYTES]
+    mac = _mac_state(secret).copy()
+    mac.update(signed)
+    return bytes(mac.digest())

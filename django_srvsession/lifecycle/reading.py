@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Any, Final
@@ -81,10 +82,6 @@ class SessionReading(SessionBase):
         self._session_key, self._loaded, self._found = None, None, found
         return SealedValues()
 
-    def _rotated_away(self, key: SessionKey) -> SealedValues:
-        self._lost_key = key  # Should this request sign in, it goes on from the session that has a newer key now.
-        return self._nothing(Found.JUST_ENDED)
-
     def _sealer(self, key: SessionKey) -> Sealer:
         return Sealer(key.sid, self.serializer())
 
@@ -100,19 +97,16 @@ class SessionReading(SessionBase):
         except CorruptSessionError as error:
             return self._refuse(key.sid, error)
         if isinstance(stored, Loaded):
-            return (yield from self._open_steps(key, stored))
+            is_ours = stored.record.accepts(key.verifier, stored.now_ms)
+            if is_ours and not stored.record.is_live(stored.now_ms):
+                yield from expire_steps(key.sid)
+                return self._nothing()
+            return self._opened(key, stored) if is_ours else self._not_opened(key, stored)
         # Any genuine key of this sid will do, also one from two rotations ago: it only leaves a cookie alone.
         just_ended = isinstance(stored, Tombstone) and stored.is_fresh
         return self._nothing(Found.JUST_ENDED if just_ended else Found.NOTHING)
 
-    def _open_steps(self, key: SessionKey, loaded: Loaded) -> Steps[SealedValues]:
-        record, now_ms = loaded.record, loaded.now_ms
-        verifier = key.verifier
-        if not record.accepts(verifier, now_ms):
-            return self._rotated_away(key) if record.was_rotated_just_now(now_ms) else self._nothing()
-        if not record.is_live(now_ms):
-            yield from expire_steps(key.sid)
-            return self._nothing()
+    def _opened(self, key: SessionKey, loaded: Loaded) -> SealedValues:
         try:
             values = self._verified(key, loaded)
         except SealError as error:
@@ -120,12 +114,25 @@ class SessionReading(SessionBase):
         self._loaded, self._found, self._was_written = loaded, Found.LIVE, False
         return values
 
+    def _not_opened(self, key: SessionKey, loaded: Loaded) -> SealedValues:
+        """Read a session that has a newer key as empty; remember this one if it was the session's just now."""
+        if not loaded.record.was_rotated_just_now(loaded.now_ms):
+            return self._nothing()
+        self._lost_key = key  # Should this request sign in, it goes on from the session that has a newer key now.
+        return self._nothing(Found.JUST_ENDED)
+
     def _verified(self, key: SessionKey, loaded: Loaded) -> SealedValues:
         """Check every seal before any value is handed out, and that the session belongs to the user it names."""
         sealer = self._sealer(key)
-        for name, sealed in loaded.values.items():
-            sealer.verify(name, sealed)
-        values = SealedValues(sealer, loaded.values, refused=lambda error: self._refuse(key.sid, error))
+        sealer.verify_all(loaded.values)
+        # Weakly: contents that knew their session would be garbage for the collector, one more for every request.
+        session = weakref.ref(self)
+
+        def refused(error: SealError) -> None:
+            if (alive := session()) is not None:
+                alive._refuse(key.sid, error)
+
+        values = SealedValues(sealer, loaded.values, refused=refused)
         if USER_KEY in loaded.values and user_id_in(values) != loaded.record.user_id:
             raise SealError("the session names another user than its record")
         return values
