@@ -158,10 +158,12 @@ def test_cancelled_requests_never_leave_an_answer_for_another(store: RedisStore,
 
     async def scenario() -> int:
         cancelled = 0
-        for _ in range(40):
+        for _ in range(1000):  # As many as it takes: how far a task comes in its time is the machine's matter.
+            if cancelled > 100:
+                break
             tasks = [asyncio.create_task(request(random.randrange(50))) for _ in range(50)]
             for task in random.sample(tasks, 15):
-                asyncio.get_running_loop().call_later(random.random() * 0.03, task.cancel)
+                asyncio.get_running_loop().call_later(random.random() * 0.02, task.cancel)
             results = await asyncio.gather(*tasks, return_exceptions=True)
             cancelled += sum(isinstance(result, asyncio.CancelledError) for result in results)
             assert not [
