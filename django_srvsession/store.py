@@ -54,8 +54,11 @@ class ConflictError(Exception):
         self.current = current
 
 
-class CorruptSessionError(Exception):
-    """Report that what stands under a sid is not a session of ours (wrong type, damaged, or from a newer version)."""
+class CorruptSessionError(UpdateError):
+    """Report that what stands under a sid is not a session of ours (wrong type, damaged, or from a newer version).
+
+    A write may report it, too: then nothing was written, as with any ``UpdateError``.
+    """
 
 
 class LimitReachedError(Exception):

@@ -15,7 +15,7 @@ from django_srvsession.lifecycle.events import end_steps, started
 from django_srvsession.lifecycle.reading import USER_KEY, Found, user_id_in
 from django_srvsession.records import Loaded, SessionRecord, Tombstone
 from django_srvsession.steps import Call, Steps
-from django_srvsession.store import CreateError, UpdateError
+from django_srvsession.store import CorruptSessionError, CreateError, UpdateError
 from django_srvsession.values import HASH_KEY, SealedValues
 
 _TAKE_OVER_TRIES: Final = 50  # Each lost try is another sign-in's win, so this many may be under way at once.
@@ -143,14 +143,19 @@ class SessionSaving(SessionEnding):
         """
         contents, user_id = values.assigned(), user_id_in(values)
         for _ in range(_TAKE_OVER_TRIES):
-            stored = yield Call("load", (key.sid,))
-            if not isinstance(stored, Loaded) or not stored.record.was_rotated_just_now(stored.now_ms):
-                break
-            if stored.record.user_id not in (None, user_id):
+            stored = yield from self._look_steps(key)
+            if not isinstance(stored, Loaded) or not _may_be_taken_over(stored, user_id):
                 break
             if (yield from self._take_over_steps(key, stored, contents)):
                 return
         yield from self._create_with_steps(contents)
+
+    def _look_steps(self, key: SessionKey) -> Steps[Loaded | Tombstone | None]:
+        """Look what has become of the session; what is damaged counts as nothing, for signing in must work."""
+        try:
+            return (yield Call("load", (key.sid,)))  # type: ignore[no-any-return]
+        except CorruptSessionError:
+            return None
 
     def _go_on_after_losing_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
         """Keep who changes a password signed in, in a new session, though another request ended this one as stale.
@@ -159,9 +164,10 @@ class SessionSaving(SessionEnding):
         and flushes. It cannot know better; this request does: it was signed in when it began. A session that was
         ended for any other reason (logout, revoke) stays ended, and raises ``UpdateError``.
         """
-        stored = yield Call("load", (key.sid,))
-        was_stale = isinstance(stored, Tombstone) and stored.reason == "replaced"
-        if not was_stale or not stored.was_ended_just_now(key.verifier):
+        stored = yield from self._look_steps(key)
+        if not isinstance(stored, Tombstone) or stored.reason != "replaced":
+            raise UpdateError
+        if not stored.was_ended_just_now(key.verifier):
             raise UpdateError
         yield from self._create_with_steps(dict(values))
 
@@ -188,6 +194,12 @@ class SessionSaving(SessionEnding):
         self.needs_cookie = True
         yield started(loaded.record)
         return True
+
+
+def _may_be_taken_over(stored: Loaded, user_id: str | None) -> bool:
+    """Tell whether the session has just got a newer key and is still anonymous, or of this user."""
+    record, now_ms = stored.record, stored.now_ms
+    return record.was_rotated_just_now(now_ms) and record.is_live(now_ms) and record.user_id in (None, user_id)
 
 
 def _changes_owner(values: SealedValues, record: SessionRecord) -> bool:
