@@ -18,7 +18,7 @@ from django.db import connection
 
 from django_srvsession import services
 from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.memory_table import Table
+from django_srvsession.backends.memory.table import Table
 from django_srvsession.engine import current_store
 from django_srvsession.management.commands.clearsessions_srv import Command
 from django_srvsession.records import Tombstone

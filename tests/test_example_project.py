@@ -20,7 +20,7 @@ from django.test import Client
 from django.urls import reverse
 
 from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.memory_table import Table
+from django_srvsession.backends.memory.table import Table
 from example_project.demo.management.commands import demo_users
 from tests.runs import ROOT
 

@@ -17,7 +17,7 @@ from django.utils.formats import date_format
 
 from django_srvsession import services, views
 from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.memory_table import Table
+from django_srvsession.backends.memory.table import Table
 from django_srvsession.engine import current_store
 from django_srvsession.records import Delta, SessionRecord, Tombstone
 from django_srvsession.store import Store, StoreUnavailableError

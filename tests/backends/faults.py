@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from django_srvsession.backends import file_directory, file_system, file_users
+from django_srvsession.backends.file import directory as file_directory
+from django_srvsession.backends.file import system as file_system
+from django_srvsession.backends.file import users as file_users
 
 CALLS = (
     "open",

@@ -14,7 +14,7 @@ from django_redis.pool import ConnectionFactory
 from redis.cluster import RedisCluster
 
 from django_srvsession.backends.redis import RedisStore
-from django_srvsession.backends.redis_codec import Command
+from django_srvsession.backends.redis.codec import Command
 from tests.runs import wait_until
 from tests.servers import RedisServer, free_port
 

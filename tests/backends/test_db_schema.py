@@ -15,8 +15,8 @@ from django.contrib.auth.models import Permission
 from django.core.management import call_command
 from django.db import connections
 
-from django_srvsession.backends import db_table
 from django_srvsession.backends.db import DatabaseStore, SessionStore
+from django_srvsession.backends.db import table as db_table
 from django_srvsession.models import LiveSession, Session
 from django_srvsession.records import TOUCH, Delta
 from tests.backends.sessions import create, new_sid, new_verifier, sids, snapshot, stored

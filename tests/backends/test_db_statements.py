@@ -10,7 +10,7 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext, override_settings
 
 from django_srvsession.backends.db import DatabaseStore
-from django_srvsession.backends.db_table import Table
+from django_srvsession.backends.db.table import Table
 from django_srvsession.models import Session
 from django_srvsession.records import TOUCH, Client, Delta, SessionRecord, Tombstone
 from django_srvsession.store import CorruptSessionError, LimitReachedError, StoreUnavailableError

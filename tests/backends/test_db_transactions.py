@@ -13,9 +13,9 @@ import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import OperationalError, connections, transaction
 
-from django_srvsession.backends import db_connection
 from django_srvsession.backends.db import DatabaseStore
-from django_srvsession.backends.db_table import Table
+from django_srvsession.backends.db import connection as db_connection
+from django_srvsession.backends.db.table import Table
 from django_srvsession.models import Session
 from django_srvsession.records import TOUCH, Delta, Loaded, Tombstone
 from django_srvsession.store import CreateError, StoreUnavailableError, UpdateError

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from django_srvsession.backends import file_directory, file_system
 from django_srvsession.backends.file import FileStore
+from django_srvsession.backends.file import directory as file_directory
+from django_srvsession.backends.file import system as file_system
 from django_srvsession.records import TOUCH, Client, Delta, Loaded, Tombstone
 from django_srvsession.store import CreateError, StoreUnavailableError, UpdateError
 from tests.backends.contract import StoreContract

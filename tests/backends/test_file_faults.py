@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from django_srvsession.backends import file_system
 from django_srvsession.backends.file import FileStore
+from django_srvsession.backends.file import system as file_system
 from django_srvsession.records import TOUCH, Delta, Loaded, Tombstone
 from django_srvsession.store import CorruptSessionError, CreateError, StoreUnavailableError, UpdateError
 from tests.backends.faults import FaultyOS, calls_of, faulty

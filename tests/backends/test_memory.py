@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 
 from django_srvsession.backends import memory
 from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.memory_table import Table
+from django_srvsession.backends.memory.table import Table
 from django_srvsession.records import ROTATION_GRACE_MS, TOUCH, Delta, Loaded, SessionRecord, Tombstone
 from django_srvsession.signals import session_ended
 from django_srvsession.store import Store, UpdateError

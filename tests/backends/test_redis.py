@@ -12,13 +12,13 @@ from django.core.exceptions import ImproperlyConfigured
 from redis import Redis
 from redis.crc import key_slot
 
-from django_srvsession.backends import redis_lists
 from django_srvsession.backends.redis import RedisStore
-from django_srvsession.backends.redis_clock import RedisClock
-from django_srvsession.backends.redis_codec import Command, record_command
-from django_srvsession.backends.redis_keys import Keys
-from django_srvsession.backends.redis_scripts import ADMITTED_FROM, MARGIN_MS, TEXTS
-from django_srvsession.backends.redis_wire import packed
+from django_srvsession.backends.redis import lists as redis_lists
+from django_srvsession.backends.redis.clock import RedisClock
+from django_srvsession.backends.redis.codec import Command, record_command
+from django_srvsession.backends.redis.keys import Keys
+from django_srvsession.backends.redis.scripts import ADMITTED_FROM, MARGIN_MS, TEXTS
+from django_srvsession.backends.redis.wire import packed
 from django_srvsession.records import ROTATION_GRACE_MS, TOUCH, Client, Delta, Loaded, Tombstone
 from django_srvsession.store import (
     ConflictError,

@@ -16,9 +16,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from django_srvsession.backends import redis_wire
 from django_srvsession.backends.redis import RedisStore
-from django_srvsession.backends.redis_scripts import TEXTS
+from django_srvsession.backends.redis import wire as redis_wire
+from django_srvsession.backends.redis.scripts import TEXTS
 from django_srvsession.records import TOUCH, Delta, Loaded, Tombstone
 from django_srvsession.store import CorruptSessionError, CreateError, Store, StoreUnavailableError, UpdateError
 from tests.backends.redis_tools import FakeRedis, own_pool

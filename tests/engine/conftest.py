@@ -11,7 +11,7 @@ from django.conf import settings as django_settings
 
 from django_srvsession import engine as engine_module
 from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.memory_table import Table
+from django_srvsession.backends.memory.table import Table
 from tests.engine.pages import STOCK, Browser, make_user
 from tests.engine.watched import WatchedStore
 

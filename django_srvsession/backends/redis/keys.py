@@ -16,7 +16,7 @@ KINDS: Final = (USERS, ANONYMOUS)
 class Keys:
     """Name the keys of a store.
 
-    ``<prefix>s:<sid>``, a HASH: the session (see ``redis_scripts.FIELDS``), or its tombstone. The only key with a TTL.
+    ``<prefix>s:<sid>``, a HASH: the session (see ``scripts.FIELDS``), or its tombstone. The only key with a TTL.
     ``<prefix>u:{<user id>}``, a ZSET: the user's sids by expiry, running ahead of it, and the marks of ``admit``.
     ``<prefix>live:<user|anon>:<00..0f>``, ZSETs: all sids by last use, in shards, because one ZSET is on one node.
     """

@@ -21,9 +21,9 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from django_srvsession.backends.redis_codec import Command
-from django_srvsession.backends.redis_connections import Connections
-from django_srvsession.backends.redis_scripts import TEXTS
+from django_srvsession.backends.redis.codec import Command
+from django_srvsession.backends.redis.connections import Connections
+from django_srvsession.backends.redis.scripts import TEXTS
 from django_srvsession.store import CorruptSessionError, StoreUnavailableError
 
 try:

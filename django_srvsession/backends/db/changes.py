@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, replace
 
-from django_srvsession.backends.db_statements import FOREVER, Params
-from django_srvsession.backends.framing import frame
+from django_srvsession.backends.db.framing import frame
+from django_srvsession.backends.db.statements import FOREVER, Params
 from django_srvsession.records import (
     NO_CLIENT,
     UNSET,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from django_srvsession.backends.redis_clock import RedisClock
-from django_srvsession.backends.redis_codec import (
+from django_srvsession.backends.redis.clock import RedisClock
+from django_srvsession.backends.redis.codec import (
     Command,
     evalsha,
     is_absent,
@@ -16,10 +16,10 @@ from django_srvsession.backends.redis_codec import (
     record_command,
     scored,
 )
-from django_srvsession.backends.redis_keys import ANONYMOUS, Keys, decoded, kind_of
-from django_srvsession.backends.redis_limit import forget_commands
-from django_srvsession.backends.redis_scripts import ADMITTED_FROM, CONDEMNED_FROM, EXPIRE, MARGIN_MS
-from django_srvsession.backends.redis_wire import ClusterWire, Wire, checked_index
+from django_srvsession.backends.redis.keys import ANONYMOUS, Keys, decoded, kind_of
+from django_srvsession.backends.redis.limit import forget_commands
+from django_srvsession.backends.redis.scripts import ADMITTED_FROM, CONDEMNED_FROM, EXPIRE, MARGIN_MS
+from django_srvsession.backends.redis.wire import ClusterWire, Wire, checked_index
 from django_srvsession.records import SessionRecord
 
 _DAY_MS: Final = 86_400_000

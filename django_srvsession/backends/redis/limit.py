@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django_srvsession.backends.redis_clock import RedisClock
-from django_srvsession.backends.redis_codec import Command, evalsha, is_tombstone, listed_record, record_command
-from django_srvsession.backends.redis_keys import KINDS, Keys, decoded
-from django_srvsession.backends.redis_scripts import ADMIT, MARGIN_MS
-from django_srvsession.backends.redis_wire import Steps, checked, checked_index
+from django_srvsession.backends.redis.clock import RedisClock
+from django_srvsession.backends.redis.codec import Command, evalsha, is_tombstone, listed_record, record_command
+from django_srvsession.backends.redis.keys import KINDS, Keys, decoded
+from django_srvsession.backends.redis.scripts import ADMIT, MARGIN_MS
+from django_srvsession.backends.redis.wire import Steps, checked, checked_index
 from django_srvsession.records import SessionRecord
 from django_srvsession.store import LimitReachedError
 

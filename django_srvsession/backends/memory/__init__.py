@@ -18,7 +18,7 @@ from django.core.checks import CheckMessage, Warning
 
 from django_srvsession import engine
 from django_srvsession.backends import rules
-from django_srvsession.backends.memory_table import Ended, Table
+from django_srvsession.backends.memory.table import Ended, Table
 from django_srvsession.lifecycle import ended
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone, new_session
 from django_srvsession.store import Store

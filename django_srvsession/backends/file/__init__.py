@@ -1,10 +1,10 @@
 """Sessions in files, one each, below ``SESSION_FILE_PATH``: for one machine, without a server.
 
 =============================  ========================================================================================
-``<2 hex>/<sid>.json``         a session, or the tombstone of an ended one (``file_format.py``); its time of
+``<2 hex>/<sid>.json``         a session, or the tombstone of an ended one (``format.py``); its time of
                                modification is when ``clear_expired`` will have something to do with it
 ``<2 hex>/.lock``              the lock of the sessions in this directory
-``users/<2 hex>/<digest>/``    whose sessions are whose (``file_users.py``)
+``users/<2 hex>/<digest>/``    whose sessions are whose (``users.py``)
 ``.srvsession``                says that this is the directory: without it, it is not empty but *missing*
 =============================  ========================================================================================
 
@@ -27,8 +27,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from django_srvsession import engine
 from django_srvsession.backends import rules
-from django_srvsession.backends.file_directory import SessionDirectory, is_sid, now_ms, problem_with
-from django_srvsession.backends.file_users import UserMarkers, digest_of
+from django_srvsession.backends.file.directory import SessionDirectory, is_sid, now_ms, problem_with
+from django_srvsession.backends.file.users import UserMarkers, digest_of
 from django_srvsession.records import UNSET, Delta, Loaded, SessionRecord, Tombstone, Unset, new_session
 from django_srvsession.store import CorruptSessionError, CreateError, Store, StoreUnavailableError
 

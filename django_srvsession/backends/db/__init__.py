@@ -13,12 +13,13 @@ from typing import ClassVar, Final, TypeVar
 from django.db import connections, router, transaction
 
 from django_srvsession import conf, engine
-from django_srvsession.backends import db_admission, db_connection
-from django_srvsession.backends.db_changes import Change, new_params
-from django_srvsession.backends.db_clearing import Clearing
-from django_srvsession.backends.db_listing import AllRecords, UserRecords
-from django_srvsession.backends.db_statements import Params, Row, Statements, record_of
-from django_srvsession.backends.db_table import Table
+from django_srvsession.backends.db import admission as db_admission
+from django_srvsession.backends.db import connection as db_connection
+from django_srvsession.backends.db.changes import Change, new_params
+from django_srvsession.backends.db.clearing import Clearing
+from django_srvsession.backends.db.listing import AllRecords, UserRecords
+from django_srvsession.backends.db.statements import Params, Row, Statements, record_of
+from django_srvsession.backends.db.table import Table
 from django_srvsession.models import Session
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import Store, UpdateError

@@ -6,8 +6,8 @@ from typing import Final
 
 from django.db import transaction
 
-from django_srvsession.backends.db_statements import RECORD_COLUMNS, Row
-from django_srvsession.backends.db_table import Table
+from django_srvsession.backends.db.statements import RECORD_COLUMNS, Row
+from django_srvsession.backends.db.table import Table
 
 _EXPIRES: Final = RECORD_COLUMNS.index("expires_ms")
 _ENDED: Final = len(RECORD_COLUMNS)

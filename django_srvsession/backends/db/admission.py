@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django_srvsession.backends.db_changes import version_step
-from django_srvsession.backends.db_connection import serialized
-from django_srvsession.backends.db_statements import Row
-from django_srvsession.backends.db_table import Table
+from django_srvsession.backends.db.changes import version_step
+from django_srvsession.backends.db.connection import serialized
+from django_srvsession.backends.db.statements import Row
+from django_srvsession.backends.db.table import Table
 from django_srvsession.store import LimitReachedError
 
 

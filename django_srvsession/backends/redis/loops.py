@@ -11,8 +11,8 @@ import redis.asyncio as aioredis
 from asgiref.sync import AsyncToSync
 from redis.exceptions import NoScriptError, ResponseError
 
-from django_srvsession.backends.redis_codec import Command
-from django_srvsession.backends.redis_wire import FAILURES, packed, unavailable, with_text
+from django_srvsession.backends.redis.codec import Command
+from django_srvsession.backends.redis.wire import FAILURES, packed, unavailable, with_text
 
 _ASYNC_CLASSES: Final[dict[Any, Any]] = {
     redis.Connection: aioredis.Connection,

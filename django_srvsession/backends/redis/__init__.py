@@ -4,7 +4,7 @@ Each verb is written once, as steps: a generator that yields the commands of one
 Threads run it over the cache alias's pool, a long-lived event loop over a pool of its own.
 
 The indexes are supersets of the live sessions, by the order of awaited steps: what lists a session is written before
-the session, and removed after it. Readers skip what is gone. ``redis_keys.Keys`` describes the keys. Needs Redis 6.2.
+the session, and removed after it. Readers skip what is gone. ``keys.Keys`` describes the keys. Needs Redis 6.2.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from django.conf import settings
 from django.core.checks import CheckMessage
 
 from django_srvsession import conf, engine
-from django_srvsession.backends import redis_checks
-from django_srvsession.backends.redis_clock import RedisClock
-from django_srvsession.backends.redis_keys import Keys
-from django_srvsession.backends.redis_limit import admit_steps
-from django_srvsession.backends.redis_lists import AllRecords, Lists, UserRecords
-from django_srvsession.backends.redis_loops import LoopWires
-from django_srvsession.backends.redis_steps import SessionSteps
-from django_srvsession.backends.redis_sweep import Sweep
-from django_srvsession.backends.redis_wire import ClusterWire, Steps, Wire, arun, open_wire, run
+from django_srvsession.backends.redis import checks as redis_checks
+from django_srvsession.backends.redis.clock import RedisClock
+from django_srvsession.backends.redis.keys import Keys
+from django_srvsession.backends.redis.limit import admit_steps
+from django_srvsession.backends.redis.lists import AllRecords, Lists, UserRecords
+from django_srvsession.backends.redis.loops import LoopWires
+from django_srvsession.backends.redis.steps import SessionSteps
+from django_srvsession.backends.redis.sweep import Sweep
+from django_srvsession.backends.redis.wire import ClusterWire, Steps, Wire, arun, open_wire, run
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import Store
 

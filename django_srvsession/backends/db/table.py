@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from django.db import IntegrityError, transaction
 
-from django_srvsession.backends.db_changes import Change, version_step
-from django_srvsession.backends.db_statements import Found, Params, Row, Statements, clock_param, record_of
+from django_srvsession.backends.db.changes import Change, version_step
+from django_srvsession.backends.db.statements import Found, Params, Row, Statements, clock_param, record_of
 from django_srvsession.records import Delta, Loaded, SessionRecord, conflicts, new_session
 from django_srvsession.store import CorruptSessionError, CreateError, StoreUnavailableError, UpdateError
 

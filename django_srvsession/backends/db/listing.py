@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Final, overload
 
-from django_srvsession.backends.db_statements import Params, Row, record_of
+from django_srvsession.backends.db.statements import Params, Row, record_of
 from django_srvsession.records import SessionRecord
 
 Fetch = Callable[[str, Params], list[Row]]

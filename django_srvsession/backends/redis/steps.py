@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from django_srvsession import conf
-from django_srvsession.backends.redis_clock import RedisClock
-from django_srvsession.backends.redis_codec import (
+from django_srvsession.backends.redis.clock import RedisClock
+from django_srvsession.backends.redis.codec import (
     Command,
     create_command,
     end_command,
@@ -18,10 +18,10 @@ from django_srvsession.backends.redis_codec import (
     read_session,
     write_command,
 )
-from django_srvsession.backends.redis_keys import ANONYMOUS, KINDS, Keys, decoded, kind_of
-from django_srvsession.backends.redis_limit import forget_commands
-from django_srvsession.backends.redis_scripts import EXPIRE, MARGIN_MS
-from django_srvsession.backends.redis_wire import Steps, checked, checked_index
+from django_srvsession.backends.redis.keys import ANONYMOUS, KINDS, Keys, decoded, kind_of
+from django_srvsession.backends.redis.limit import forget_commands
+from django_srvsession.backends.redis.scripts import EXPIRE, MARGIN_MS
+from django_srvsession.backends.redis.wire import Steps, checked, checked_index
 from django_srvsession.records import (
     UNSET,
     Delta,

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from django_srvsession.backends import rules
-from django_srvsession.backends.file_system import (
+from django_srvsession.backends.file.system import (
     locked,
     make_directory,
     names_in,

@@ -14,8 +14,9 @@ from typing import Final
 from django.core.exceptions import ImproperlyConfigured
 
 from django_srvsession import conf
-from django_srvsession.backends import file_format, rules
-from django_srvsession.backends.file_system import (
+from django_srvsession.backends import rules
+from django_srvsession.backends.file import format as file_format
+from django_srvsession.backends.file.system import (
     MAX_FILE_BYTES,
     TEMPORARY,
     locked,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from django_srvsession.backends.redis_keys import decoded, encoded
-from django_srvsession.backends.redis_scripts import CREATE, END, FIELDS, FORMAT, WRITE, Script
+from django_srvsession.backends.redis.keys import decoded, encoded
+from django_srvsession.backends.redis.scripts import CREATE, END, FIELDS, FORMAT, WRITE, Script
 from django_srvsession.records import UNSET, Client, Delta, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import CorruptSessionError
 

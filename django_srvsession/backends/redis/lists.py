@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple, TypeVar, overload
 
-from django_srvsession.backends.redis_clock import RedisClock
-from django_srvsession.backends.redis_codec import Command, listed_record, record_command, scored
-from django_srvsession.backends.redis_keys import Keys, decoded, kind_of
-from django_srvsession.backends.redis_scripts import ADMITTED_FROM
-from django_srvsession.backends.redis_wire import Steps, checked_index
+from django_srvsession.backends.redis.clock import RedisClock
+from django_srvsession.backends.redis.codec import Command, listed_record, record_command, scored
+from django_srvsession.backends.redis.keys import Keys, decoded, kind_of
+from django_srvsession.backends.redis.scripts import ADMITTED_FROM
+from django_srvsession.backends.redis.wire import Steps, checked_index
 from django_srvsession.records import SessionRecord
 
 T = TypeVar("T")
