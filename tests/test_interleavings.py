@@ -18,6 +18,7 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.test import RequestFactory
 
+from django_srvsession.backends import memory
 from django_srvsession.backends.memory import SessionStore
 from django_srvsession.backends.memory import now_ms as _now_ms
 from django_srvsession.keys import SessionKey
@@ -390,12 +391,26 @@ def test_a_request_with_the_old_key_leaves_the_cookie_of_a_sign_in_alone(change:
 @pytest.mark.parametrize("change", [is_stale, sets("late"), reads], ids=name_of)
 def test_a_stale_request_does_not_sign_out_who_just_changed_the_password(change: View) -> None:
     for _, requests, order in runs(changes_password, change):
-        if change is is_stale and requests[1].session.was_ended_here:
-            # It came first, with the hash that was right then: Django would not have flushed.
-            assert order.index("1") < order.rindex("0"), order
-            continue
-        assert requests[0].new_cookie, order
-        assert contents(requests[0].new_cookie)["_auth_user_hash"] == "new", order
+        if change is is_stale and order.index("0") > order.rindex("1"):
+            continue  # It ended the session before the other request began, which was never signed in.
+        assert contents(requests[0].new_cookie).get("_auth_user_hash") == "new", order
+
+
+@pytest.mark.xfail(reason="rotated_ms and signed_in_ms of one millisecond cannot be told apart; see docs/design.rst")
+def test_a_logout_signs_out_also_when_sign_in_and_rotation_fall_into_one_millisecond(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "now_ms", lambda: 10_000)
+    browser = SessionStore()
+    browser["_auth_user_id"] = "7"
+    browser.save()
+    rotating = SessionStore(browser.session_key)
+    rotating.cycle_key()
+    late = SessionStore(browser.session_key)
+    late.get("_auth_user_id")
+    late.logging_out = True
+    late.flush()
+    assert not is_live(rotating.session_key)
 
 
 def test_a_request_in_the_middle_of_a_password_change_does_not_sign_its_owner_out() -> None:

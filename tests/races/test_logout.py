@@ -47,7 +47,7 @@ def rotation_of_an_ended_session(lane: Lane, user: str) -> int:
 
 
 def rotation_and_logout_at_once(lane: Lane, user: str) -> int:
-    """Send a rotation and a logout at once, some milliseconds after the sign-in (in which the store's clock counts)."""
+    """Send a rotation and a logout at once, but not within a millisecond of the sign-in (see docs/design.rst)."""
     old = lane.log_in(user)
     assert lane.user(old) == user
     rotation, _ = lane.together([("/rotate/", old, {}), ("/logout/", old, {})])
