@@ -33,6 +33,14 @@ def sessions_of(user: Any) -> Sequence[SessionRecord]:
     return current_store().records(user_id_of(user))
 
 
+def session_of(user: Any, sid: str) -> SessionRecord | None:
+    """Return one live session of a user; None when it is somebody else's, has ended, or never was.
+
+    The three are one answer, so that nobody learns which it was.
+    """
+    return next((record for record in sessions_of(user) if record.sid == sid), None)
+
+
 def live_sessions() -> Sequence[SessionRecord]:
     """Return all live sessions, newest activity first, as a lazy sequence whose ``len()`` may be approximate."""
     return current_store().records()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import ChromeOptions, Remote
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.runs import Job, new_directory, wait_until
@@ -98,9 +98,11 @@ class Browser:
         self._leave_by(self.find(within).find_element(By.XPATH, path))
 
     def _leave_by(self, element: WebElement) -> None:
-        page = self.find("html")
+        page = self.find("html").id
         element.click()
-        WebDriverWait(self.remote, 10).until(staleness_of(page))
+        # Not staleness_of(): while documents change, the driver answers a question about the old one with an error.
+        waiting = WebDriverWait(self.remote, 10, ignored_exceptions=(WebDriverException,))
+        waiting.until(lambda remote: remote.find_element(By.TAG_NAME, "html").id != page)
 
     def type(self, field: str, text: str) -> None:
         """Type into a field of a form."""
