@@ -173,6 +173,17 @@ class Tombstone:
         """Tell whether the session of this very verifier was ended, not by time, less than a minute ago."""
         return self.is_fresh and any(compare_digest(verifier, known) for known in self.verifiers)
 
+    def is_of(self, verifier: str) -> bool:
+        """Tell whether this was the session's verifier when it ended; an earlier one is not (constant time)."""
+        return bool(self.verifiers) and compare_digest(verifier, self.verifiers[0])
+
+
+class Ended(NamedTuple):
+    """Say of a session that has ended which it was and why; for the person who holds its key, and nobody else."""
+
+    sid: str
+    reason: str
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
@@ -275,16 +286,22 @@ def updated_values(values: Mapping[str, bytes], delta: Delta) -> Mapping[str, by
     return kept
 
 
-def rotated(current: Loaded, new_verifier: str, final: bool) -> Loaded:
-    """Return ``current`` under a new verifier; the old one is remembered, and valid on if the rotation is not final."""
-    record = replace(
-        current.record,
+def rotated(current: Loaded, new_verifier: str, final: bool, signs_in: bool) -> Loaded:
+    """Return ``current`` under a new verifier; the old one is remembered, and valid on if the rotation is not final.
+
+    ``signs_in`` tells whether the same step signed its user in. If not, the rotation is later than the sign-in, by a
+    millisecond at least: so a logout knows that the old key was a signed-in one.
+    """
+    record, now_ms = current.record, current.now_ms
+    is_older = signs_in or record.signed_in_ms is None
+    after = replace(
+        record,
         verifier=new_verifier,
-        previous_verifier=current.record.verifier,
-        rotated_ms=current.now_ms,
+        previous_verifier=record.verifier,
+        rotated_ms=now_ms if is_older else max(now_ms, (record.signed_in_ms or 0) + 1),
         rotation_final=final,
     )
-    return current._replace(record=record)
+    return current._replace(record=after)
 
 
 def conflicts(values: Mapping[str, bytes], expected: Mapping[str, bytes | None]) -> dict[str, bytes | None]:

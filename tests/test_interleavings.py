@@ -396,7 +396,6 @@ def test_a_stale_request_does_not_sign_out_who_just_changed_the_password(change:
         assert contents(requests[0].new_cookie).get("_auth_user_hash") == "new", order
 
 
-@pytest.mark.xfail(reason="rotated_ms and signed_in_ms of one millisecond cannot be told apart; see docs/design.rst")
 def test_a_logout_signs_out_also_when_sign_in_and_rotation_fall_into_one_millisecond(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

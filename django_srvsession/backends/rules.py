@@ -62,7 +62,7 @@ def turned(current: Stored, verifier: str, new_verifier: str, delta: Delta, fina
             return current
         if not compare_digest(current.record.verifier, verifier):
             raise UpdateError("The session's key was replaced by another request.")
-    return rotated(changed(current, verifier, delta, now_ms), new_verifier, final)
+    return rotated(changed(current, verifier, delta, now_ms), new_verifier, final, delta.user_id is not UNSET)
 
 
 def may_end(

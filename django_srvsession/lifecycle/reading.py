@@ -12,7 +12,7 @@ from django.contrib.sessions.backends.base import SessionBase
 
 from django_srvsession.keys import SessionKey
 from django_srvsession.lifecycle.events import expire_steps
-from django_srvsession.records import AUTH_KEYS, Client, Loaded, SessionRecord, Tombstone
+from django_srvsession.records import AUTH_KEYS, Client, Ended, Loaded, SessionRecord, Tombstone
 from django_srvsession.seal import Sealer, SealError
 from django_srvsession.steps import Call, Steps
 from django_srvsession.store import CorruptSessionError, UpdateError
@@ -57,6 +57,8 @@ class SessionReading(SessionBase):
         """Whether the browser must learn the key: it was made, rotated or re-signed, and the store has it."""
         self.was_ended_here = False
         """Whether this request ended the session that its cookie named."""
+        self.ended: Ended | None = None
+        """What became of the session whose very key the request came with, if it has ended; known once it was read."""
 
     # What this object knows, without any I/O.
 
@@ -100,8 +102,11 @@ class SessionReading(SessionBase):
             is_ours = stored.record.accepts(key.verifier, stored.now_ms)
             if is_ours and not stored.record.is_live(stored.now_ms):
                 yield from expire_steps(key.sid)
+                self.ended = Ended(key.sid, stored.record.expiry_reason)
                 return self._nothing()
             return self._opened(key, stored) if is_ours else self._not_opened(key, stored)
+        if isinstance(stored, Tombstone) and stored.is_of(key.verifier):
+            self.ended = Ended(key.sid, stored.reason)
         # Any genuine key of this sid will do, also one from two rotations ago: it only leaves a cookie alone.
         just_ended = isinstance(stored, Tombstone) and stored.is_fresh
         return self._nothing(Found.JUST_ENDED if just_ended else Found.NOTHING)

@@ -470,7 +470,7 @@ class RotateContract:
         delta = Delta(changed={"a": b"A"}, removed=frozenset({"b"}), user_id=user_id, lifetime_ms=2 * HOUR_MS)
         given = session if base == "with base" else None
         after = store.rotate(session.record.sid, session.record.verifier, new, delta, given, final)
-        expected = rotated(forwarded(session, delta, after), new, final)
+        expected = rotated(forwarded(session, delta, after), new, final, signs_in=True)
         assert after.record == expected.record
         assert snapshot(store, session.record.sid) == (expected.record, {"a": b"A"})
         assert list(store.records(user_id)) == [expected.record]
@@ -479,10 +479,22 @@ class RotateContract:
         session, new = create(store, user_id=new_user()), new_verifier()
         record = store.rotate(session.record.sid, session.record.verifier, new, TOUCH).record
         assert (record.verifier, record.previous_verifier) == (new, session.record.verifier)
-        assert (record.rotated_ms, record.rotation_final) == (record.last_seen_ms, True)
+        assert record.rotated_ms is not None and record.signed_in_ms is not None and record.rotation_final
+        assert record.rotated_ms == max(record.last_seen_ms, record.signed_in_ms + 1)
         assert (record.sid, record.created_ms) == (session.record.sid, session.record.created_ms)
         assert record.signed_in_ms == session.record.signed_in_ms
         assert stored(store, record.sid).record == record
+
+    def test_a_key_that_was_signed_in_can_be_told_from_one_that_was_not(self, store: Store) -> None:
+        """A rotation is later than the sign-in before it, though both take less than a millisecond."""
+        for _ in range(20):
+            session, new = create(store, changed={"a": b"a"}), new_verifier()
+            sid, old = session.record.sid, session.record.verifier
+            at_sign_in = store.rotate(sid, old, new, Delta(user_id=new_user()), session)
+            assert at_sign_in.record.rotated_ms == at_sign_in.record.signed_in_ms
+            record = store.rotate(sid, new, new_verifier(), TOUCH, at_sign_in).record
+            assert record.rotated_ms > at_sign_in.record.signed_in_ms
+            assert stored(store, sid).record == record
 
     def test_what_was_rotated_is_kept_by_later_updates(self, store: Store) -> None:
         session, new = create(store), new_verifier()

@@ -53,7 +53,7 @@ class Change:
         """Return the session after the change, at ``now_ms``."""
         after = updated(current, self.delta, now_ms)
         if self.new_verifier is not None:
-            after = rotated(after, self.new_verifier, self.final)
+            after = rotated(after, self.new_verifier, self.final, self.delta.user_id is not UNSET)
         if after.record.version != version:
             after = after._replace(record=replace(after.record, version=version))
         return after
@@ -68,6 +68,8 @@ class Change:
             "client": delta.client is not UNSET,
             "values": delta.writes_values,
             "rotate": self.new_verifier is not None,
+            "rotated at sign-in": self.new_verifier is not None and delta.user_id is not UNSET,
+            "rotated later": self.new_verifier is not None and delta.user_id is UNSET,
         }
         return ("seen", "extend" if delta.extend else "keep", *(part for part, is_named in named.items() if is_named))
 

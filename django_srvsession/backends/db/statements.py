@@ -50,10 +50,9 @@ _SET: Final[Mapping[str, str]] = {
     "user": "{user_id} = %(user_id)s, {signed_in_ms} = {now}",
     "client": "{ip} = %(ip)s, {user_agent} = %(user_agent)s",
     "values": "{data} = %(data)s",
-    "rotate": (
-        "{previous_verifier} = {verifier}, {verifier} = %(new_verifier)s, {rotated_ms} = {now},"
-        " {rotation_final} = %(final)s"
-    ),
+    "rotate": ("{previous_verifier} = {verifier}, {verifier} = %(new_verifier)s, {rotation_final} = %(final)s"),
+    "rotated at sign-in": "{rotated_ms} = {now}",
+    "rotated later": "{rotated_ms} = {greatest}({now}, COALESCE({signed_in_ms}, 0) + 1)",
 }
 _BURY = "{ended_expires_ms} = {expires_ms}, {expires_ms} = {now} + %(keep_ms)s, {data} = %(nothing)s"
 _END = "{ended_ms} = {now}, {ended_reason} = %(reason)s, {ended_by} = %(by)s, " + _BURY

@@ -169,7 +169,10 @@ end
 local first = math.min(written_from + CHUNK - 1, #ARGV)
 redis.call('HSET', key, 'l', math.max(now, l), 'e', e, 'n', n + 1, unpack(ARGV, written_from, first))
 each_chunk('HSET', ARGV, first + 1, #ARGV)
-if rotated_to then redis.call('HSET', key, 'p', v, 'v', rotated_to, 'r', now, 'f', ARGV[4]) end
+if rotated_to then
+  local signed_in = not user and tonumber(redis.call('HGET', key, 's')) or 0
+  redis.call('HSET', key, 'p', v, 'v', rotated_to, 'r', math.max(now, signed_in + 1), 'f', ARGV[4])
+end
 if user then redis.call('HSET', key, 's', now) end
 if ARGV[5] ~= '0' then redis.call('HSET', key, 'g', g) end
 keep(ARGV[1])

@@ -98,7 +98,9 @@ class SessionSteps:
             if status == b"ok":
                 yield from self._signed_in(sid, delta, base)
                 after = _written(sid, delta, base, now_ms, rest)
-                return after if rest or new_verifier is None else rotated(after, new_verifier, final)
+                if rest or new_verifier is None:
+                    return after
+                return rotated(after, new_verifier, final, delta.user_id is not UNSET)
             if status != b"unindexed":
                 yield from self._refused(sid, delta, status, rest)
             until_ms = _bound(*rest[:2])
