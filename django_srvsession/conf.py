@@ -6,18 +6,24 @@ Durations are seconds or a ``timedelta``, and are handed out in whole millisecon
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
 
 PREFIX: Final = "SRVSESSION_"
 
 
 class Setting(NamedTuple):
-    """Describe one setting; ``kind`` is "duration" (seconds or timedelta), "count", "choice" or "plain"."""
+    """Describe one setting.
+
+    ``kind`` is "duration" (seconds or timedelta), "count", "limit", "choice", "choices", "flag" or "plain".
+    A "duration or None" may be switched off by None, though that is not its default.
+    """
 
     default: Any
     kind: str
@@ -41,6 +47,36 @@ SETTINGS: Final[dict[str, Setting]] = {
         ("discard", "interrupt"),
     ),
     "ENDED_KEEP": Setting(timedelta(days=1), "duration", "How long an ended session's tombstone is kept."),
+    "REMEMBER_AGE": Setting(
+        timedelta(days=30), "duration", 'How long after its last change "keep me signed in" keeps a session.'
+    ),
+    "REAUTH_AGE": Setting(
+        timedelta(minutes=15),
+        "duration or None",
+        "How old the last proof of the password may be where it is asked for again. None: never asked again.",
+    ),
+    "MAX_SESSIONS_PER_USER": Setting(
+        None, "limit", "How many sessions a user may have: a number, a function of the user (or its path), or None."
+    ),
+    "LIMIT_POLICY": Setting(
+        "end_oldest",
+        "choice",
+        "What becomes of a sign-in above that: it ends the session unseen for longest, or is refused.",
+        ("end_oldest", "refuse"),
+    ),
+    "END_OTHERS_AFTER": Setting(
+        ("password_changed", "email_changed"),
+        "choices",
+        "Which changes of a user end the user's other sessions at once.",
+        ("password_changed", "email_changed"),
+    ),
+    "NOTIFY_NEW_DEVICE": Setting(False, "flag", "Mails a user after a sign-in on a device that is not known."),
+    "CLEAR_SITE_DATA": Setting(
+        ("storage",),
+        "choices",
+        "What the browser is asked to drop at sign-out: the words of the header Clear-Site-Data. Empty: nothing.",
+        ("cache", "cookies", "storage", "executionContexts", "clientHints", "prefetchCache", "prerenderCache", "*"),
+    ),
     "TRUSTED_PROXIES": Setting((), "plain", "Networks (CIDR) whose X-Forwarded-For is believed."),
     "STORE_IP": Setting("full", "choice", "How much of a client's address is kept.", ("full", "truncated", "none")),
     "REDIS_PREFIX": Setting("srvsession:", "plain", "Comes before every key of ours in Redis."),
@@ -64,18 +100,58 @@ def get(name: str) -> Any:
         return value
 
 
+def secrets() -> tuple[str | bytes, ...]:
+    """Return ``SECRET_KEY`` and after it ``SECRET_KEY_FALLBACKS``; every request needs them several times."""
+    try:
+        return _cache["secrets"]  # type: ignore[no-any-return]
+    except KeyError:
+        _cache["secrets"] = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+        return _cache["secrets"]  # type: ignore[no-any-return]
+
+
 def _checked(name: str, setting: Setting, value: Any) -> Any:
-    if setting.kind == "duration":
+    if setting.kind in ("duration", "duration or None"):
         return _milliseconds(name, setting, value)
     if setting.kind == "count" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be a whole number above 0.")
+    if setting.kind == "limit":
+        return _limit(name, value)
+    if setting.kind == "flag" and not isinstance(value, bool):
+        raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be True or False.")
+    if setting.kind == "choices":
+        return _chosen(name, setting, value)
     if setting.kind == "choice" and value not in setting.choices:
         raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be one of {', '.join(setting.choices)}.")
     return value
 
 
+def _limit(name: str, value: Any) -> int | Callable[[Any], Any] | None:
+    if isinstance(value, str):
+        try:
+            value = import_string(value)
+        except ImportError as error:
+            raise ImproperlyConfigured(f"{PREFIX}{name} cannot be imported: {error}.") from error
+    if value is None or callable(value) or is_limit(value):
+        return value  # type: ignore[no-any-return]
+    text = "it must be a whole number above 0, a function of the user, or None"
+    raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; {text}.")
+
+
+def is_limit(value: object) -> bool:
+    """Tell whether a value is a number of sessions that a user may have: whole, and above 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _chosen(name: str, setting: Setting, value: Any) -> tuple[str, ...]:
+    names = value if isinstance(value, list | tuple | set | frozenset) else (None,)
+    if not all(chosen in setting.choices for chosen in names):
+        text = f"it must be a tuple out of {', '.join(setting.choices)}"
+        raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; {text}.")
+    return tuple(names)
+
+
 def _milliseconds(name: str, setting: Setting, value: Any) -> int | None:
-    if value is None and setting.default is None:
+    if value is None and (setting.default is None or setting.kind == "duration or None"):
         return None
     if isinstance(value, timedelta):
         value = value.total_seconds()
@@ -85,7 +161,7 @@ def _milliseconds(name: str, setting: Setting, value: Any) -> int | None:
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:
-    _cache.pop(setting.removeprefix(PREFIX), None)
+    _cache.pop("secrets" if setting.startswith("SECRET_KEY") else setting.removeprefix(PREFIX), None)
 
 
 setting_changed.connect(_forget, dispatch_uid="srvsession.conf")

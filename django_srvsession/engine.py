@@ -79,11 +79,12 @@ class SessionStore(SessionLifecycle):
 
     store_class: ClassVar[type[Store]]
 
+    outage: StoreUnavailableError | None = None
+    """The store's failure in this request, which no answer may hide."""
+    _is_unconfirmed = False
+
     def __init__(self, session_key: str | None = None) -> None:
-        self._modified = False
         super().__init__(session_key)
-        self.outage: StoreUnavailableError | None = None
-        self._is_unconfirmed = False
         self._cookie_text = session_key
 
     @classmethod
@@ -148,7 +149,12 @@ class SessionStore(SessionLifecycle):
     def _get_session(self, no_load: bool = False) -> SealedValues:
         self.accessed = True
         values = self.__dict__.get("_session_cache")
-        return values if isinstance(values, SealedValues) else self._run(self.values_steps(no_load))
+        if isinstance(values, SealedValues):
+            return values
+        if values is not None or no_load or self._session_key is None:
+            return self._run(self.values_steps(no_load))
+        values = self._session_cache = self.load()
+        return values
 
     async def _aget_session(self, no_load: bool = False) -> SealedValues:
         self.accessed = True
@@ -170,7 +176,11 @@ class SessionStore(SessionLifecycle):
 
     def load(self) -> SealedValues:  # type: ignore[override]
         """Read the session from the store; empty, and without a key, when there is no live session of this key."""
-        return self._run(self.load_steps())
+        try:
+            return self.load_now(self.store())
+        except StoreUnavailableError as error:
+            self.outage = error
+            raise
 
     async def aload(self) -> SealedValues:  # type: ignore[override]
         """Do as :meth:`load`."""

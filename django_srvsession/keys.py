@@ -8,37 +8,45 @@ session is the secret; the MAC only keeps forged cookies away from the store and
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
-import re
 import secrets
-from dataclasses import dataclass, field
 from functools import lru_cache
 from hmac import compare_digest
 from typing import Any, Final
 
-from django.conf import settings
 from django.utils.encoding import force_bytes
+
+from django_srvsession import conf
 
 KEY_LENGTH: Final = 40
 _SID_BYTES: Final = 9
 _SECRET_BYTES: Final = 16
 _MAC_BYTES: Final = 5
 _SIGNED_BYTES: Final = _SID_BYTES + _SECRET_BYTES
-_FORM: Final = re.compile(rf"[A-Za-z0-9_-]{{{KEY_LENGTH}}}", re.ASCII)
+_TO_STANDARD: Final = bytes.maketrans(b"-_+/=", b"+/   ")
 _SALT: Final = b"django_srvsession.keys"
 
 
-@dataclass(frozen=True, slots=True)
 class SessionKey:
     """Hold a genuine key: one whose MAC was made with one of this site's secrets.
 
-    ``text`` is the cookie's value. It opens a session, so it is not part of the ``repr``.
+    ``text`` is the cookie's value. It opens a session, so it is not part of the ``repr``. ``verifier`` is what a store
+    keeps to recognise the secret: its SHA-256 as 64 hex digits, which opens nothing. ``is_current`` tells whether
+    ``SECRET_KEY``, rather than a fallback, signed it.
     """
 
-    text: str = field(repr=False)
-    sid: str
-    is_current: bool
-    _raw: bytes = field(repr=False)
+    __slots__ = ("_raw", "is_current", "sid", "text", "verifier")
+
+    def __init__(self, raw: bytes, text: str, is_current: bool) -> None:
+        self._raw = raw[:_SIGNED_BYTES]
+        self.text = text
+        self.is_current = is_current
+        self.sid = raw[:_SID_BYTES].hex()
+        self.verifier = hashlib.sha256(raw[_SID_BYTES:_SIGNED_BYTES]).hexdigest()
+
+    def __repr__(self) -> str:
+        return f"SessionKey(sid={self.sid!r})"
 
     @classmethod
     def generate(cls) -> SessionKey:
@@ -53,29 +61,22 @@ class SessionKey:
         ``SECRET_KEY_FALLBACKS``; ``is_current`` tells which.
         """
         # An exact length and alphabet leave one spelling per key: 30 bytes need no padding and have no spare bits.
-        if not isinstance(text, str) or len(text) != KEY_LENGTH or _FORM.fullmatch(text) is None:
+        if not isinstance(text, str) or len(text) != KEY_LENGTH:
             return None
-        raw = base64.urlsafe_b64decode(text)
+        try:
+            raw = binascii.a2b_base64(text.encode("ascii").translate(_TO_STANDARD), strict_mode=True)
+        except ValueError:
+            return None
         signed, mac = raw[:_SIGNED_BYTES], raw[_SIGNED_BYTES:]
-        if compare_digest(mac, _mac(signed, settings.SECRET_KEY)):
-            return cls._of(raw, text, True)
-        if any(compare_digest(mac, _mac(signed, secret)) for secret in settings.SECRET_KEY_FALLBACKS):
-            return cls._of(raw, text, False)
+        for secret in (secrets_ := conf.secrets()):
+            if compare_digest(mac, _mac(signed, secret)):
+                return cls(raw, text, secret is secrets_[0])
         return None
 
     @classmethod
     def _signed(cls, signed: bytes) -> SessionKey:
-        raw = signed + _mac(signed, settings.SECRET_KEY)
-        return cls._of(raw, base64.urlsafe_b64encode(raw).decode("ascii"), True)
-
-    @classmethod
-    def _of(cls, raw: bytes, text: str, is_current: bool) -> SessionKey:
-        return cls(text, raw[:_SID_BYTES].hex(), is_current, raw[:_SIGNED_BYTES])
-
-    @property
-    def verifier(self) -> str:
-        """Return what a store keeps to recognise the secret: its SHA-256 as 64 hex digits, which opens nothing."""
-        return hashlib.sha256(self._raw[_SID_BYTES:]).hexdigest()
+        raw = signed + _mac(signed, conf.secrets()[0])
+        return cls(raw, base64.urlsafe_b64encode(raw).decode("ascii"), True)
 
     def rotated(self) -> SessionKey:
         """Make a key with the same sid and a new secret."""

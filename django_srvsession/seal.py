@@ -1,7 +1,7 @@
 """A value and its stored bytes: serialize, compress, sign, bound to the session and to the name it stands under.
 
-A sealed value is ``format (1 byte) · flags (1) · key id (4) · MAC (16) · payload``. The MAC is keyed BLAKE2b (RFC 7693)
-over all of it, the sid and the name: a value that was forged, cut, or moved to another session or another name does not
+A sealed value is ``format (1 byte) · key id (4) · flags (1) · payload · MAC (16)``. The MAC is keyed BLAKE2b (RFC 7693)
+over the sid, the name and all of it: a value that was forged, cut, or moved to another session or another name does not
 verify. It does not stop the replay or the removal of a value by someone who can write the store (see SECURITY.rst).
 
 Sealing is deterministic, so that equal values have equal bytes. The key id tells, without any cryptography, which of
@@ -11,23 +11,28 @@ Sealing is deterministic, so that equal values have equal bytes. The key id tell
 from __future__ import annotations
 
 import hashlib
+import json
 import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from hmac import compare_digest
 from typing import Any, Final, Protocol
 
-from django.conf import settings
+from django.contrib.sessions.serializers import JSONSerializer
 from django.utils.encoding import force_bytes
+
+from django_srvsession import conf
 
 FORMAT: Final = 1
 _COMPRESSED: Final = 1
-_HEAD: Final = slice(0, 6)
-_KEY_ID: Final = slice(2, 6)
-_MAC: Final = slice(6, 22)
-_HEADER_BYTES: Final = 22
+_ORIGIN: Final = slice(0, 5)  # Format and key id.
+_FLAGS: Final = 5
+_PAYLOAD: Final = slice(6, -16)
+_SEALED: Final = slice(None, -16)  # All that the MAC speaks for.
+_MAC: Final = slice(-16, None)
 _COMPRESS_FROM_BYTES: Final = 4096  # Below, zlib costs more time than it saves in transfer.
 _MAX_PAYLOAD_BYTES: Final = 64 * 1024 * 1024  # Ends a decompression bomb; far above any session.
+_MAX_STATES: Final = 1024
 _SALT: Final = b"django_srvsession.seal"
 
 
@@ -45,29 +50,69 @@ class Serializer(Protocol):
         """Restore a value."""
 
 
-class _SealKey:
-    """Hold one secret's key id and keyed hash state; the state is copied, never updated."""
+class _SameAsDjangos:
+    """Do what Django's ``JSONSerializer`` does, to the byte, without making an encoder for each value."""
 
-    __slots__ = ("key_id", "state")
+    _encode = staticmethod(json.JSONEncoder(separators=(",", ":")).encode)
+    _decode = staticmethod(json.JSONDecoder().raw_decode)
+
+    def dumps(self, obj: Any) -> bytes:
+        return self._encode(obj).encode("latin-1")
+
+    def loads(self, data: bytes) -> Any:
+        text = data.decode("latin-1")
+        value, end = self._decode(text)
+        return value if end == len(text) else JSONSerializer().loads(data)
+
+
+_JSON: Final = _SameAsDjangos()
+
+
+class _SealKey:
+    """Hold one secret's origin (format and key id) and keyed hash state; the state is copied, never updated."""
+
+    __slots__ = ("origin", "state")
 
     def __init__(self, secret: str | bytes) -> None:
         digest = hashlib.sha512(_SALT + b":" + force_bytes(secret)).digest()
-        self.key_id = digest[32:36]
+        self.origin = bytes((FORMAT,)) + digest[32:36]
         self.state = hashlib.blake2b(key=digest[:32], digest_size=16)
 
 
 _seal_key = lru_cache(maxsize=16)(_SealKey)
 
 
+class _States(dict[tuple[bytes, str], Any]):
+    """Hold the hash states of these secrets by origin and name: names come again in every session."""
+
+    def __init__(self, secrets: tuple[str | bytes, ...]) -> None:
+        self._keys = {key.origin: key for key in map(_seal_key, reversed(secrets))}
+
+    def __missing__(self, origin_and_name: tuple[bytes, str]) -> Any:
+        origin, name = origin_and_name
+        if origin not in self._keys:
+            raise SealError("not a sealed value, of another format, or under a secret that this site does not know")
+        if len(self) >= _MAX_STATES:
+            self.clear()
+        state = self[origin_and_name] = self._keys[origin].state.copy()
+        encoded = name.encode("utf-8", "surrogatepass")
+        state.update(b"%d:%b" % (len(encoded), encoded))
+        return state
+
+
+_states_of = lru_cache(maxsize=4)(_States)
+
+
 class Sealer:
     """Seal and open the values of one session."""
 
-    __slots__ = ("_serializer", "_sid", "_states")
+    __slots__ = ("_loads", "_serializer", "_sid", "_states")
 
     def __init__(self, sid: str, serializer: Serializer) -> None:
         self._sid = bytes.fromhex(sid)
-        self._serializer = serializer
-        self._states: dict[bytes, Any] = {}
+        self._serializer = serializer = _JSON if type(serializer) is JSONSerializer else serializer
+        self._loads = serializer.loads
+        self._states = _states_of(conf.secrets())
 
     def serialize(self, value: Any) -> bytes:
         """Serialize without sealing; raises what the serializer raises (``TypeError`` for JSON)."""
@@ -75,42 +120,50 @@ class Sealer:
 
     def seal(self, name: str, payload: bytes) -> bytes:
         """Return the stored bytes of a serialized value under the current ``SECRET_KEY``."""
-        flags = 0
+        flags = b"\x00"
         if len(payload) >= _COMPRESS_FROM_BYTES:
             compressed = zlib.compress(payload, 1)
             if len(compressed) < len(payload):
-                payload, flags = compressed, _COMPRESSED
-        head = bytes((FORMAT, flags)) + _seal_key(settings.SECRET_KEY).key_id
-        return head + self._mac(name, head, payload) + payload
+                payload, flags = compressed, b"\x01"
+        origin = _seal_key(conf.secrets()[0]).origin
+        sealed = origin + flags + payload
+        mac = self._states[origin, name].copy()
+        mac.update(self._sid + sealed)
+        return sealed + bytes(mac.digest())
 
     def verify(self, name: str, sealed: bytes) -> None:
-        """Check that the bytes were sealed by this site for this session and name.
-
-        Raises :class:`SealError` if not; compares in constant time.
-        """
-        if len(sealed) < _HEADER_BYTES or sealed[0] != FORMAT:
-            raise SealError("not a sealed value, or of another format")
-        if not compare_digest(sealed[_MAC], self._mac(name, sealed[_HEAD], sealed[_HEADER_BYTES:])):
-            raise SealError("the seal does not verify")
+        """Do as :meth:`verify_all` for one value."""
+        self.verify_all({name: sealed})
 
     def verify_all(self, values: Mapping[str, bytes]) -> None:
-        """Check as :meth:`verify` does, for a whole session: in one frame, because every request pays for it."""
+        """Check that all these bytes were sealed by this site for this session and their names.
+
+        Raises :class:`SealError` if not; compares in constant time. One frame for all: every request pays for it.
+        """
+        states, sid = self._states, self._sid
         for name, sealed in values.items():
-            state = self._states.get(sealed[_KEY_ID])
-            if state is None or sealed[0] != FORMAT or len(sealed) < _HEADER_BYTES:
-                self.verify(name, sealed)  # Finds the key's state, or says what is wrong.
-                continue
-            mac = state.copy()
-            encoded = name.encode("utf-8", "surrogatepass")
-            mac.update(b"%b%d:%b" % (sealed[_HEAD], len(encoded), encoded))
-            mac.update(sealed[_HEADER_BYTES:])
-            if not compare_digest(sealed[_MAC], mac.digest()):
+            mac = states[sealed[_ORIGIN], name].copy()
+            mac.update(sid + sealed[_SEALED])
+            if not compare_digest(mac.digest(), sealed[_MAC]):
                 raise SealError("the seal does not verify")
 
+    def open(self, sealed: bytes) -> Any:
+        """Restore a value from bytes that were verified before.
+
+        Raises :class:`SealError` whatever the serializer raised: a verified value that does not load was written with
+        another ``SESSION_SERIALIZER``.
+        """
+        try:
+            return self._loads(sealed[_PAYLOAD] if sealed[_FLAGS] == 0 else self.payload(sealed))
+        except SealError:
+            raise
+        except Exception as error:
+            raise SealError("the value does not load with SESSION_SERIALIZER") from error
+
     def payload(self, sealed: bytes) -> bytes:
-        """Return the serialized value in bytes that were verified before."""
-        payload = sealed[_HEADER_BYTES:]
-        if not sealed[1] & _COMPRESSED:
+        """Return the serialized value in bytes that were verified before; raises :class:`SealError`."""
+        payload = sealed[_PAYLOAD]
+        if not sealed[_FLAGS] & _COMPRESSED:
             return payload
         decompressor = zlib.decompressobj()
         try:
@@ -121,36 +174,7 @@ class Sealer:
             raise SealError("the value is too large")
         return payload
 
-    def deserialize(self, payload: bytes) -> Any:
-        """Restore a value from its serialized bytes.
-
-        Raises :class:`SealError` whatever the serializer raised: a verified value that does not load was written with
-        another ``SESSION_SERIALIZER``.
-        """
-        try:
-            return self._serializer.loads(payload)
-        except Exception as error:
-            raise SealError("the value does not load with SESSION_SERIALIZER") from error
-
-    def _mac(self, name: str, head: bytes, payload: bytes) -> bytes:
-        state = self._states.get(head[_KEY_ID]) or self._state(head[_KEY_ID])
-        mac = state.copy()
-        encoded = name.encode("utf-8", "surrogatepass")
-        mac.update(b"%b%d:%b" % (head, len(encoded), encoded))
-        mac.update(payload)
-        return bytes(mac.digest())
-
-    def _state(self, key_id: bytes) -> Any:
-        """Return the hash state keyed by the secret with this id and bound to the session."""
-        for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
-            key = _seal_key(secret)
-            if key.key_id == key_id:
-                state = self._states[key_id] = key.state.copy()
-                state.update(self._sid)
-                return state
-        raise SealError("sealed under a secret that this site does not know")
-
 
 def is_current(sealed: bytes) -> bool:
     """Tell whether the bytes were sealed under ``SECRET_KEY`` rather than under a fallback (no verification)."""
-    return sealed[_KEY_ID] == _seal_key(settings.SECRET_KEY).key_id
+    return sealed[_ORIGIN] == _seal_key(conf.secrets()[0]).origin

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django_srvsession.records import AUTH_KEYS
 from django_srvsession.seal import Sealer, SealError, is_current
@@ -19,8 +18,7 @@ HASH_KEY: Final = AUTH_KEYS[2]
 _IMMUTABLE: Final = frozenset({str, int, float, bool, type(None), bytes})
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(NamedTuple):
     """Hold what differs from what was loaded: sealed values by name, dropped names, and seals made anew."""
 
     changed: dict[str, bytes]
@@ -49,7 +47,7 @@ class SealedValues(MutableMapping[Any, Any]):
         refused: Callable[[SealError], object] | None = None,
     ) -> None:
         self._sealer = sealer
-        self._base: dict[str, bytes] = dict(base or {})
+        self._base: Mapping[str, bytes] = {} if base is None else base  # Replaced when it changes, never written to.
         self._open: dict[Any, Any] = {}
         self._assigned: set[Any] = set()
         self._removed: set[str] = set()
@@ -62,14 +60,13 @@ class SealedValues(MutableMapping[Any, Any]):
         if name in self._open:
             return self._open[name]
         sealed = self._base[name]
-        if name in self._removed:
+        if name in self._removed or self._sealer is None:
             raise KeyError(name)
         try:
-            value = self._opened(sealed)
+            value = self._open[name] = self._sealer.open(sealed)
         except SealError as error:
             self.refuse(error)
             raise KeyError(name) from None
-        self._open[name] = value
         return value
 
     def __setitem__(self, name: Any, value: Any) -> None:
@@ -162,12 +159,10 @@ class SealedValues(MutableMapping[Any, Any]):
 
     def stored(self, changes: Changes, sealer: Sealer) -> None:
         """Take note that ``changes`` are stored: they are what later changes are compared with."""
-        if changes.cleared:
-            self._base.clear()
-        for name in changes.removed:
-            self._base.pop(name, None)
-        self._base.update({name: new for name, (_, new) in changes.resealed.items()})
-        self._base.update(changes.changed)
+        stands = () if changes.cleared else self._base.items()
+        kept = {name: sealed for name, sealed in stands if name not in changes.removed}
+        kept.update({name: new for name, (_, new) in changes.resealed.items()})
+        self._base = {**kept, **changes.changed}
         self._sealer, self._cleared = sealer, False
         self._assigned.clear()
         self._removed.clear()
@@ -176,7 +171,7 @@ class SealedValues(MutableMapping[Any, Any]):
 
     def stored_one(self, name: str, sealed: bytes, value: Any, sealer: Sealer) -> None:
         """Take note that one value was stored by itself; all else that is not stored stays pending."""
-        self._base[name] = sealed
+        self._base = {**self._base, name: sealed}
         self._open[name] = value
         self._assigned.discard(name)
         self._removed.discard(name)
@@ -189,11 +184,6 @@ class SealedValues(MutableMapping[Any, Any]):
         self._removed.clear()
         if self._refused is not None:
             self._refused(error)
-
-    def _opened(self, sealed: bytes) -> Any:
-        if self._sealer is None:
-            raise SealError("there is nothing to open it with")
-        return self._sealer.deserialize(self._sealer.payload(sealed))
 
     def _may_differ(self, name: Any) -> bool:
         return self._cleared or name in self._assigned or self._is_mutable(name)
@@ -208,10 +198,10 @@ class SealedValues(MutableMapping[Any, Any]):
             return True
         value = self._open[name]
         try:
-            if self._sealer.serialize(value) == (payload := self._sealer.payload(base)):
+            if self._sealer.serialize(value) == self._sealer.payload(base):
                 return False
             # Other bytes need not be another value (a pickled set, a dict in another order, another encoder).
-            return not is_same(value, self._sealer.deserialize(payload))
+            return not is_same(value, self._sealer.open(base))
         except (TypeError, ValueError):
             return True  # The save will say what is wrong with it.
 

@@ -24,7 +24,7 @@ def sealer(sid: str = SID) -> Sealer:
 
 def opened(sealer: Sealer, name: str, sealed: bytes) -> Any:
     sealer.verify(name, sealed)
-    return sealer.deserialize(sealer.payload(sealed))
+    return sealer.open(sealed)
 
 
 json_values = st.recursive(
@@ -99,7 +99,7 @@ def test_a_value_under_a_fallback_verifies_and_says_that_it_is_not_current() -> 
 def test_large_values_are_compressed_and_small_ones_are_not() -> None:
     ours = sealer()
     assert len(ours.seal("a", b'"' + b"x" * 10_000 + b'"')) < 200
-    assert ours.seal("a", b'"' + b"x" * 1000 + b'"').endswith(b'x"')
+    assert ours.seal("a", b'"' + b"x" * 1000 + b'"')[6:-16] == b'"' + b"x" * 1000 + b'"'
 
 
 def test_a_bomb_is_refused_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,11 +114,11 @@ def test_a_sealed_value_that_is_no_valid_compressed_data_is_refused() -> None:
     ours = sealer()
     payload = bytes(5000)
     sealed = ours.seal("a", payload)
-    assert zlib.decompress(sealed[22:]) == payload
+    assert zlib.decompress(sealed[6:-16]) == payload
     with pytest.raises(SealError, match="decompressed"):
-        ours.payload(sealed[:22] + b"junk")
+        ours.payload(sealed[:6] + b"junk" + sealed[-16:])
 
 
 def test_a_payload_of_another_serializer_is_refused_whatever_it_raises() -> None:
     with pytest.raises(SealError, match="SESSION_SERIALIZER"):
-        sealer().deserialize(b"\x80\x04K\x01.")
+        sealer().open(sealer().seal("a", b"\x80\x04K\x01."))

@@ -56,7 +56,7 @@ class SessionLifecycle(SessionSaving):
         sealer = self._sealer(key)
         try:
             sealer.verify(name, sealed)
-            return sealer.deserialize(sealer.payload(sealed))
+            return sealer.open(sealed)
         except SealError as error:
             self._session_cache = self._refuse(key.sid, error)
             raise UpdateError from error

@@ -14,8 +14,8 @@ from django_srvsession.keys import SessionKey
 from django_srvsession.lifecycle.events import expire_steps
 from django_srvsession.records import AUTH_KEYS, Client, Ended, Loaded, SessionRecord, Tombstone
 from django_srvsession.seal import Sealer, SealError
-from django_srvsession.steps import Call, Steps
-from django_srvsession.store import CorruptSessionError, UpdateError
+from django_srvsession.steps import Call, Steps, run
+from django_srvsession.store import CorruptSessionError, Store, UpdateError
 from django_srvsession.values import SealedValues
 
 USER_KEY: Final = AUTH_KEYS[0]
@@ -46,19 +46,18 @@ class SessionReading(SessionBase):
     logging_out = False
     """Set while ``user_logged_out`` is being handled: what is flushed then is a logout."""
 
-    def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        self._found = Found.UNREAD
-        self._loaded: Loaded | None = None
-        self._parsed: tuple[str | None, SessionKey | None] = (None, None)
-        self._lost_key: SessionKey | None = None  # The key that another request rotated away meanwhile.
-        self._was_written = False
-        self.needs_cookie = False
-        """Whether the browser must learn the key: it was made, rotated or re-signed, and the store has it."""
-        self.was_ended_here = False
-        """Whether this request ended the session that its cookie named."""
-        self.ended: Ended | None = None
-        """What became of the session whose very key the request came with, if it has ended; known once it was read."""
+    needs_cookie = False
+    """Whether the browser must learn the key: it was made, rotated or re-signed, and the store has it."""
+    was_ended_here = False
+    """Whether this request ended the session that its cookie named."""
+    ended: Ended | None = None
+    """What became of the session whose very key the request came with, if it has ended; known once it was read."""
+
+    _found = Found.UNREAD
+    _loaded: Loaded | None = None
+    _parsed: tuple[str | None, SessionKey | None] = (None, None)
+    _lost_key: SessionKey | None = None  # The key that another request rotated away meanwhile.
+    _was_written = False
 
     # What this object knows, without any I/O.
 
@@ -98,13 +97,34 @@ class SessionReading(SessionBase):
             stored = yield Call("load", (key.sid,))
         except CorruptSessionError as error:
             return self._refuse(key.sid, error)
+        values = self._opened_if_live(key, stored)
+        return values if values is not None else (yield from self._read_steps(key, stored))
+
+    def load_now(self, store: Store) -> SealedValues:
+        """Do as :meth:`load_steps`, blocking: the everyday case, a live session, is spared the driver of steps."""
+        key = self._key
+        if key is None:
+            return self._nothing()
+        try:
+            stored = store.load(key.sid)
+        except CorruptSessionError as error:
+            return self._refuse(key.sid, error)
+        values = self._opened_if_live(key, stored)
+        return values if values is not None else run(self._read_steps(key, stored), store)
+
+    def _opened_if_live(self, key: SessionKey, stored: Loaded | Tombstone | None) -> SealedValues | None:
+        """Open the live session of this very key; None for all else that a load may find."""
+        if not isinstance(stored, Loaded) or stored.now_ms >= stored.record.expires_ms:
+            return None
+        return self._opened(key, stored) if stored.record.accepts(key.verifier, stored.now_ms) else None
+
+    def _read_steps(self, key: SessionKey, stored: Loaded | Tombstone | None) -> Steps[SealedValues]:
         if isinstance(stored, Loaded):
-            is_ours = stored.record.accepts(key.verifier, stored.now_ms)
-            if is_ours and not stored.record.is_live(stored.now_ms):
-                yield from expire_steps(key.sid)
-                self.ended = Ended(key.sid, stored.record.expiry_reason)
-                return self._nothing()
-            return self._opened(key, stored) if is_ours else self._not_opened(key, stored)
+            if not stored.record.accepts(key.verifier, stored.now_ms):
+                return self._not_opened(key, stored)
+            yield from expire_steps(key.sid)
+            self.ended = Ended(key.sid, stored.record.expiry_reason)
+            return self._nothing()
         if isinstance(stored, Tombstone) and stored.is_of(key.verifier):
             self.ended = Ended(key.sid, stored.reason)
         # Any genuine key of this sid will do, also one from two rotations ago: it only leaves a cookie alone.

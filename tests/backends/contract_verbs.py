@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 import pytest
 
@@ -243,8 +242,8 @@ class UpdateContract:
         moved = touched.record.last_seen_ms - session.record.last_seen_ms
         assert moved > 0
         assert touched.record.expires_ms == session.record.expires_ms + moved
-        kept = replace(session.record, version=0, last_seen_ms=0, expires_ms=0)
-        assert replace(touched.record, version=0, last_seen_ms=0, expires_ms=0) == kept
+        kept = session.record._replace(version=0, last_seen_ms=0, expires_ms=0)
+        assert touched.record._replace(version=0, last_seen_ms=0, expires_ms=0) == kept
         assert snapshot(store, session.record.sid) == (touched.record, {"a": b"a"})
 
     def test_without_extension_the_expiry_stays_where_it_was(self, store: Store) -> None:
@@ -704,7 +703,7 @@ class ExpireContract:
     def test_a_session_that_another_request_extended_is_not_expired(self, store: Store) -> None:
         """The one that found it due asks the store again, which knows better."""
         session = create(store, lifetime_ms=60_000)
-        found_due = replace(session.record, expires_ms=session.now_ms)
+        found_due = session.record._replace(expires_ms=session.now_ms)
         store.update(session.record.sid, session.record.verifier, Delta(lifetime_ms=HOUR_MS))
         assert store.expire(found_due.sid) is None
         assert stored(store, session.record.sid).record.lifetime_ms == HOUR_MS

@@ -56,6 +56,9 @@ class Recorder:
     def scan(self, pattern: str, count: int) -> Iterator[list[bytes]]:
         return self._wire.scan(pattern, count)
 
+    def read(self, command: Command) -> Any:
+        return self.call([command])[0]
+
     @property
     def names(self) -> list[list[str]]:
         """The names of the commands, by round trip."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -77,7 +76,7 @@ def test_who_is_overtaken_again_and_again_locks_the_row(store: DatabaseStore, mo
 
     def overtaken(table: Table, change: Any, current: Any) -> Any:
         tries.append(table.connection.in_atomic_block)
-        stale = replace(current.record, version=current.record.version - 1)
+        stale = current.record._replace(version=current.record.version - 1)
         return write(table, change, current._replace(record=stale) if len(tries) < 3 else current)
 
     monkeypatch.setattr(Table, "_compare_and_set", overtaken)

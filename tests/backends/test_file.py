@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -331,7 +330,7 @@ class TestLocks:
     ) -> None:
         record = create(store).record
         real = file_directory.SessionDirectory.read_sound
-        answers = [replace(record, expires_ms=0)]  # What stood there before the other request.
+        answers = [record._replace(expires_ms=0)]  # What stood there before the other request.
 
         def read(directory: Any, sid: str, now: int) -> Any:
             return Loaded(answers.pop(), {}, now) if answers else real(directory, sid, now)

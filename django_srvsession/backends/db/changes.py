@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from django_srvsession.backends.db.framing import frame
 from django_srvsession.backends.db.statements import FOREVER, Params
@@ -55,7 +55,7 @@ class Change:
         if self.new_verifier is not None:
             after = rotated(after, self.new_verifier, self.final, self.delta.user_id is not UNSET)
         if after.record.version != version:
-            after = after._replace(record=replace(after.record, version=version))
+            after = after._replace(record=after.record._replace(version=version))
         return after
 
     def parts(self) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from binascii import a2b_base64, b2a_base64
-from dataclasses import asdict
 from typing import Any, Final
 
 from django_srvsession.records import Client, Loaded, SessionRecord, Tombstone
@@ -53,7 +52,7 @@ def encode(stored: Loaded | Tombstone) -> bytes:
         return f'{{"format": {FORMAT},\n"tombstone": {json.dumps(fields)}}}\n'.encode("ascii")
     record = stored.record
     fields = {name: getattr(record, name) for name in _RECORD_TYPES}
-    fields["client"] = asdict(record.client)
+    fields["client"] = record.client._asdict()
     values = {name: b2a_base64(value, newline=False).decode("ascii") for name, value in stored.values.items()}
     text = f'{{"format": {FORMAT},\n"record": {json.dumps(fields)},\n"values": {json.dumps(values)}}}\n'
     return text.encode("ascii")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from django_srvsession.backends.redis.keys import decoded, encoded
 from django_srvsession.backends.redis.scripts import CREATE, END, FIELDS, FORMAT, WRITE, Script
-from django_srvsession.records import UNSET, Client, Delta, Loaded, SessionRecord, Tombstone
+from django_srvsession.records import NO_CLIENT, UNSET, Client, Delta, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import CorruptSessionError
 
 Command = tuple[Any, ...]
@@ -151,15 +152,27 @@ def read_session(sid: str, reply: Any, now_ms: int) -> Loaded | Tombstone | None
         raise CorruptSessionError(f"What is stored for session {sid} is of another format.")
     if b"x" in fields:
         return _read_tombstone(sid, fields, now_ms)
-    return Loaded(read_record(sid, [fields.get(name) for name in _FIELDS]), _read_values(fields), now_ms)
-
-
-def _read_values(fields: Mapping[bytes, bytes]) -> dict[str, bytes]:
-    """Pick the sealed values out of a session's hash."""
+    record = read_record(sid, [*map(fields.get, _FIELDS)])
     try:
-        return {decoded(name[2:]): value for name, value in fields.items() if name[:2] == b"v:"}
+        names = map(_value_names.__getitem__, fields)
+        values = {name: value for name, value in zip(names, fields.values(), strict=True) if name is not None}
     except ValueError as error:
         raise CorruptSessionError("A stored session has a value whose name is no text.") from error
+    return Loaded(record, values, now_ms)
+
+
+class _ValueNames(dict[bytes, str | None]):
+    """Hold, for fields of the hash, the session key that each stands for; None for a field of the record."""
+
+    def __missing__(self, field: bytes) -> str | None:
+        if len(self) >= _MAX_NAMES:
+            self.clear()
+        name = self[field] = decoded(field[2:]) if field[:2] == b"v:" else None
+        return name
+
+
+_MAX_NAMES: Final = 1024
+_value_names: Final = _ValueNames()
 
 
 def read_record(sid: str, raw: Sequence[Any]) -> SessionRecord:
@@ -185,23 +198,28 @@ def read_record(sid: str, raw: Sequence[Any]) -> SessionRecord:
             n,
         ) = raw
         return SessionRecord(
-            sid=sid,
-            verifier=verifier.decode("ascii"),
-            created_ms=int(created),
-            last_seen_ms=int(seen),
-            lifetime_ms=int(lifetime),
-            expires_ms=int(expires),
-            user_id=None if user is None else decoded(user),
-            client=Client("" if ip is None else decoded(ip), "" if agent is None else decoded(agent)),
-            signed_in_ms=None if signed_in is None else int(signed_in),
-            deadline_ms=None if deadline is None else int(deadline),
-            previous_verifier=None if previous is None else previous.decode("ascii"),
-            rotated_ms=None if rotated is None else int(rotated),
-            rotation_final=final != b"0",
-            version=int(n),
+            sid,
+            verifier.decode("ascii"),
+            int(created),
+            int(seen),
+            int(lifetime),
+            int(expires),
+            None if user is None else decoded(user),
+            NO_CLIENT if ip is None and agent is None else _client(ip, agent),
+            None if signed_in is None else int(signed_in),
+            None if deadline is None else int(deadline),
+            None if previous is None else previous.decode("ascii"),
+            None if rotated is None else int(rotated),
+            final != b"0",
+            int(n),
         )
     except (AttributeError, TypeError, ValueError) as error:
         raise CorruptSessionError(f"The stored record of session {sid} is damaged.") from error
+
+
+@lru_cache(maxsize=1024)
+def _client(ip: bytes | None, agent: bytes | None) -> Client:
+    return Client("" if ip is None else decoded(ip), "" if agent is None else decoded(agent))
 
 
 def listed_record(sid: str, reply: Any) -> SessionRecord | None:
@@ -256,7 +274,8 @@ def as_pairs(reply: Any) -> dict[Any, Any]:
     """
     if not isinstance(reply, list) or len(reply) % 2:
         raise CorruptSessionError("The stored session is not a hash.")
-    return dict(zip(reply[::2], reply[1::2], strict=True))
+    parts = iter(reply)
+    return dict(zip(parts, parts, strict=True))
 
 
 def scored(reply: Iterable[Any]) -> list[tuple[str, float]]:

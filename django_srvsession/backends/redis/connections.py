@@ -31,13 +31,21 @@ class Connections:
 
     def take(self) -> Any:
         """Return a connection that is open and owes no reply; raises what redis-py raises when there is none."""
+        connection = self.take_kept()
+        if connection is None or self._is_stale(connection):
+            return self._pool.get_connection()
+        return connection
+
+    def take_kept(self) -> Any | None:
+        """Return a connection at hand that owes no reply, but which the server may have closed; None if there is none.
+
+        After a ``fork()`` there is none: what was at hand is the parent's, and the pool knows, too.
+        """
         try:
             connection = self._idle.pop()
         except IndexError:
-            return self._pool.get_connection()
-        if connection.pid == os.getpid() and not self._is_stale(connection):
-            return connection
-        return self._pool.get_connection()  # After a fork() the other one is the parent's; the pool knows, too.
+            return None
+        return connection if connection.pid == os.getpid() else None
 
     def give_back(self, connection: Any) -> None:
         """Take a connection back that was used up to its last reply, or was disconnected."""

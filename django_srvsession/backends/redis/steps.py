@@ -53,12 +53,20 @@ class SessionSteps:
 
     def load(self, sid: str) -> Steps[Loaded | Tombstone | None]:
         """Read the hash; once a minute at most, in the same round trip, the time."""
-        command: Command = ("HGETALL", self._keys.session(sid))
+        command = self.load_command(sid)
         if self._clock.needs_asking:
             time, reply = yield [("TIME",), command]
             self._clock.learn_from_time(checked_index(time))
         else:
             (reply,) = yield [command]
+        return self.loaded(sid, reply)
+
+    def load_command(self, sid: str) -> Command:
+        """Return the command that reads the hash."""
+        return ("HGETALL", self._keys.session(sid))
+
+    def loaded(self, sid: str, reply: Any) -> Loaded | Tombstone | None:
+        """Return what that command's reply means."""
         return read_session(sid, checked(reply), self._clock.now_ms)
 
     def create(self, sid: str, verifier: str, delta: Delta) -> Steps[Loaded]:
