@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from importlib import import_module
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -76,8 +76,6 @@ class SessionStore(SessionLifecycle):
     async twin. Any method that reads or writes may raise ``StoreUnavailableError``; a write may or may not have
     been done then.
     """
-
-    store_class: ClassVar[type[Store]]
 
     outage: StoreUnavailableError | None = None
     """The store's failure in this request, which no answer may hide."""

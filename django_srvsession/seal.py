@@ -30,7 +30,6 @@ _FLAGS: Final = 5
 _PAYLOAD: Final = slice(6, -16)
 _SEALED: Final = slice(None, -16)  # All that the MAC speaks for.
 _MAC: Final = slice(-16, None)
-_COMPRESS_FROM_BYTES: Final = 4096  # Below, zlib costs more time than it saves in transfer.
 _MAX_PAYLOAD_BYTES: Final = 64 * 1024 * 1024  # Ends a decompression bomb; far above any session.
 _MAX_STATES: Final = 1024
 _SALT: Final = b"django_srvsession.seal"
@@ -106,9 +105,10 @@ _states_of = lru_cache(maxsize=4)(_States)
 class Sealer:
     """Seal and open the values of one session."""
 
-    __slots__ = ("_loads", "_serializer", "_sid", "_states")
+    __slots__ = ("_compress_from", "_loads", "_serializer", "_sid", "_states")
 
-    def __init__(self, sid: str, serializer: Serializer) -> None:
+    def __init__(self, sid: str, serializer: Serializer, compress_from_bytes: int = 4096) -> None:
+        self._compress_from = compress_from_bytes
         self._sid = bytes.fromhex(sid)
         self._serializer = serializer = _JSON if type(serializer) is JSONSerializer else serializer
         self._loads = serializer.loads
@@ -121,7 +121,7 @@ class Sealer:
     def seal(self, name: str, payload: bytes) -> bytes:
         """Return the stored bytes of a serialized value under the current ``SECRET_KEY``."""
         flags = b"\x00"
-        if len(payload) >= _COMPRESS_FROM_BYTES:
+        if len(payload) >= self._compress_from:
             compressed = zlib.compress(payload, 1)
             if len(compressed) < len(payload):
                 payload, flags = compressed, b"\x01"
@@ -178,3 +178,9 @@ class Sealer:
 def is_current(sealed: bytes) -> bool:
     """Tell whether the bytes were sealed under ``SECRET_KEY`` rather than under a fallback (no verification)."""
     return sealed[_ORIGIN] == _seal_key(conf.secrets()[0]).origin
+
+
+def not_current(values: Mapping[str, bytes]) -> list[str]:
+    """List the names whose bytes were sealed under a fallback; see :func:`is_current`."""
+    current = _seal_key(conf.secrets()[0]).origin
+    return [name for name, sealed in values.items() if sealed[_ORIGIN] != current]

@@ -75,6 +75,9 @@ class Store(ABC):
     settings_used: ClassVar[frozenset[str]] = frozenset()
     """Names of Django settings that the instance was built from: a change of one in a test builds a new instance."""
 
+    compress_from_bytes: ClassVar[int] = 4096
+    """Values of this size are compressed before they are stored: where a store's own cost begins to exceed zlib's."""
+
     @classmethod
     def check(cls, deploy: bool) -> Sequence[CheckMessage]:
         """Return what is wrong with the settings that this store uses; with ``deploy``, for serving a real site.

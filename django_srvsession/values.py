@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from django_srvsession.records import AUTH_KEYS
-from django_srvsession.seal import Sealer, SealError, is_current
+from django_srvsession.seal import Sealer, SealError, is_current, not_current
 
 HASH_KEY: Final = AUTH_KEYS[2]
 _IMMUTABLE: Final = frozenset({str, int, float, bool, type(None), bytes})
@@ -73,6 +73,13 @@ class SealedValues(MutableMapping[Any, Any]):
         self._open[name] = value
         self._assigned.add(name)
         self._removed.discard(name)
+
+    def update(self, other: Any = (), /, **names: Any) -> None:
+        """Assign all that another mapping, or iterable of pairs, holds, as ``dict.update`` does."""
+        values = dict(other, **names)
+        self._open.update(values)
+        self._assigned.update(values)
+        self._removed.difference_update(values)
 
     def __delitem__(self, name: Any) -> None:
         if name not in self:
@@ -155,19 +162,25 @@ class SealedValues(MutableMapping[Any, Any]):
 
     def everything(self, sealer: Sealer) -> dict[str, bytes]:
         """Seal all values for another session (its sealer is bound to another sid)."""
-        return {str_name(name): sealer.seal(str_name(name), sealer.serialize(self[name])) for name in list(self)}
+        if self._base:
+            list(self)  # Opens what is not open yet.
+        named = ((str_name(name), value) for name, value in self._open.items())
+        return {name: sealer.seal(name, sealer.serialize(value)) for name, value in named}
 
     def stored(self, changes: Changes, sealer: Sealer) -> None:
         """Take note that ``changes`` are stored: they are what later changes are compared with."""
-        stands = () if changes.cleared else self._base.items()
-        kept = {name: sealed for name, sealed in stands if name not in changes.removed}
-        kept.update({name: new for name, (_, new) in changes.resealed.items()})
-        self._base = {**kept, **changes.changed}
+        base = {} if changes.cleared else dict(self._base)
+        for name in changes.removed:
+            base.pop(name, None)
+        base.update({name: new for name, (_, new) in changes.resealed.items()})
+        base.update(changes.changed)
+        self._base = base
         self._sealer, self._cleared = sealer, False
         self._assigned.clear()
         self._removed.clear()
-        # Names that are not strings are stored as JSON spells them; keep one entry per stored name.
-        self._open = {str_name(name) if str_name(name) in self._base else name: v for name, v in self._open.items()}
+        if not all(isinstance(name, str) for name in self._open):
+            # They are stored as JSON spells them; keep one entry per stored name.
+            self._open = {str_name(name) if str_name(name) in self._base else name: v for name, v in self._open.items()}
 
     def stored_one(self, name: str, sealed: bytes, value: Any, sealer: Sealer) -> None:
         """Take note that one value was stored by itself; all else that is not stored stays pending."""
@@ -208,15 +221,15 @@ class SealedValues(MutableMapping[Any, Any]):
     def _resealed(self, sealer: Sealer, changed: Mapping[str, bytes]) -> dict[str, tuple[bytes, bytes]]:
         """Seal anew, under the current secret, what a fallback sealed and this request leaves as it is."""
         return {
-            name: (old, sealer.seal(name, sealer.payload(old)))
-            for name, old in self._base.items()
-            if name not in changed and name not in self._removed and name != HASH_KEY and not is_current(old)
+            name: (old := self._base[name], sealer.seal(name, sealer.payload(old)))
+            for name in not_current(self._base)
+            if name not in changed and name not in self._removed and name != HASH_KEY
         }
 
     @property
     def needs_resealing(self) -> bool:
         """Tell whether a stored value is sealed under a fallback secret."""
-        return not all(is_current(sealed) for name, sealed in self._base.items() if name != HASH_KEY)
+        return any(name != HASH_KEY for name in not_current(self._base))
 
     @property
     def awaits_new_hash(self) -> bool:

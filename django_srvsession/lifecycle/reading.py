@@ -6,7 +6,7 @@ import logging
 import weakref
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.contrib.sessions.backends.base import SessionBase
 
@@ -38,6 +38,9 @@ class Found(Enum):
 
 class SessionReading(SessionBase):
     """Hold what one request knows of its session, and read it."""
+
+    store_class: ClassVar[type[Store]]
+    """What keeps the sessions of this engine."""
 
     _session_cache: Any  # Django's name: the contents, absent before they are first used.
     client_of_request: Callable[[], Client] | None = None
@@ -84,7 +87,7 @@ class SessionReading(SessionBase):
         return SealedValues()
 
     def _sealer(self, key: SessionKey) -> Sealer:
-        return Sealer(key.sid, self.serializer())
+        return Sealer(key.sid, self.serializer(), self.store_class.compress_from_bytes)
 
     # Load.
 

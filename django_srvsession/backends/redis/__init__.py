@@ -36,6 +36,7 @@ T = TypeVar("T")
 class RedisStore(Store):
     """Keep each session in one hash, changed by one script on one key; see :class:`Store` for the verbs."""
 
+    compress_from_bytes = 16 * 1024
     settings_used = frozenset({"CACHES", "SESSION_CACHE_ALIAS", "SRVSESSION_REDIS_PREFIX"})
 
     def __init__(self) -> None:

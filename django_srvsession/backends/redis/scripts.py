@@ -1,6 +1,6 @@
 """The Lua scripts of the Redis store: every step that must be atomic, each on one key.
 
-``PRELUDE`` holds each rule once: what is live, whose verifier is accepted, what expires when. A script's reply is
+``_READ`` and ``_RULES`` hold each rule once: what is live, whose verifier is accepted, what expires when. A script's reply is
 ``{status, now_ms, ...}``; ``now_ms`` is Redis' own clock, the only one that decides.
 
 A script writes nothing before its last check has passed, so a refusal leaves the session as it was.
@@ -34,23 +34,31 @@ CONDEMNED_FROM: Final = 6_000_000_000_000_000
 
 _RECORD: Final = ", ".join(f"'{name}'" for name in FIELDS)
 
-# Locals and one HMGET, no tables and loops: this runs at every save.
-_PRELUDE: Final = f"""
+_CLOCK: Final = """
 local key = KEYS[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local m, x, v, e, t, d, n, l, u, g, c
+local state = 'absent'
+"""
 
-local m, x, v, e, t, d, n, l, u, g, c =
+# Locals and one HMGET, no tables and loops: this runs at every save.
+_READ: Final = f"""
+m, x, v, e, t, d, n, l, u, g, c =
   unpack(redis.call('HMGET', key, 'm', 'x', 'v', 'e', 't', 'd', 'n', 'l', 'u', 'g', 'c'))
 e, t, d, n, l, g = tonumber(e), tonumber(t), tonumber(d), tonumber(n), tonumber(l), tonumber(g)
-local state
 if not m and redis.call('EXISTS', key) == 0 then state = 'absent'
 elseif m ~= '{FORMAT.decode()}' then state = 'corrupt'
 elseif x then state = 'ended'
 elseif not (v and e and t and n and l and tonumber(c)) then state = 'corrupt'
 elseif now >= e then state = 'expired'
 else state = 'live' end
+"""
 
+_READ_IF_ANY: Final = f"if redis.call('EXISTS', key) == 1 then{_READ}end\n"
+"""A new session has nothing to read."""
+
+_RULES: Final = f"""
 local function accepts(verifier)
   if verifier == v then return true end
   local previous, final, rotated = unpack(redis.call('HMGET', key, 'p', 'f', 'r'))
@@ -264,10 +272,10 @@ class Script(str):
         return script
 
 
-CREATE: Final = Script(_PRELUDE + _CREATE)
-WRITE: Final = Script(_PRELUDE + _WRITE)
-END: Final = Script(_PRELUDE + _END)
-EXPIRE: Final = Script(_PRELUDE + _EXPIRE)
+CREATE: Final = Script(_CLOCK + _READ_IF_ANY + _RULES + _CREATE)
+WRITE: Final = Script(_CLOCK + _READ + _RULES + _WRITE)
+END: Final = Script(_CLOCK + _READ + _RULES + _END)
+EXPIRE: Final = Script(_CLOCK + _READ + _RULES + _EXPIRE)
 ADMIT: Final = Script(_ADMIT)
 
 TEXTS: Final = {script.sha: str(script) for script in (CREATE, WRITE, END, EXPIRE, ADMIT)}
