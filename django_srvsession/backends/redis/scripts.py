@@ -1,7 +1,7 @@
 """The Lua scripts of the Redis store: every step that must be atomic, each on one key.
 
-``_READ`` and ``_RULES`` hold each rule once: what is live, whose verifier is accepted, what expires when. A script's reply is
-``{status, now_ms, ...}``; ``now_ms`` is Redis' own clock, the only one that decides.
+``_READ`` and ``_RULES`` hold each rule once: what is live, whose verifier is accepted, what expires when. A script's
+reply is ``{status, now_ms, ...}``; ``now_ms`` is Redis' own clock, the only one that decides.
 
 A script writes nothing before its last check has passed, so a refusal leaves the session as it was.
 """

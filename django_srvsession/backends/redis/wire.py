@@ -146,13 +146,21 @@ class Wire:
         To ask first whether the server has closed the connection costs a tenth of the whole: it is sent again if so.
         """
         connection = self._connections.take_kept()
-        if connection is not None:
-            try:
-                return self._converse(connection, [command])[0]
-            except ConnectionError:
-                pass
-            except FAILURES as error:
-                raise unavailable(error) from error
+        if connection is None:
+            return self.call([command])[0]
+        try:
+            connection.send_packed_command([pack_command(command)])
+            return _reply(connection)
+        except ConnectionError:
+            connection.disconnect()
+        except FAILURES as error:
+            connection.disconnect()
+            raise unavailable(error) from error
+        except BaseException:
+            connection.disconnect()
+            raise
+        finally:
+            self._connections.give_back(connection)
         return self.call([command])[0]
 
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
