@@ -580,3 +580,8 @@ def test_what_a_page_costs(view: View, verbs: list[str], either_browser: Browser
 def test_a_visitors_first_write_is_one_call(either_browser: Browser, store: WatchedStore) -> None:
     either_browser.visit(put(a=1, b=2))
     assert store.verbs == ["create"]
+
+
+def test_a_user_id_of_none_is_nobody_and_damages_nothing(browser: Browser) -> None:
+    browser.visit(put(_auth_user_id=None, kept=1))
+    assert browser.show(read) == {"_auth_user_id": None, "kept": 1}
