@@ -12,7 +12,7 @@ MANAGE := DJANGO_SETTINGS_MODULE=example_project.settings $(BIN)/python manage.p
 # pyenv's versions are not on PATH, unless they are chosen.
 PYENV_PYTHONS := $(wildcard $(HOME)/.pyenv/versions/3.1[1-9]*/bin/python)
 
-.PHONY: help demo test lint matrix bench docs clean $(VENV)
+.PHONY: help demo test lint matrix bench docs screenshots clean $(VENV)
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -43,6 +43,10 @@ bench: $(STAMP) ## Measure against Django's engines (needs the test servers)
 
 docs: $(STAMP) ## Build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+
+screenshots: $(STAMP) ## Take the pictures of the documentation anew (Chromium, npm, and a font with Hangul)
+	$(BIN)/python -m tests.browser.screenshots
+	$(BIN)/python -m tests.browser.admin_screenshots
 
 clean: ## Remove everything that can be made again, .venv included
 	rm -rf $(VENV) .tox build dist docs/_build .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache

@@ -14,9 +14,17 @@ class SrvSessionConfig(AppConfig):
     verbose_name = _("Sessions")
     default_auto_field = "django.db.models.BigAutoField"
 
+    def import_models(self) -> None:
+        """Connect, too, what must hear of a sign-in before the receivers that other apps connect in ``ready()``."""
+        from django_srvsession import receivers
+
+        super().import_models()
+        receivers.connect_first()
+
     def ready(self) -> None:
         """Connect the receivers of Django's own signals, and register the system checks."""
-        from django_srvsession import checks, receivers
+        from django_srvsession import checks, eventlog, receivers
 
         receivers.connect()
+        eventlog.connect()
         checks.connect()

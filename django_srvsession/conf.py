@@ -21,8 +21,8 @@ PREFIX: Final = "SRVSESSION_"
 class Setting(NamedTuple):
     """Describe one setting.
 
-    ``kind`` is "duration" (seconds or timedelta), "count", "limit", "choice", "choices", "flag" or "plain".
-    A "duration or None" may be switched off by None, though that is not its default.
+    ``kind`` is "duration" (seconds or timedelta), "count", "limit", "choice", "choices", "names", "flag" or "plain".
+    A "duration or None" or "count or None" may be switched off by None, though that is not its default.
     """
 
     default: Any
@@ -80,6 +80,10 @@ SETTINGS: Final[dict[str, Setting]] = {
     "TRUSTED_PROXIES": Setting((), "plain", "Networks (CIDR) whose X-Forwarded-For is believed."),
     "STORE_IP": Setting("full", "choice", "How much of a client's address is kept.", ("full", "truncated", "none")),
     "REDIS_PREFIX": Setting("srvsession:", "plain", "Comes before every key of ours in Redis."),
+    "ADMIN_REVEAL": Setting((), "names", "Session keys whose values the admin shows; of all others it shows the size."),
+    "EVENT_LOG": Setting(
+        None, "count or None", "For how many days the database keeps who signed in and how sessions ended. None: not."
+    ),
     "MEMORY_MAX_SESSIONS": Setting(10_000, "count", "How many sessions the memory store holds at most."),
 }
 
@@ -112,10 +116,14 @@ def secrets() -> tuple[str | bytes, ...]:
 def _checked(name: str, setting: Setting, value: Any) -> Any:
     if setting.kind in ("duration", "duration or None"):
         return _milliseconds(name, setting, value)
-    if setting.kind == "count" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+    if setting.kind == "count or None" and value is None:
+        return None
+    if setting.kind in ("count", "count or None") and not is_limit(value):
         raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be a whole number above 0.")
     if setting.kind == "limit":
         return _limit(name, value)
+    if setting.kind == "names" and not _are_names(value):
+        raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be a tuple of names.")
     if setting.kind == "flag" and not isinstance(value, bool):
         raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be True or False.")
     if setting.kind == "choices":
@@ -135,6 +143,10 @@ def _limit(name: str, value: Any) -> int | Callable[[Any], Any] | None:
         return value  # type: ignore[no-any-return]
     text = "it must be a whole number above 0, a function of the user, or None"
     raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; {text}.")
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list | tuple | set | frozenset) and all(isinstance(name, str) for name in value)
 
 
 def is_limit(value: object) -> bool:

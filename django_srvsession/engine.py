@@ -21,6 +21,7 @@ from django_srvsession import conf, lifetimes
 from django_srvsession.keys import SessionKey
 from django_srvsession.lifecycle import Found, SessionLifecycle, ended, events
 from django_srvsession.records import SessionRecord
+from django_srvsession.signals import session_ended
 from django_srvsession.steps import Steps, arun, run
 from django_srvsession.store import Store, StoreUnavailableError
 from django_srvsession.values import SealedValues
@@ -66,7 +67,9 @@ def clear_expired(store: Store, **options: Any) -> int:
     def tell(record: SessionRecord) -> None:
         ended(record, record.expiry_reason, None).run(store)
 
-    return store.clear_expired(on_ended=tell, **options)
+    # A store may be several times as fast where nobody asks for the records.
+    is_heard = session_ended.has_listeners(SessionStore) or events.is_observed()
+    return store.clear_expired(on_ended=tell if is_heard else None, **options)
 
 
 class SessionStore(SessionLifecycle):
@@ -321,14 +324,16 @@ class SessionStore(SessionLifecycle):
         """Check, once, that what was written inside a transaction of the view's is really stored; True if it is.
 
         A rotation or a creation that was rolled back leaves the browser's own key in place; an end that was rolled
-        back is no end.
+        back is no end. A session that was stored, and has been ended since by somebody else, is only that.
         """
         if not self._is_unconfirmed:
             return True
         self._is_unconfirmed = False
         was_undone = False
-        if self.needs_cookie and not (yield from self.exists_steps(self._session_key)):
-            self._session_key, self.needs_cookie, was_undone = self._cookie_text, False, True
+        if self.needs_cookie and (standing := (yield from self.standing_steps(self._session_key))) is not Found.LIVE:
+            self._found, self.needs_cookie = standing, False
+            if standing is Found.NOTHING:
+                self._session_key, was_undone = self._cookie_text, True
         if self.was_ended_here and (yield from self.exists_steps(self._cookie_text)):
             self.was_ended_here, was_undone = False, True
         return not was_undone

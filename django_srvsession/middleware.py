@@ -7,7 +7,7 @@ The decisions about an answer are one procedure (``answer_steps``), run by a syn
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, cast
 
@@ -20,7 +20,7 @@ from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 
-from django_srvsession import conf, lifetimes, services
+from django_srvsession import conf, lifetimes, new_devices, services, visits
 from django_srvsession.clients import client_of
 from django_srvsession.engine import SessionStore
 from django_srvsession.steps import Steps
@@ -43,21 +43,33 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
         if self.async_mode:
             return self.__acall__(request)
         self.process_request(request)
+        outer = visits.enter(request)
         try:
-            response: HttpResponseBase = self.get_response(request)  # type: ignore[assignment]
+            return self.process_response(request, self._answer(request))
+        finally:
+            visits.leave(outer)
+
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        try:
+            return cast(HttpResponseBase, self.get_response(request))
         except StoreUnavailableError:
             # Only where the error page needs the session too (with CSRF_USE_SESSIONS it does).
-            response = unavailable(request)
-        return self.process_response(request, response)
+            return unavailable(request)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         # Django's would hop to a thread twice.
         self.process_request(request)
+        outer = visits.enter(request)
         try:
-            response: HttpResponseBase = await self.get_response(request)  # type: ignore[misc]
+            return await self.aprocess_response(request, await self._aanswer(request))
+        finally:
+            visits.leave(outer)
+
+    async def _aanswer(self, request: HttpRequest) -> HttpResponseBase:
+        try:
+            return await cast(Awaitable[HttpResponseBase], self.get_response(request))
         except StoreUnavailableError:
-            response = unavailable(request)
-        return await self.aprocess_response(request, response)
+            return unavailable(request)
 
     def process_request(self, request: HttpRequest) -> None:
         """Attach the session, without any I/O."""
@@ -84,6 +96,7 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
             if session.outage is None:
                 _end_session_of_missing_user(request, session)
                 session._run(answer_steps(session, request, response))
+                new_devices.tell(request, session, response)
         except StoreUnavailableError as error:
             session.outage = error
         return response if session.outage is None else _unavailable_with_cookie(request, session)
@@ -99,6 +112,7 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
                 if _user_may_be_missing(request, session):
                     await sync_to_async(_end_session_of_missing_user)(request, session)
                 await session._arun(answer_steps(session, request, response))
+                await new_devices.atell(request, session, response)
         except StoreUnavailableError as error:
             session.outage = error
         return response if session.outage is None else _unavailable_with_cookie(request, session)

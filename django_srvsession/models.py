@@ -6,10 +6,13 @@ table by SQL of its own (``backends/db.py``).
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+from django_srvsession.records import as_datetime
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -114,3 +117,58 @@ class LiveSession(Session):
         verbose_name = _("live session")
         verbose_name_plural = _("live sessions")
         default_permissions = ("view", "delete")
+
+
+class SessionEvent(models.Model):
+    """Keep that a user's session started or ended, for ``SRVSESSION_EVENT_LOG`` days; on every store.
+
+    ``at_ms`` is milliseconds since 1970 UTC by the clock of the process that noticed it. Sessions in which nobody
+    signed in leave no event, so visitors cannot fill the table.
+    """
+
+    STARTED = "started"
+    ENDED = "ended"
+
+    at_ms = models.BigIntegerField(_("at (ms)"))
+    kind = ExactCharField(_("what"), max_length=16, choices=[(STARTED, _("started")), (ENDED, _("ended"))])
+    sid = ExactCharField(_("public name"), max_length=18)
+    user_id = ExactCharField(_("user"), max_length=255)
+    reason = ExactCharField(_("ended because"), max_length=64, blank=True)
+    by = ExactCharField(_("ended by"), max_length=255, blank=True)
+    ip = ExactCharField(_("address"), max_length=64, blank=True)
+    user_agent = ExactCharField(_("browser"), max_length=256, blank=True)
+
+    class Meta:
+        verbose_name = _("session event")
+        verbose_name_plural = _("session events")
+        default_permissions = ()
+        indexes = [
+            models.Index(fields=["user_id", "at_ms"], name="srvsession_event_user"),
+            models.Index(fields=["at_ms"], name="srvsession_event_at"),
+            models.Index(fields=["sid"], name="srvsession_event_sid"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sid} {self.kind}"
+
+    @property
+    def at(self) -> datetime:
+        """Return when it happened."""
+        return as_datetime(self.at_ms)
+
+
+class ClearingRun(models.Model):
+    """Remember a run of ``clearsessions_srv``, so that ``doctorsessions_srv`` can tell that none has come lately."""
+
+    started_ms = models.BigIntegerField(_("started (ms)"))
+    seconds = models.FloatField(_("took (s)"))
+    ended = models.BigIntegerField(_("sessions ended"))
+    is_complete = models.BooleanField(_("nothing was left to do"))
+
+    class Meta:
+        verbose_name = _("clearing run")
+        verbose_name_plural = _("clearing runs")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{as_datetime(self.started_ms):%Y-%m-%d %H:%M}"

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection
 from typing import Any
 
 from django.contrib.auth import get_user_model, signals
-from django.core.exceptions import ImproperlyConfigured
-from django.db import transaction
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import post_delete, post_save, pre_save
 
-from django_srvsession import services
-from django_srvsession.engine import SessionStore, current_store
+from django_srvsession import accounts, limits, new_devices
+from django_srvsession.engine import SessionStore
+
+
+def connect_first() -> None:
+    """Connect what must come before other apps' receivers: a refused sign-in is no ``last_login``, and no news."""
+    signals.user_logged_in.connect(_admit, dispatch_uid="srvsession.login")
 
 
 def connect() -> None:
-    """Connect all receivers, once."""
+    """Connect all other receivers, once."""
     signals.user_logged_out.connect(_mark_logout, dispatch_uid="srvsession.logout")
     # Without a sender: proxies of the user model, and subclasses, send their own class.
-    post_save.connect(_end_if_deactivated, dispatch_uid="srvsession.user_saved")
+    pre_save.connect(_note_change, dispatch_uid="srvsession.user_saving")
+    post_save.connect(_end_after_change, dispatch_uid="srvsession.user_saved")
     post_delete.connect(_end_of_deleted, dispatch_uid="srvsession.user_deleted")
+
+
+def _admit(*, request: Any, user: Any, **kwargs: Any) -> None:
+    """Hold the user to the limit of sessions, and note who signed in for the answer."""
+    session = getattr(request, "session", None)
+    if isinstance(session, SessionStore):
+        limits.enforce(request, session, user)
+        new_devices.note_sign_in(session, user)
 
 
 def _mark_logout(*, request: Any, **kwargs: Any) -> None:
@@ -30,29 +41,28 @@ def _mark_logout(*, request: Any, **kwargs: Any) -> None:
         session.logging_out = True
 
 
-def _end_if_deactivated(
+def _note_change(
     *, sender: Any, instance: Any, raw: bool, using: str, update_fields: Collection[str] | None, **kwargs: Any
 ) -> None:
-    if raw or not _is_user(sender) or getattr(instance, "is_active", True):
+    if not raw and _is_user(sender):
+        accounts.note_change(instance, using=using, update_fields=update_fields)
+
+
+def _end_after_change(
+    *, sender: Any, instance: Any, raw: bool, using: str, update_fields: Collection[str] | None, **kwargs: Any
+) -> None:
+    if raw or not _is_user(sender):
         return
-    if update_fields is None or "is_active" in update_fields:
-        _end_all_after_commit(instance, "user_deactivated", using)
+    is_active = getattr(instance, "is_active", True)
+    if not is_active and (update_fields is None or "is_active" in update_fields):
+        accounts.end_all(instance, "user_deactivated", using=using)
+    accounts.end_others(instance, using=using)
 
 
 def _end_of_deleted(*, sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
     if _is_user(sender):
-        _end_all_after_commit(instance, "user_deleted", using)
+        accounts.end_all(instance, "user_deleted", using=using)
 
 
 def _is_user(model: Any) -> bool:
     return issubclass(model, get_user_model()._meta.concrete_model or get_user_model())
-
-
-def _end_all_after_commit(user: Any, reason: str, using: str) -> None:
-    """End the user's sessions once the change is final; the id is taken now, since a deleted user loses it."""
-    try:
-        current_store()
-    except (ImproperlyConfigured, ImportError):
-        return  # Another engine is in use; the checks say so.
-    end_all = functools.partial(services.revoke_all, services.user_id_of(user), reason=reason)
-    transaction.on_commit(end_all, using=using)

@@ -186,10 +186,14 @@ class Tombstone(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """Say of a session that has ended which it was and why; for the person who holds its key, and nobody else."""
+    """Say of a session that has ended which it was and why; for the person who holds its key, and nobody else.
+
+    ``by_owner`` tells whether its own user ended it, or somebody else; None: it is not known who.
+    """
 
     sid: str
     reason: str
+    by_owner: bool | None = None
 
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})

@@ -10,16 +10,38 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext
 
-from django_srvsession import engine
+from django_srvsession import conf, engine, listings
 from django_srvsession.engine import current_store
 from django_srvsession.lifecycle import end_steps
-from django_srvsession.records import SessionRecord
+from django_srvsession.listings import EVERYONE, Activity, Portion, Wanted
+from django_srvsession.records import Loaded, SessionRecord
+from django_srvsession.seal import Sealer, SealError
 from django_srvsession.steps import arun, run
+from django_srvsession.store import CorruptSessionError
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+    from django_srvsession.models import SessionEvent
+
+
+class SignInRefusedError(PermissionDenied):
+    """Report that a user has as many sessions as ``SRVSESSION_MAX_SESSIONS_PER_USER`` allows; nobody is signed in.
+
+    Raised out of ``login()`` under ``SRVSESSION_LIMIT_POLICY = "refuse"``. Its text is for people, in their language;
+    a page that does not catch it answers 403.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(gettext("You are signed in on too many devices. Sign out on one of them first."))
 
 
 def user_id_of(user: Any) -> str:
@@ -70,11 +92,19 @@ def revoke_all(user: Any, *, keep: str | None = None, by: Any = None, reason: st
 
 
 def clear_expired(
-    *, batch_size: int = 1000, dry_run: bool = False, on_progress: Callable[[int], object] | None = None
+    *,
+    batch_size: int = 1000,
+    dry_run: bool = False,
+    on_progress: Callable[[int], object] | None = None,
+    on_swept: Callable[[str, int], object] | None = None,
 ) -> int:
-    """End the sessions whose time is up, each with its signal, in batches; return how many (to be) ended."""
-    store = current_store()
-    return engine.clear_expired(store, batch_size=batch_size, dry_run=dry_run, on_progress=on_progress)
+    """End the sessions whose time is up, each with its signal, in batches; return how many (to be) ended.
+
+    The callbacks are those of ``Store.clear_expired``.
+    """
+    return engine.clear_expired(
+        current_store(), batch_size=batch_size, dry_run=dry_run, on_progress=on_progress, on_swept=on_swept
+    )
 
 
 def end_if_user_is_gone(record: SessionRecord) -> SessionRecord | None:
@@ -84,11 +114,13 @@ def end_if_user_is_gone(record: SessionRecord) -> SessionRecord | None:
     return None
 
 
-def end_sessions_of_missing_users(*, batch_size: int = 1000, dry_run: bool = False) -> int:
+def end_sessions_of_missing_users(
+    *, batch_size: int = 1000, dry_run: bool = False, on_progress: Callable[[int], object] | None = None
+) -> int:
     """End the live sessions of users who were deleted or deactivated behind Django's signals; return how many.
 
     ``QuerySet.update()`` and SQL send no signal: such sessions end at their next request, or here. Reads all live
-    sessions, and asks for their users, in batches.
+    sessions, and asks for their users, in batches; ``on_progress`` gets the total so far after each.
     """
     signed_in = (record for record in live_sessions() if record.user_id is not None)
     ended = 0
@@ -97,7 +129,19 @@ def end_sessions_of_missing_users(*, batch_size: int = 1000, dry_run: bool = Fal
         for record in batch:
             reason = reasons.get(record.user_id or "")
             ended += reason is not None and (dry_run or revoke(record.sid, reason=reason) is not None)
+        if on_progress is not None:
+            on_progress(ended)
     return ended
+
+
+def recent_activity(user: Any) -> QuerySet[SessionEvent]:
+    """Return when the user signed in, and how and by whom sessions ended, newest first; sessions that are gone too.
+
+    Holds what the last ``SRVSESSION_EVENT_LOG`` days wrote down; empty where that is None and always was.
+    """
+    from django_srvsession.models import SessionEvent  # Only while the apps are ready.
+
+    return SessionEvent.objects.filter(user_id=user_id_of(user)).order_by("-at_ms", "-pk")
 
 
 def _why_gone(user_ids: Collection[str]) -> dict[str, str]:
@@ -121,3 +165,65 @@ def _why_ended(user: Any) -> str | None:
 
 def _actor(by: Any) -> str | None:
     return None if by is None else user_id_of(by)
+
+
+# For administrators.
+
+NEVER_REVEALED: Final = ("_auth_user_hash", "_csrftoken")
+"""Session keys whose values help to forge a request, or to guess a password."""
+
+
+class Contents(NamedTuple):
+    """Say what is in a live session: names and sizes (bytes as stored), and the values that may be shown.
+
+    A value that cannot be opened, because its seal or ``SESSION_SERIALIZER`` does not fit, is not among them.
+    """
+
+    record: SessionRecord
+    sizes: dict[str, int]
+    revealed: dict[str, Any]
+
+
+def portion_of_sessions(
+    wanted: Wanted = EVERYONE, *, count: int = 100, after: str = "", users: Collection[Any] | None = None
+) -> Portion:
+    """Return the next live sessions that are wanted, newest activity first, from behind a place on.
+
+    Bounded: looks at some thousands of sessions at most, and at all sessions of ``users``, if given. The result's
+    ``further`` is where the next portion begins. Raises ``ValueError`` for an ``after`` that is no such place.
+    """
+    if users is None:
+        return current_store().portion(wanted, count, after)
+    records = itertools.chain.from_iterable(sessions_of(user) for user in users)
+    return listings.gather(listings.walk(records, after), wanted, count)
+
+
+def activity() -> Activity:
+    """Return how many sessions are live, and how many were last used in each minute of the last hour; bounded."""
+    return current_store().activity()
+
+
+def contents_of(sid: str) -> Contents | None:
+    """Return what is in a live session, or None where there is none: it has ended, or is damaged.
+
+    Only the values of the keys that ``SRVSESSION_ADMIN_REVEAL`` names are opened, and never ``NEVER_REVEALED``.
+    """
+    try:
+        found = current_store().load(sid)
+    except CorruptSessionError:
+        return None
+    if not isinstance(found, Loaded) or not found.record.is_live(found.now_ms):
+        return None
+    sizes = {name: len(sealed) for name, sealed in found.values.items()}
+    return Contents(found.record, sizes, _revealed(found))
+
+
+def _revealed(session: Loaded) -> dict[str, Any]:
+    names = set(conf.get("ADMIN_REVEAL")) - set(NEVER_REVEALED)
+    sealer = Sealer(session.record.sid, import_string(settings.SESSION_SERIALIZER)())
+    values: dict[str, Any] = {}
+    for name in sorted(names & session.values.keys()):
+        with contextlib.suppress(SealError):
+            sealer.verify(name, session.values[name])
+            values[name] = sealer.open(session.values[name])
+    return values

@@ -1,6 +1,6 @@
-"""Signals: a session began with a sign-in, a session ended.
+"""Signals: a session began with a sign-in, somebody signed in on a new device, a session ended.
 
-Both are sent with ``sender=django_srvsession.engine.SessionStore``, robustly (a failing receiver is logged, the request
+All are sent with ``sender=django_srvsession.engine.SessionStore``, robustly (a failing receiver is logged, the request
 goes on), and after the commit of the transaction that the change was part of.
 """
 
@@ -11,9 +11,15 @@ from django.dispatch import Signal
 session_started = Signal()
 """Sent once when a user signs in. Arguments: ``record`` (a ``SessionRecord``)."""
 
+signed_in_on_new_device = Signal()
+"""Sent once when a user signed in with a browser that does not show that the user signed in there before.
+
+Arguments: ``record``, ``user``, ``request``. Not sent for a user's very first sign-in. Needs our middleware.
+"""
+
 session_ended = Signal()
 """Sent once when a session has ended, also when its expiry is noticed. Arguments: ``record``, ``reason``, ``by``.
 
 Reasons are public and stable: ``logout replaced revoked expired_idle expired_lifetime limit password_changed
-user_deactivated user_deleted evicted cleared``.
+email_changed user_deactivated user_deleted evicted cleared``.
 """

@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.core.checks import CheckMessage
 
+from django_srvsession import listings
+from django_srvsession.listings import EVERYONE, LOOK_AT, Activity, Portion, Step, Wanted
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
 
 __all__ = [
@@ -77,6 +79,11 @@ class Store(ABC):
 
     compress_from_bytes: ClassVar[int] = 4096
     """Values of this size are compressed before they are stored: where a store's own cost begins to exceed zlib's."""
+
+    @property
+    def has_one_writer(self) -> bool:
+        """Tell whether a write keeps all others waiting, so that long work must leave gaps for them."""
+        return False
 
     @classmethod
     def check(cls, deploy: bool) -> Sequence[CheckMessage]:
@@ -191,12 +198,42 @@ class Store(ABC):
         dry_run: bool = False,
         on_ended: Callable[[SessionRecord], object] | None = None,
         on_progress: Callable[[int], object] | None = None,
+        on_swept: Callable[[str, int], object] | None = None,
     ) -> int:
         """End all sessions whose time is up, and forget old tombstones, in batches; return how many were ended.
 
         ``on_ended`` gets each ended record, once, whoever else is clearing; ``on_progress`` gets the total so far
-        after every batch. ``dry_run`` counts and changes nothing. Safe beside users, and to interrupt and repeat.
+        after every batch, and may wait there, or raise to stop. ``on_swept`` gets what else was removed, and how many:
+        "tombstones", "index entries" that pointed nowhere, "leftovers" of killed writers. ``dry_run`` counts and
+        changes nothing. Safe beside users, and to interrupt and repeat.
         """
+
+    # For administrators: lists that stay fast however many sessions there are. A store with an index overrides `walk`.
+
+    def walk(self, after: str = "", wanted: Wanted = EVERYONE) -> Iterator[Step]:
+        """Walk the live sessions, newest activity first, from behind a place on, reading them as they are asked for.
+
+        Each step says at which place it ends. Sessions that are not ``wanted`` may be left out, where the store can
+        tell by itself, or be on the way. A session that is used meanwhile moves to the front and may be passed over.
+        Here it goes through :meth:`records`, which is for stores that hold few.
+
+        Raises ``ValueError``, at the latest at the first step, for what is no place of this store's.
+        """
+        return listings.walk(self.records(), after)
+
+    def portion(self, wanted: Wanted = EVERYONE, count: int = 100, after: str = "") -> Portion:
+        """Return the next ``count`` of the wanted sessions from behind a place on; raises as :meth:`walk`.
+
+        Looks at a bounded number of sessions: fewer than asked for, with a place to go on from, are no end.
+        """
+        return listings.gather(self.walk(after, wanted), wanted, count)
+
+    def activity(self) -> Activity:
+        """Say how many sessions are live, and how many were last used in each minute of the last hour.
+
+        Bounded: it says so where it counted only the newest, or an index that may run ahead.
+        """
+        return listings.activity_of(self.portion(count=LOOK_AT))
 
     # Transactions of the caller: only stores on the caller's own database connection have any.
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from django.db import connections
 
+from tests.browser.browsers import Driver
 from tests.databases import SendEverythingTo, add_database, empty_database, sqlite_file_settings
 from tests.runs import new_directory
 from tests.servers import DatabaseServer, MariaDBServer, PostgreSQLServer, RedisServer, Server
@@ -120,3 +121,11 @@ def session_directory(tmp_path: Path, settings: Any) -> Path:
     directory.mkdir(mode=0o700)
     settings.SESSION_FILE_PATH = str(directory)
     return directory
+
+
+@pytest.fixture(scope="session")
+def driver() -> Iterator[Driver]:
+    """The chromedriver of all browsers."""
+    driver = Driver()
+    yield driver
+    driver.job.stop()

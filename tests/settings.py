@@ -46,3 +46,6 @@ SESSION_ENGINE = "django_srvsession.backends.memory"
 
 # Not for a real site: a fast hash, because tests create users by the thousand.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# What Django 6.1 and later want instead of EMAIL_BACKEND.
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}

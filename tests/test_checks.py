@@ -60,12 +60,72 @@ def test_a_misspelt_setting_is_reported_with_the_nearest_name(settings: Any) -> 
         ("MEMORY_MAX_SESSIONS", 0),
         ("MEMORY_MAX_SESSIONS", True),
         ("STORE_IP", "half"),
+        ("MAX_SESSIONS_PER_USER", 0),
+        ("MAX_SESSIONS_PER_USER", -1),
+        ("MAX_SESSIONS_PER_USER", True),
+        ("MAX_SESSIONS_PER_USER", 2.5),
+        ("MAX_SESSIONS_PER_USER", "3"),
+        ("MAX_SESSIONS_PER_USER", "no.such.function"),
+        ("LIMIT_POLICY", "end_newest"),
+        ("END_OTHERS_AFTER", "password_changed"),
+        ("END_OTHERS_AFTER", ("password",)),
+        ("END_OTHERS_AFTER", None),
+        ("NOTIFY_NEW_DEVICE", "yes"),
+        ("TRUSTED_PROXIES", ["10.0.0.0/33"]),
+        ("TRUSTED_PROXIES", ["proxy.example.com"]),
+        ("TRUSTED_PROXIES", 8),
     ],
 )
 def test_a_value_that_is_not_of_its_kind_is_reported(settings: Any, name: str, value: Any) -> None:
     setattr(settings, f"SRVSESSION_{name}", value)
     (message,) = [message for message in run_checks() if message.id == "srvsession.E002"]
     assert f"SRVSESSION_{name}" in message.msg
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAX_SESSIONS_PER_USER", 1),
+        ("MAX_SESSIONS_PER_USER", None),
+        ("MAX_SESSIONS_PER_USER", len),
+        ("MAX_SESSIONS_PER_USER", "django_srvsession.services.sessions_of"),
+        ("LIMIT_POLICY", "refuse"),
+        ("END_OTHERS_AFTER", ()),
+        ("END_OTHERS_AFTER", ["email_changed"]),
+        ("NOTIFY_NEW_DEVICE", True),
+    ],
+)
+def test_a_value_of_its_kind_is_not_reported(settings: Any, name: str, value: Any) -> None:
+    setattr(settings, f"SRVSESSION_{name}", value)
+    assert ids() == set()
+
+
+DAY = 86_400
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"IDLE_TIMEOUT": DAY, "MAX_LIFETIME": DAY}, set()),
+        ({"IDLE_TIMEOUT": DAY + 1, "MAX_LIFETIME": DAY}, {"srvsession.W006"}),
+        ({"MAX_LIFETIME": DAY}, set()),  # Below what "keep me signed in" would give; nobody has set that.
+        ({"REMEMBER_AGE": DAY + 1, "MAX_LIFETIME": DAY}, {"srvsession.W006"}),
+        ({"TOUCH_INTERVAL": 600, "IDLE_TIMEOUT": 600}, set()),
+        ({"TOUCH_INTERVAL": 601, "IDLE_TIMEOUT": 600}, {"srvsession.W007"}),
+        ({"IDLE_TIMEOUT": 0}, {"srvsession.W008"}),
+        ({"MAX_LIFETIME": 0}, {"srvsession.W008"}),
+        ({"BROWSER_SESSION_AGE": 0}, {"srvsession.W008"}),
+        ({"IDLE_TIMEOUT": 1_800_000_000}, {"srvsession.W008"}),  # Half an hour, in microseconds.
+        ({"TOUCH_INTERVAL": 0}, set()),
+        ({"ENDED_KEEP": 60}, set()),
+        ({"ENDED_KEEP": 59}, {"srvsession.W009"}),
+        ({"IDLE_TIMEOUT": "soon", "MAX_LIFETIME": 1}, {"srvsession.E002"}),
+    ],
+)
+def test_values_that_make_no_sense_together_are_reported(settings: Any, values: Any, expected: set[str]) -> None:
+    for name, value in values.items():
+        setattr(settings, f"SRVSESSION_{name}", value)
+    assert ids() == expected
 
 
 @pytest.mark.parametrize("engine", ["django.contrib.sessions.backends.db", "no.such.engine", "django_srvsession"])
@@ -79,6 +139,90 @@ def test_our_middleware_must_be_there_once(settings: Any) -> None:
     assert ids() == {"srvsession.W002"}
     settings.MIDDLEWARE = [OURS, OURS, *settings.MIDDLEWARE[1:]]
     assert ids() == {"srvsession.W002"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("IDLE_TIMEOUT", 600), ("TRUSTED_PROXIES", ["10.0.0.0/8"]), ("NOTIFY_NEW_DEVICE", True)]
+)
+def test_a_setting_that_does_nothing_without_our_middleware_is_an_error(settings: Any, name: str, value: Any) -> None:
+    setattr(settings, f"SRVSESSION_{name}", value)
+    assert ids() == set()
+    settings.MIDDLEWARE = [STOCK if path == OURS else path for path in settings.MIDDLEWARE]
+    (message,) = [message for message in run_checks() if message.id == "srvsession.E003"]
+    assert f"SRVSESSION_{name}" in message.msg
+    assert ids() == {"srvsession.E003"}
+
+
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+MESSAGES = "django.contrib.messages.middleware.MessageMiddleware"
+CSRF = "django.middleware.csrf.CsrfViewMiddleware"
+UPDATE_CACHE = "django.middleware.cache.UpdateCacheMiddleware"
+
+
+@pytest.mark.parametrize(
+    ("order", "csrf_in_session", "expected"),
+    [
+        ([OURS, CSRF, AUTHENTICATION, MESSAGES], True, set()),
+        ([CSRF, OURS, AUTHENTICATION, MESSAGES], False, set()),
+        ([CSRF, OURS, AUTHENTICATION, MESSAGES], True, {"srvsession.E004"}),
+        ([AUTHENTICATION, OURS, MESSAGES], False, {"srvsession.E004"}),
+        ([MESSAGES, OURS, AUTHENTICATION], False, {"srvsession.E004"}),
+        ([UPDATE_CACHE, OURS, AUTHENTICATION, MESSAGES], False, set()),
+        ([OURS, UPDATE_CACHE, AUTHENTICATION, MESSAGES], False, {"srvsession.W010"}),
+        (["no.such.middleware", OURS, AUTHENTICATION, MESSAGES], False, set()),
+    ],
+)
+def test_our_middleware_stands_before_what_needs_a_session(
+    settings: Any, order: list[str], csrf_in_session: bool, expected: set[str]
+) -> None:
+    settings.MIDDLEWARE, settings.CSRF_USE_SESSIONS = order, csrf_in_session
+    assert ids() == expected
+
+
+COOKIE = [
+    ({}, {"srvsession.W003"}),
+    ({"SESSION_COOKIE_SECURE": True}, set()),
+    ({"SESSION_COOKIE_SECURE": True, "SESSION_COOKIE_HTTPONLY": False}, {"srvsession.W004"}),
+    ({"SESSION_COOKIE_HTTPONLY": False}, {"srvsession.W003", "srvsession.W004"}),
+]
+
+
+@pytest.mark.parametrize(("values", "expected"), COOKIE)
+def test_the_cookie_is_checked_for_a_deployment_where_django_says_nothing(
+    settings: Any, values: Any, expected: set[str]
+) -> None:
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django.contrib.sessions"]
+    for name, value in values.items():
+        setattr(settings, name, value)
+    assert ids(deploy=True) - {"srvsession.W105"} == expected
+    assert ids() == set()
+
+
+@pytest.mark.parametrize(("values", "expected"), COOKIE)
+def test_where_django_speaks_of_the_cookie_we_are_silent(settings: Any, values: Any, expected: set[str]) -> None:
+    for name, value in values.items():
+        setattr(settings, name, value)
+    said = {message.id for message in run_checks(include_deployment_checks=True)}
+    assert len(said & {"security.W010", "security.W013"}) == len(expected)
+    assert ids(deploy=True) == {"srvsession.W105"}
+
+
+@pytest.mark.parametrize(
+    ("same_site", "is_secure", "expected"),
+    [
+        ("None", False, {"srvsession.W005"}),
+        ("none", False, {"srvsession.W005"}),
+        ("None", True, set()),
+        (None, False, set()),
+        (False, False, set()),
+        ("Lax", False, set()),
+    ],
+)
+def test_a_cookie_that_browsers_refuse_is_reported(
+    settings: Any, same_site: Any, is_secure: bool, expected: set[str]
+) -> None:
+    settings.SESSION_COOKIE_SAMESITE, settings.SESSION_COOKIE_SECURE = same_site, is_secure
+    assert ids() == expected
 
 
 def test_the_memory_engine_is_reported_for_a_deployment_only(settings: Any) -> None:
@@ -117,6 +261,15 @@ def test_an_alias_that_another_cache_shares_is_reported(redis_engine: Any) -> No
 def test_an_alias_without_time_outs_is_reported(redis_engine: Any) -> None:
     redis_engine.CACHES = {"default": LOCMEM, "sessions": {**REDIS, "OPTIONS": {"SOCKET_TIMEOUT": 1}}}
     assert ids() == {"srvsession.W102"}
+
+
+def test_an_alias_that_swallows_outages_is_reported(redis_engine: Any) -> None:
+    quiet = {**REDIS, "OPTIONS": {**REDIS["OPTIONS"], "IGNORE_EXCEPTIONS": True}}
+    redis_engine.CACHES = {"default": LOCMEM, "sessions": quiet}
+    assert ids() == {"srvsession.W106"}
+    redis_engine.CACHES = {"default": LOCMEM, "sessions": REDIS}
+    redis_engine.DJANGO_REDIS_IGNORE_EXCEPTIONS = True
+    assert ids() == {"srvsession.W106"}
 
 
 def test_a_server_that_does_not_answer_is_reported_for_a_deployment_only(redis_engine: Any) -> None:

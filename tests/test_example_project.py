@@ -72,6 +72,7 @@ def test_redis_gets_a_cache_alias_of_its_own_with_time_limits(tmp_path: Path) ->
     ("variables", "message"),
     [
         ({"SRVSESSION_DEMO_ENGINE": "redis"}, "Set SRVSESSION_DEMO_REDIS, for example to redis://"),
+        ({"SRVSESSION_DEMO_LOOK": "drab"}, "SRVSESSION_DEMO_LOOK is 'drab'; it must be one of own, admin, bootstrap"),
         ({"SRVSESSION_DEMO_ENGINE": "floppy"}, "SRVSESSION_DEMO_ENGINE is 'floppy'; it must be one of db, redis"),
     ],
 )

@@ -36,6 +36,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: zipfile.ZipFile) -> No
     "name",
     [
         "py.typed",
+        "api/openapi.json",
         "migrations/0001_initial.py",
         "templates/srvsession/503.html",
         "templates/srvsession/sessions.html",

@@ -1,10 +1,18 @@
-"""The Korean translation: complete, and compiled from what stands in the source."""
+"""The Korean translation: complete, and compiled from what stands in the source.
+
+To bring it up to date, in ``django_srvsession/``: ``django-admin makemessages --locale ko`` with ``OPTIONS``,
+translate, remove the line with the date, then ``msgfmt --check -o django.mo django.po`` beside the file.
+"""
 
 from __future__ import annotations
 
 import ast
 import gettext
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,24 +20,43 @@ from django.template.loader import render_to_string
 from django.utils.translation import override
 
 import django_srvsession
+from django_srvsession import reasons
 from django_srvsession.devices import device_name
+from django_srvsession.records import Ended
+from tests.servers import find_program, missing
 
-MESSAGES = Path(django_srvsession.__file__).parent / "locale" / "ko" / "LC_MESSAGES"
-ENTRY = re.compile(r'^msgid (?P<id>".*")\n(?:msgid_plural ".*"\n)?msgstr(?:\[0\])? (?P<text>".*")$', re.MULTILINE)
+PACKAGE = Path(django_srvsession.__file__).parent
+MESSAGES = PACKAGE / "locale" / "ko" / "LC_MESSAGES"
+OPTIONS = ["--add-location=file", "--no-obsolete", "--no-wrap"]
+# A plural's placeholders are what counts: Korean has one form for one and for many.
+ENTRY = re.compile(
+    r'^msgid (?P<id>".*")\n(?:msgid_plural (?P<plural>".*")\n)?msgstr(?:\[0\])? (?P<text>".*")$', re.MULTILINE
+)
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]")
 
 
 def entries() -> dict[str, str]:
-    found = ENTRY.finditer((MESSAGES / "django.po").read_text(encoding="utf-8"))
+    found = ENTRY.finditer(source())
     pairs = {ast.literal_eval(entry["id"]): ast.literal_eval(entry["text"]) for entry in found}
     return {text: translation for text, translation in pairs.items() if text}
 
 
-def test_every_text_is_translated_and_keeps_its_placeholders() -> None:
-    assert len(entries()) > 40
+def plurals() -> dict[str, str]:
+    found = ENTRY.finditer(source())
+    return {ast.literal_eval(entry["id"]): ast.literal_eval(entry["plural"]) for entry in found if entry["plural"]}
+
+
+def source() -> str:
+    return (MESSAGES / "django.po").read_text(encoding="utf-8")
+
+
+def test_every_text_is_translated_for_good_and_keeps_its_placeholders() -> None:
+    assert len(entries()) == source().count("\nmsgid ") - 1 > 100
+    assert "fuzzy" not in source()
     for text, translation in entries().items():
         assert translation, text
-        assert sorted(PLACEHOLDER.findall(text)) == sorted(PLACEHOLDER.findall(translation)), text
+        meant = plurals().get(text, text)
+        assert sorted(PLACEHOLDER.findall(meant)) == sorted(PLACEHOLDER.findall(translation)), text
 
 
 def test_what_is_compiled_is_what_stands_in_the_source() -> None:
@@ -39,16 +66,35 @@ def test_what_is_compiled_is_what_stands_in_the_source() -> None:
         assert compiled.gettext(text) == translation or compiled.ngettext(text, "", 2) == translation, text
 
 
-@pytest.mark.parametrize("template", ["503", "login", "logged_out", "sessions"])
-def test_no_text_of_a_page_is_missing_from_the_translation(template: str) -> None:
-    source = Path(django_srvsession.__file__).parent / "templates" / "srvsession" / f"{template}.html"
-    texts = re.findall(r'{% translate "([^"]+)" %}', source.read_text(encoding="utf-8"))
-    assert texts
-    assert set(texts) <= set(entries())
+def test_no_text_of_the_package_is_missing_and_none_is_left_over(tmp_path: Path) -> None:
+    if find_program("xgettext") is None:
+        missing("gettext")
+    copy = tmp_path / "django_srvsession"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-m", "django", "makemessages", "--locale=ko", *OPTIONS]
+    # Without settings: what is in them has no say in it.
+    env = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    subprocess.run(command, cwd=copy, env=env, check=True, capture_output=True, timeout=60)
+    made = (copy / "locale" / "ko" / "LC_MESSAGES" / "django.po").read_text(encoding="utf-8")
+    assert re.sub(r'"POT-Creation-Date: .*\n', "", made) == source()
 
 
-def test_the_page_of_an_outage_and_the_names_of_devices_speak_korean() -> None:
+def test_the_source_passes_the_compiler_s_checks(tmp_path: Path) -> None:
+    program = find_program("msgfmt") or missing("gettext")
+    command = [program, "--check", "--output-file", tmp_path / "django.mo", MESSAGES / "django.po"]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("device", "korean"),
+    [
+        ("", "알 수 없는 기기"),
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0", "Linux의 Firefox"),
+    ],
+)
+def test_what_no_request_translates_speaks_korean_too(device: str, korean: str) -> None:
     with override("ko"):
         assert '<html lang="ko"' in render_to_string("srvsession/503.html")
         assert "일시적으로 이용할 수 없음" in render_to_string("srvsession/503.html")
-        assert device_name("") == "알 수 없는 기기"
+        assert device_name(device) == korean
+        assert reasons.text_of(Ended("5" * 18, "revoked", by_owner=True)) == "다른 기기에서 로그아웃되었습니다."

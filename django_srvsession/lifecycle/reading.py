@@ -54,7 +54,7 @@ class SessionReading(SessionBase):
     was_ended_here = False
     """Whether this request ended the session that its cookie named."""
     ended: Ended | None = None
-    """What became of the session whose very key the request came with, if it has ended; known once it was read."""
+    """What became of the signed-in session whose very key the request came with, if it has ended; known once read."""
 
     _found = Found.UNREAD
     _loaded: Loaded | None = None
@@ -126,10 +126,12 @@ class SessionReading(SessionBase):
             if not stored.record.accepts(key.verifier, stored.now_ms):
                 return self._not_opened(key, stored)
             yield from expire_steps(key.sid)
-            self.ended = Ended(key.sid, stored.record.expiry_reason)
+            if stored.record.user_id is not None:
+                self.ended = Ended(key.sid, stored.record.expiry_reason)
             return self._nothing()
-        if isinstance(stored, Tombstone) and stored.is_of(key.verifier):
-            self.ended = Ended(key.sid, stored.reason)
+        if isinstance(stored, Tombstone) and stored.user_id is not None and stored.is_of(key.verifier):
+            by_owner = None if stored.by is None else stored.by == stored.user_id
+            self.ended = Ended(key.sid, stored.reason, by_owner)
         # Any genuine key of this sid will do, also one from two rotations ago: it only leaves a cookie alone.
         just_ended = isinstance(stored, Tombstone) and stored.is_fresh
         return self._nothing(Found.JUST_ENDED if just_ended else Found.NOTHING)
@@ -197,14 +199,21 @@ class SessionReading(SessionBase):
 
     def exists_steps(self, session_key: str | None) -> Steps[bool]:
         """Tell whether a key opens a live session."""
+        return (yield from self.standing_steps(session_key)) is Found.LIVE
+
+    def standing_steps(self, session_key: str | None) -> Steps[Found]:
+        """Tell whether a key opens a live session, or did so to its end (``JUST_ENDED``, however long ago)."""
         key = SessionKey.parse(session_key)
-        if key is None:
-            return False
         try:
-            yield from self._find_steps(key)
-        except (UpdateError, CorruptSessionError):
-            return False
-        return True
+            stored = None if key is None else (yield Call("load", (key.sid,)))
+        except CorruptSessionError:
+            return Found.NOTHING
+        if key is None or stored is None:
+            return Found.NOTHING
+        if isinstance(stored, Tombstone):
+            return Found.JUST_ENDED if stored.is_of(key.verifier) else Found.NOTHING
+        opens = stored.record.is_live(stored.now_ms) and stored.record.accepts(key.verifier, stored.now_ms)
+        return Found.LIVE if opens else Found.NOTHING
 
 
 def user_id_in(values: Mapping[Any, Any]) -> str | None:

@@ -16,7 +16,7 @@ clock: sessions expire by a deadline in the past. (Call ``pytest.register_assert
 
 from __future__ import annotations
 
-from tests.backends.contract_listing import AdmitContract, ClearExpiredContract, RecordsContract
+from tests.backends.contract_listing import AdmitContract, ClearExpiredContract, PortionContract, RecordsContract
 from tests.backends.contract_threads import AsyncContract, ThreadsContract
 from tests.backends.contract_verbs import (
     CreateContract,
@@ -37,6 +37,7 @@ class StoreContract(
     ExpireContract,
     AdmitContract,
     RecordsContract,
+    PortionContract,
     ClearExpiredContract,
     ThreadsContract,
     AsyncContract,

@@ -83,6 +83,7 @@ def test_each_look_up_has_an_index(store: DatabaseStore) -> None:
 
 
 PARAMS: dict[str, Any] = {
+    "sids": ["7" * 18, "8" * 18],
     **{"sid": "7" * 18, "sid0": "7" * 18, "sid1": "8" * 18, "verifier": "7", "version": 1, "new_version": 2, "step": 1},
     **{"user_id": "7", "now": 1, "lifetime_ms": 1, "limit_ms": 1, "deadline_ms": 1, "keep_ms": 1, "nothing": b""},
     **{"reason": "logout", "by": None, "ip": "", "user_agent": "", "data": b"", "new_verifier": "8", "final": True},

@@ -17,7 +17,7 @@ pytestmark = [on_every_store, pytest.mark.django_db(transaction=True)]
 
 def why(request: HttpRequest) -> Any:
     request.session.get("anything")
-    return request.session.ended
+    return request.session.ended and request.session.ended[:2]
 
 
 def signed_in() -> tuple[Browser, str]:
@@ -32,6 +32,25 @@ def test_the_holder_of_the_ended_key_learns_the_reason(engine: WatchedStore, rea
     services.revoke(own_sid, reason=reason)
     assert browser.copy().show(why) == [own_sid, reason]
     assert browser.copy().show(why) == [own_sid, reason], "as often as it asks"
+
+
+@pytest.mark.parametrize(("by", "by_owner"), [("owner", True), ("7000", False), (None, None)])
+def test_whether_it_was_its_owner_is_told_too(engine: WatchedStore, by: str | None, by_owner: bool | None) -> None:
+    browser, own_sid = signed_in()
+    owner = services.revoke(own_sid, by=services.live_sessions()[0].user_id if by == "owner" else by)
+    assert owner is not None
+    assert browser.show(lambda request: (request.session.get("x"), request.session.ended)[1]) == [
+        own_sid,
+        "revoked",
+        by_owner,
+    ]
+
+
+def test_a_visitor_is_told_nothing(engine: WatchedStore) -> None:
+    browser = Browser()
+    browser.visit(put(cart=1))
+    services.revoke(browser.show(sid))
+    assert browser.copy().show(why) is None
 
 
 def test_a_logout_is_a_reason_too(engine: WatchedStore) -> None:

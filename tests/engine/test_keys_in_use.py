@@ -166,6 +166,24 @@ def test_what_the_pages_own_transaction_rolled_back_is_not_acknowledged(
     assert browser.user() == "ann"
 
 
+@pytest.mark.parametrize("engine", [DB], indirect=True)
+def test_a_sign_in_that_was_committed_and_ended_since_is_no_rollback(
+    browser: Browser, engine: Any, ann: Any, atomic_requests: None
+) -> None:
+    from django.db import transaction
+
+    def sign_in(request: HttpRequest) -> str:
+        login(ann)(request)
+        request.session.save()
+        transaction.on_commit(lambda: services.revoke_all(ann))
+        return "done"
+
+    browser.visit(put(cart=["tea"]))
+    response = browser.visit(sign_in)
+    assert (response.status_code, set_cookie(response)) == (200, None)
+    assert browser.user() == ""
+
+
 @pytest.mark.parametrize("name", ["db", "cache"])
 def test_stock_django_loses_the_session_after_a_sign_in_in_a_page_that_fails(
     name: str, browser: Browser, stock: Callable[..., None], ann: Any
@@ -547,7 +565,10 @@ def test_a_flush_of_a_stale_request_ends_nothing_where_the_key_is_still_the_same
     assert beside.user() == "ann"
 
 
-def test_a_password_change_ends_the_other_sessions_when_they_are_seen(browser: Browser, ann: Any) -> None:
+def test_a_password_change_ends_the_other_sessions_when_they_are_seen(
+    browser: Browser, ann: Any, settings: Any
+) -> None:
+    settings.SRVSESSION_END_OTHERS_AFTER = ()  # Else they end at once.
     other = Browser()
     browser.visit(login(ann))
     other.visit(login(ann))

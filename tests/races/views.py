@@ -21,6 +21,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 
 from tests import site_urls
+from tests.races import limited
 from tests.site_urls import BACKEND, answer, argument
 
 IS_OURS = settings.SESSION_ENGINE.startswith("django_srvsession.")
@@ -167,7 +168,7 @@ VIEWS = {
     "log_in_again": log_in_again,
     "set_and_name_user": set_and_name_user,
 }
-ALL = site_urls.SYNC | VIEWS
+ALL = site_urls.SYNC | VIEWS | limited.VIEWS
 HELD = {name: held(view) for name, view in ALL.items()}
 
 urlpatterns = [*site_urls.routes(ALL), path("held/", include(site_urls.routes(HELD)))]

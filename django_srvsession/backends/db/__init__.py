@@ -6,8 +6,9 @@ lagging replica would keep people signed in after a logout.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar, Final, TypeVar
 
 from django.db import connections, router, transaction
@@ -15,11 +16,15 @@ from django.db import connections, router, transaction
 from django_srvsession import conf, engine
 from django_srvsession.backends.db import admission as db_admission
 from django_srvsession.backends.db import connection as db_connection
+from django_srvsession.backends.db import exam as db_exam
+from django_srvsession.backends.db import listing
 from django_srvsession.backends.db.changes import Change, new_params
 from django_srvsession.backends.db.clearing import Clearing
 from django_srvsession.backends.db.listing import AllRecords, UserRecords
-from django_srvsession.backends.db.statements import Params, Row, Statements, record_of
+from django_srvsession.backends.db.statements import Params, Row, Statements
 from django_srvsession.backends.db.table import Table
+from django_srvsession.health import Finding
+from django_srvsession.listings import EVERYONE, Activity, Step, Wanted
 from django_srvsession.models import Session
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import Store, UpdateError
@@ -49,6 +54,15 @@ class DatabaseStore(Store):
     def using(self) -> str:
         """Return the alias of the database."""
         return self._using or router.db_for_write(Session)
+
+    @contextlib.contextmanager
+    def on_database(self, using: str) -> Iterator[None]:
+        """Use another database for a while, in all threads: for commands, which have the process to themselves."""
+        before, self._using = self._using, using
+        try:
+            yield
+        finally:
+            self._using = before
 
     def _run(self, work: Callable[[Table], T], *, writes: bool = True) -> T:
         using = self.using
@@ -133,6 +147,18 @@ class DatabaseStore(Store):
         """Do as the interface says; ``len()`` counts exactly, which for all sessions reads a whole index."""
         return AllRecords(self._fetch) if user_id is None else UserRecords(self._fetch, user_id)
 
+    def walk(self, after: str = "", wanted: Wanted = EVERYONE) -> Iterator[Step]:
+        """Do as the interface says, by the index of last uses; a kind, or an address, is looked for in its windows."""
+        return listing.walk(self._fetch, after, wanted)
+
+    def activity(self) -> Activity:
+        """Do as the interface says: exactly up to 10,000 sessions, of more a sample, or else of the newest."""
+        return listing.activity(self._fetch, can_sample=connections[self.using].vendor == "postgresql")
+
+    def examine(self) -> Iterator[Finding]:
+        """Ask the database what an operator should know of it."""
+        return iter(self._run(db_exam.findings, writes=False))
+
     def _fetch(self, name: str, params: Params) -> list[Row]:
         # No user has such an id, and PostgreSQL refuses to look for it.
         if "\0" in params.get("user_id", ""):
@@ -146,6 +172,7 @@ class DatabaseStore(Store):
         dry_run: bool = False,
         on_ended: Callable[[SessionRecord], object] | None = None,
         on_progress: Callable[[int], object] | None = None,
+        on_swept: Callable[[str, int], object] | None = None,
     ) -> int:
         """Do as the interface says, in one transaction for each batch; ``on_ended`` is called after it.
 
@@ -155,16 +182,23 @@ class DatabaseStore(Store):
         if dry_run:
             return int(self._fetch("count_due", {})[0][0])
         total = 0
-        clearing = Clearing(batch_size, conf.get("ENDED_KEEP"))
+        clearing = Clearing(batch_size, conf.get("ENDED_KEEP"), with_records=on_ended is not None)
         while not clearing.is_done:
-            ended = self._run(clearing.batch)
-            total += len(ended)
+            self._run(clearing.batch)
+            total += clearing.ended
             if on_ended:
-                for row in ended:
-                    on_ended(record_of(row))
+                for record in clearing.records():
+                    on_ended(record)
+            if on_swept and clearing.forgotten:
+                on_swept("tombstones", clearing.forgotten)
             if on_progress:
                 on_progress(total)
         return total
+
+    @property
+    def has_one_writer(self) -> bool:
+        """Tell whether the database is SQLite, whose lock is on the whole file."""
+        return connections[self.using].vendor == "sqlite"
 
     @property
     def in_transaction(self) -> bool:
@@ -173,7 +207,11 @@ class DatabaseStore(Store):
 
     def on_commit(self, function: Callable[[], object]) -> None:
         """Call ``function`` after the caller's ``atomic()`` has committed; at once outside of one."""
-        transaction.on_commit(function, using=self.using, robust=True)
+
+        def call() -> None:  # With a name, which a partial lacks, for Django's report of its failure.
+            function()
+
+        transaction.on_commit(call, using=self.using, robust=True)
 
 
 def _is_sid(sid: str) -> bool:

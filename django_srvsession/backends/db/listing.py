@@ -6,13 +6,32 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Final, overload
 
-from django_srvsession.backends.db.statements import Params, Row, record_of
+from django_srvsession.backends.db.statements import FOREVER, Params, Row, record_of
+from django_srvsession.listings import (
+    Activity,
+    Step,
+    Wanted,
+    clock_ms,
+    hour_begins,
+    parse_place,
+    place_at,
+    place_of,
+    spread,
+)
 from django_srvsession.records import SessionRecord
 
 Fetch = Callable[[str, Params], list[Row]]
 """Execute the statement of this name (an attribute of ``Statements``) and return its rows."""
 
 _BATCH: Final = 500
+_FIRST_BATCH: Final = 128
+"""A page of an administrator's list, and what is read ahead of it."""
+_WINDOW: Final = 10_000
+"""Among how many of the next sessions those of one kind are looked for, in one statement of some 50 ms."""
+_COUNTED: Final = 10_000
+"""How many rows one statement of the overview counts."""
+_SAMPLED_PAGES: Final = 1000
+"""Of how many pages of the table (8 kB) a sample is made: some thousands of sessions."""
 
 
 class UserRecords(Sequence[SessionRecord]):
@@ -88,3 +107,67 @@ class AllRecords(Sequence[SessionRecord]):
             last = batch[-1]
             further = {"seen": last.last_seen_ms, "sid": last.sid, "limit": _BATCH}
             batch = [record_of(row) for row in self._fetch("further", further)]
+
+
+def walk(fetch: Fetch, after: str, wanted: Wanted) -> Iterator[Step]:
+    """Walk the live sessions from behind a place on; see ``Store.walk``."""
+    seen, sid = parse_place(after) if after else (FOREVER, "~")
+    which = "of_ip" if wanted.ip else {None: "", True: "signed_in", False: "anonymous"}[wanted.signed_in]
+    if which:
+        yield from _walk_some(fetch, seen, sid, which, wanted)
+    else:
+        yield from _walk_all(fetch, seen, sid)
+
+
+def _walk_all(fetch: Fetch, seen: int, sid: str) -> Iterator[Step]:
+    limit = _FIRST_BATCH
+    while True:
+        batch = fetch("further", {"seen": seen, "sid": sid, "limit": limit})
+        for record in map(record_of, batch):
+            yield Step(place_of(record), record)
+            seen, sid = record.last_seen_ms, record.sid
+        if len(batch) < limit:
+            return
+        limit = _BATCH
+
+
+def _walk_some(fetch: Fetch, seen: int, sid: str, which: str, wanted: Wanted) -> Iterator[Step]:
+    """Walk some, window by window; where one ends without them, say so by a step that stands for all of it."""
+    limit = _FIRST_BATCH
+    while True:
+        window = {"seen": seen, "sid": sid, "window": _WINDOW}
+        batch = fetch(which, {**window, "ip": wanted.ip, "limit": limit})
+        for record in map(record_of, batch):
+            yield Step(place_of(record), record)
+            seen, sid = record.last_seen_ms, record.sid
+        if len(batch) < limit:
+            ends = fetch("window_end", {**window, "window": _WINDOW - 1})
+            if not ends or ends[0][0] < (wanted.seen_from_ms or 0):
+                return
+            seen, sid = ends[0]
+            yield Step(place_at(seen, sid), None, _WINDOW)
+        limit = _BATCH
+
+
+def activity(fetch: Fetch, can_sample: bool) -> Activity:
+    """Count what is live, and the last hour by minute: all of it where that is few rows; see ``Store.activity``.
+
+    Of more, a database that can takes a sample of its pages; the others count the newest.
+    """
+    since, live = hour_begins(clock_ms()), int(fetch("count_some", {"window": _COUNTED})[0][0])
+    if live >= _COUNTED and can_sample:
+        return _sampled(fetch, since)
+    counts = {int(minute): int(count) for minute, count in fetch("by_minute", {"since": since, "window": _COUNTED})}
+    precision = "exact" if live < _COUNTED else "at least"
+    return Activity(live, precision, spread(counts, clock_ms()), sum(counts.values()) < _COUNTED)
+
+
+def _sampled(fetch: Fetch, since: int) -> Activity:
+    pages = max(int(fetch("pages", {})[0][0]), 1)
+    percent = min(100 * _SAMPLED_PAGES / pages, 100.0)
+    counts = {
+        minute: round(int(count) * 100 / percent)
+        for minute, count in fetch("sample", {"percent": percent, "since": since})
+    }
+    of_hour = {int(minute): count for minute, count in counts.items() if minute is not None}
+    return Activity(sum(counts.values()), "about", spread(of_hour, clock_ms()))

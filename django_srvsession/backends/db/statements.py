@@ -151,8 +151,30 @@ class Statements:
         self.page = self._sql(f"SELECT {columns} ", live, newest_first, " LIMIT %(limit)s OFFSET %(offset)s")
         further = " AND {last_seen_ms} <= %(seen)s AND ({last_seen_ms} < %(seen)s OR {sid} < %(sid)s)"
         self.further = self._sql(f"SELECT {columns} ", live, further, newest_first, " LIMIT %(limit)s")
+        self._build_walk(columns, newest_first, live, further)
+        self.clock = self._sql("SELECT {now}")
         self._build_admission()
         self._build_clearing(columns, can_skip_locked)
+
+    def _build_walk(self, columns: str, newest_first: str, live: str, further: str) -> None:
+        """Spell out lists of some sessions, found among so many of the newest: the index is of all of them."""
+        window = f"(SELECT {columns} {live}{further}{newest_first} LIMIT %(window)s) w"
+        some, rest = f"SELECT {columns} FROM {window} WHERE ", f"{newest_first} LIMIT %(limit)s"
+        self.signed_in = self._sql(some, "{user_id} IS NOT NULL", rest)
+        self.anonymous = self._sql(some, "{user_id} IS NULL", rest)
+        self.of_ip = self._sql(some, "{ip} = %(ip)s", rest)
+        ends = f"SELECT {{last_seen_ms}}, {{sid}} {live}{further}{newest_first}"
+        self.window_end = self._sql(ends, " LIMIT 1 OFFSET %(window)s")
+        self.count_some = self._sql(f"SELECT COUNT(*) FROM (SELECT 1 {live} LIMIT %(window)s) w")
+        minute = "{last_seen_ms} - {last_seen_ms} %% 60000 AS minute"
+        recent = " AND {last_seen_ms} >= %(since)s ORDER BY {last_seen_ms} DESC LIMIT %(window)s"
+        self.by_minute = self._sql(f"SELECT minute, COUNT(*) FROM (SELECT {minute} {live}{recent}) w GROUP BY minute")
+        # PostgreSQL alone: a sample of the table's pages, and how many there are.
+        known = "CASE WHEN {last_seen_ms} >= %(since)s THEN {last_seen_ms} - {last_seen_ms} %% 60000 END AS minute"
+        sampled = f"SELECT {known} FROM {{table}} TABLESAMPLE SYSTEM (CAST(%(percent)s AS real)) WHERE {_LIVE}"
+        self.sample = self._sql(f"SELECT minute, COUNT(*) FROM ({sampled}) w GROUP BY minute")
+        table = self._words["table"].replace("'", "''")
+        self.pages = f"SELECT pg_relation_size('{table}') / current_setting('block_size')::bigint"
 
     def _build_admission(self) -> None:
         # The version moves only if the session changes hands; it is assigned first, while user_id is what it was.
@@ -166,15 +188,23 @@ class Statements:
         handed_out = f"CASE WHEN {{evicting_ms}} > {minute_ago} THEN 1 ELSE 0 END"
         # A sign-in of more than a minute ago, before there was a limit, counts like one that was admitted.
         counts = f"CASE WHEN {{admitted_ms}} IS NOT NULL OR {{signed_in_ms}} <= {minute_ago} THEN 1 ELSE 0 END"
-        users = f"SELECT {{sid}}, {handed_out}, {counts} FROM {{table}} WHERE {{user_id}} = %(user_id)s AND {_LIVE}"
-        # Only MariaDB and MySQL need the lock to see what was committed since the transaction began.
-        lock = "{for_update}" if self.vendor == "mysql" else ""
+        # Only MariaDB and MySQL need the lock to see what was committed since the transaction began; and they walk
+        # through a small table, and lock the rows of other users' sign-ins, unless they are told the index.
+        index, lock = (" FORCE INDEX (srvsession_user)", "{for_update}") if self.vendor == "mysql" else ("", "")
+        table = f"FROM {{table}}{index} WHERE {{user_id}} = %(user_id)s AND {_LIVE}"
+        users = f"SELECT {{sid}}, {handed_out}, {counts} {table}"
         self.admitted = self._sql(users, " ORDER BY {last_seen_ms}, {sid}", lock)
 
     def _build_clearing(self, columns: str, can_skip_locked: bool) -> None:
         lock = self._words["for_update"] + (" SKIP LOCKED" if can_skip_locked else "")
-        due = "FROM {table} WHERE {expires_ms} <= {now} AND {expires_ms} >= %(bound)s ORDER BY {expires_ms}"
-        self.due = self._sql(f"SELECT {columns}, {{ended_ms}}, {{now}} ", due, " LIMIT %(limit)s", lock)
+        # With old statistics of a table that has grown, PostgreSQL and MariaDB may sort all that is due for each batch.
+        self.sort_no_more = {"postgresql": "SET LOCAL enable_sort = off"}.get(self.vendor, "")
+        self.sort_again = {"postgresql": "SET LOCAL enable_sort = DEFAULT"}.get(self.vendor, "")
+        walk = " FORCE INDEX (srvsession_expires)" if self.vendor == "mysql" else ""
+        due = " WHERE {expires_ms} <= {now} AND {expires_ms} >= %(bound)s ORDER BY {expires_ms} LIMIT %(limit)s"
+        brief = "SELECT {ended_ms}, {now}, {sid}, {expires_ms}"
+        self.due_briefly = self._sql(brief, " FROM {table}", walk, due, lock)
+        self.due = self._sql(brief, f", {columns} FROM {{table}}", walk, due, lock)
         self.count_due = self._sql("SELECT COUNT(*) FROM {table} WHERE {expires_ms} <= {now} AND {ended_ms} IS NULL")
 
     def update(self, parts: tuple[str, ...]) -> str:
@@ -193,12 +223,17 @@ class Statements:
         return self._sql(f"UPDATE {{table}} SET {assignments} WHERE {condition}", "{returning}")
 
     def of_sids(self, verb: str, count: int) -> str:
-        """Return the statement that does a verb to ``count`` sessions, named by the parameters ``sid0``, ``sid1``..."""
+        """Return the statement that does a verb to ``count`` sessions, named by the parameters ``sid0``, ``sid1``...
+
+        On PostgreSQL they are one parameter, ``sids``: to write a thousand into a statement costs more than to do it.
+        """
         heads = {
             "delete": "DELETE FROM {table} WHERE {expires_ms} + 0 <= {now} AND ",
             "expire": "UPDATE {table} SET " + _EXPIRE + " WHERE " + _DUE + " AND ",
             "evict": "UPDATE {table} SET {evicting_ms} = {now} WHERE {ended_ms} IS NULL AND ",
         }
+        if self.vendor == "postgresql":
+            return self._sql(heads[verb], "{sid} = ANY(%(sids)s)")
         return self._sql(heads[verb], "{sid} IN (", ", ".join(f"%(sid{i})s" for i in range(count)), ")")
 
 

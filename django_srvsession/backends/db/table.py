@@ -43,6 +43,17 @@ class Table:
             cursor.execute(sql, {**params, "now": clock_param()})
             return cursor.fetchall()  # type: ignore[no-any-return]
 
+    def rows_in_order_of_index(self, sql: str, params: Params) -> list[Row]:
+        """Execute a statement, inside a transaction, that is to walk along an index rather than to sort."""
+        if not self.sql.sort_no_more:
+            return self.rows(sql, params)
+        with self.connection.cursor() as cursor:
+            cursor.execute(self.sql.sort_no_more)
+        rows = self.rows(sql, params)
+        with self.connection.cursor() as cursor:
+            cursor.execute(self.sql.sort_again)
+        return rows
+
     def count(self, sql: str, params: Params) -> int:
         """Execute a statement and return how many rows it met."""
         with self.connection.cursor() as cursor:
@@ -63,6 +74,10 @@ class Table:
 
     def each(self, verb: str, sids: Sequence[str], params: Params | None = None) -> None:
         """Do a verb of ``Statements.of_sids`` to sessions, in statements that every database takes."""
+        if self.sql.vendor == "postgresql":
+            if sids:
+                self.count(self.sql.of_sids(verb, len(sids)), {**(params or {}), "sids": list(sids)})
+            return
         for start in range(0, len(sids), _MOST_SIDS):
             named = {f"sid{number}": sid for number, sid in enumerate(sids[start : start + _MOST_SIDS])}
             self.count(self.sql.of_sids(verb, len(named)), {**(params or {}), **named})

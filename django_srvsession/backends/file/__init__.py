@@ -18,6 +18,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import ClassVar
 
 from django.conf import settings
@@ -27,8 +29,11 @@ from django.core.exceptions import ImproperlyConfigured
 
 from django_srvsession import engine
 from django_srvsession.backends import rules
+from django_srvsession.backends.file import exam as file_exam
 from django_srvsession.backends.file.directory import SessionDirectory, is_sid, now_ms, problem_with
 from django_srvsession.backends.file.users import UserMarkers, digest_of
+from django_srvsession.health import Finding, IndexHealth
+from django_srvsession.listings import EVERYONE, Step, Wanted, parse_place, place_at
 from django_srvsession.records import UNSET, Delta, Loaded, SessionRecord, Tombstone, Unset, new_session
 from django_srvsession.store import CorruptSessionError, CreateError, Store, StoreUnavailableError
 
@@ -192,10 +197,12 @@ class FileStore(Store):
                     with contextlib.suppress(OSError, StoreUnavailableError):  # Readers skip what is left.
                         self._unlist_ghost(digest, sid)
 
-    def _unlist_ghost(self, digest: str, sid: str) -> None:
+    def _unlist_ghost(self, digest: str, sid: str) -> bool:
         """Take a session that is not live, or not the user's, off the list; under the user's lock."""
-        if self._live(sid, digest, now_ms()) is None:
+        is_ghost = self._live(sid, digest, now_ms()) is None
+        if is_ghost:
             self._users.remove(digest, sid)
+        return is_ghost
 
     def _unlist(self, record: SessionRecord) -> None:
         """Take an ended session off its user's list; what is left by a failure is skipped by readers."""
@@ -238,11 +245,56 @@ class FileStore(Store):
         digest = digest_of(user_id)
         return self._newest_first(self._users.sids(digest), digest)
 
+    def walk(self, after: str = "", wanted: Wanted = EVERYONE) -> Iterator[Step]:
+        """Do as :meth:`Store.walk`, in the order in which the files were last written: asks for the time of each."""
+        last = parse_place(after)[0] if after else None
+        with answering:
+            written = [one for one in self._sessions.by_last_write() if last is None or one[0] <= last]
+            for moment, group in groupby(sorted(written, reverse=True), key=itemgetter(0)):
+                steps = self._steps_at(moment, [sid for _, sid in group])
+                yield from _behind(steps, after) if moment == last else steps
+
+    def _steps_at(self, moment: int, sids: Iterable[str]) -> list[Step]:
+        """Return the files of one moment, which is some milliseconds long on most systems, by their last use."""
+        found = [(sid, self._live(sid, None, now_ms())) for sid in sids]
+        newest_first = sorted(found, key=lambda one: (one[1].last_seen_ms if one[1] else 0, one[0]), reverse=True)
+        return [Step(place_at(moment, sid), record) for sid, record in newest_first]
+
     def _newest_first(self, sids: Iterable[str], digest: str | None = None) -> list[SessionRecord]:
         now = now_ms()
         found = (self._live(sid, digest, now) for sid in sids)
         records = [record for record in found if record is not None]
         return sorted(records, key=lambda record: record.last_seen_ms, reverse=True)
+
+    # Health.
+
+    def examine(self) -> Iterator[Finding]:
+        """Tell how much room is left on the disk."""
+        with answering:
+            self._sessions.prepare()
+            yield file_exam.room_on(self._sessions.path)
+
+    @answering
+    def check_index(self, *, repair: bool = False) -> IndexHealth:
+        """Compare users' marks with the sessions, both ways; ``repair``: mark what is not marked."""
+        now, sids = now_ms(), [sid for shard in self._sessions.shards() for sid in self._sessions.sids(shard)]
+        marks = [(digest, sid) for digest in self._users.digests() for sid in self._users.sids(digest)]
+        ghosts = sum(self._live(sid, digest, now) is None for digest, sid in marks)
+        live = [record for sid in sids if (record := self._live(sid, None, now))]
+        unlisted = [record for record in live if not self._is_listed(record)]
+        repaired = sum(self._list_again(record) for record in unlisted) if repair else 0
+        return IndexHealth(len(live), ghosts, len(unlisted), repaired)
+
+    def _is_listed(self, record: SessionRecord) -> bool:
+        return record.user_id is None or self._users.has(digest_of(record.user_id), record.sid)
+
+    def _list_again(self, record: SessionRecord) -> bool:
+        digest = digest_of(record.user_id or "")
+        with self._users.locked(digest):
+            is_live = self._live(record.sid, digest, now_ms()) is not None
+            if is_live:
+                self._users.add(digest, record.sid)
+            return is_live
 
     # Clearing.
 
@@ -253,12 +305,13 @@ class FileStore(Store):
         dry_run: bool = False,
         on_ended: Callable[[SessionRecord], object] | None = None,
         on_progress: Callable[[int], object] | None = None,
+        on_swept: Callable[[str, int], object] | None = None,
     ) -> int:
         """Do as :meth:`Store.clear_expired`; also removes what killed writers left. Ignores files that are not ours."""
         now = now_ms()
         if dry_run:
             return self._count_due(now)
-        return rules.hand_over(self._expire_all(now), batch_size, on_ended, on_progress)
+        return rules.hand_over(self._expire_all(now, on_swept or _nobody), batch_size, on_ended, on_progress)
 
     @answering
     def _count_due(self, now: int) -> int:
@@ -269,28 +322,39 @@ class FileStore(Store):
         )
         return sum(rules.may_expire(stored, now) is not None for stored in due)
 
-    def _expire_all(self, now: int) -> Iterator[SessionRecord]:
+    def _expire_all(self, now: int, swept: Callable[[str, int], object]) -> Iterator[SessionRecord]:
         """End what is due at ``now``, one by one as it is asked for, and tidy up behind."""
         with answering:
             for shard in self._sessions.shards():
+                forgotten = 0
                 for sid in self._sessions.due(shard, now):
                     record = self.expire(sid)
                     if record is None:
-                        self._sessions.forget(sid, now)
+                        forgotten += self._sessions.forget(sid, now)
                     else:
                         yield record
-                self._sessions.remove_leftovers(shard)
+                swept("tombstones", forgotten)
+                swept("leftovers", self._sessions.remove_leftovers(shard))
             for digest in self._users.digests():
-                self._tidy_list(digest, now)
+                self._tidy_list(digest, now, swept)
 
-    def _tidy_list(self, digest: str, now: int) -> None:
+    def _tidy_list(self, digest: str, now: int, swept: Callable[[str, int], object]) -> None:
         """Take ghosts off a user's list. Under the lock there is no login half done that could be taken for one."""
         ghosts = [sid for sid in self._users.sids(digest) if self._live(sid, digest, now) is None]
         if ghosts or self._users.has_leftovers(digest):
             with self._users.locked(digest):
-                for sid in ghosts:
-                    self._unlist_ghost(digest, sid)
-                self._users.remove_leftovers(digest)
+                swept("index entries", sum(self._unlist_ghost(digest, sid) for sid in ghosts))
+                swept("leftovers", self._users.remove_leftovers(digest))
+
+
+def _nobody(what: str, count: int) -> None:
+    """Take no note."""
+
+
+def _behind(steps: list[Step], place: str) -> list[Step]:
+    """Return the steps that follow one; all of them if it is not there any more."""
+    places = [step.place for step in steps]
+    return steps[places.index(place) + 1 :] if place in places else steps
 
 
 class SessionStore(engine.SessionStore):

@@ -132,11 +132,13 @@ class SessionDirectory:
                 raise
             remove_file(path, durable=durable)
 
-    def forget(self, sid: str, now: int) -> None:
-        """Remove a tombstone that is past its time, or an empty file."""
+    def forget(self, sid: str, now: int) -> bool:
+        """Remove a tombstone that is past its time, or an empty file; tell whether it was one."""
         with self.locked(sid):
-            if self._is_due(sid, now) and self._is_past(sid):
+            is_past = self._is_due(sid, now) and self._is_past(sid)
+            if is_past:
                 remove_file(self._file(sid), durable=False)
+            return is_past
 
     def _is_past(self, sid: str) -> bool:
         try:
@@ -156,6 +158,17 @@ class SessionDirectory:
         found = (_SESSION_FILE.fullmatch(name) for name in names_in(f"{self.path}/{shard}"))
         return [match[1] for match in found if match]
 
+    def by_last_write(self) -> list[tuple[int, str]]:
+        """Return when each file was last written, in microseconds since 1970 UTC, and its sid; reads no file."""
+        found: list[tuple[int, str]] = []
+        for shard in self.shards():
+            with contextlib.suppress(FileNotFoundError), os.scandir(f"{self.path}/{shard}") as entries:
+                for entry in entries:
+                    if match := _SESSION_FILE.fullmatch(entry.name):
+                        with contextlib.suppress(FileNotFoundError):
+                            found.append((entry.stat(follow_symlinks=False).st_ctime_ns // 1000, match[1]))
+        return found
+
     def due(self, shard: str, now: int) -> list[str]:
         """Return the sids of a shard whose files' time is up; only reading them tells for certain."""
         return [sid for sid in self.sids(shard) if self._is_due(sid, now)]
@@ -166,11 +179,16 @@ class SessionDirectory:
         except FileNotFoundError:
             return False
 
-    def remove_leftovers(self, shard: str) -> None:
-        """Remove the temporary files of killed writers: whoever holds the lock knows that nobody is writing."""
-        directory = f"{self.path}/{shard}"
+    def remove_leftovers(self, shard: str) -> int:
+        """Remove the temporary files of killed writers: whoever holds the lock knows that nobody is writing.
+
+        Returns how many.
+        """
+        directory, removed = f"{self.path}/{shard}", 0
         if any(name.endswith(TEMPORARY) for name in names_in(directory)):
             with locked(f"{directory}/.lock", self._timeout_seconds):
                 for name in names_in(directory):
                     if name.endswith(TEMPORARY):
                         remove_file(f"{directory}/{name}", durable=False)
+                        removed += 1
+        return removed

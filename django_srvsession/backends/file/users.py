@@ -61,6 +61,10 @@ class UserMarkers:
         for stripe in names_in(self._path):
             yield from (name for name in names_in(f"{self._path}/{stripe}") if name != ".lock")
 
+    def has(self, digest: str, sid: str) -> bool:
+        """Tell whether a session is marked as the user's."""
+        return os.path.lexists(f"{self._directory(digest)}/{sid}")
+
     # Under the user's lock:
 
     def add(self, digest: str, sid: str) -> None:
@@ -82,14 +86,15 @@ class UserMarkers:
         names = names_in(self._directory(digest))
         return not names or not all(map(_SID.fullmatch, names))
 
-    def remove_leftovers(self, digest: str) -> None:
-        """Remove what killed writers left; under the lock nobody is writing."""
+    def remove_leftovers(self, digest: str) -> int:
+        """Remove what killed writers left; under the lock nobody is writing. Returns how many files."""
         directory = self._directory(digest)
-        for name in names_in(directory):
-            if not _SID.fullmatch(name):
-                remove_file(f"{directory}/{name}", durable=False)
+        leftovers = [name for name in names_in(directory) if not _SID.fullmatch(name)]
+        for name in leftovers:
+            remove_file(f"{directory}/{name}", durable=False)
         with contextlib.suppress(OSError):
             os.rmdir(directory)
+        return len(leftovers)
 
     def admitted(self, digest: str) -> set[str]:
         """Return the sids that were admitted and not told to leave."""

@@ -18,7 +18,9 @@ from django.core.checks import CheckMessage, Warning
 
 from django_srvsession import engine
 from django_srvsession.backends import rules
+from django_srvsession.backends.memory import exam as memory_exam
 from django_srvsession.backends.memory.table import Ended, Table
+from django_srvsession.health import Finding
 from django_srvsession.lifecycle import ended
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone, new_session
 from django_srvsession.store import Store
@@ -191,6 +193,7 @@ class MemoryStore(Store):
         dry_run: bool = False,
         on_ended: Callable[[SessionRecord], object] | None = None,
         on_progress: Callable[[int], object] | None = None,
+        on_swept: Callable[[str, int], object] | None = None,
     ) -> int:
         """Do as :meth:`Store.clear_expired`; the lock is taken for one session at a time."""
         now = now_ms()
@@ -198,7 +201,9 @@ class MemoryStore(Store):
             with self.lock:
                 return self.table.count_due(now)
         with self.lock:
-            self.table.forget_tombstones(now)
+            forgotten = self.table.forget_tombstones(now)
+        if on_swept and forgotten:
+            on_swept("tombstones", forgotten)
         return rules.hand_over(self._expire_all(now), batch_size, on_ended, on_progress)
 
     def _expire_all(self, now: int) -> Iterator[SessionRecord]:
@@ -210,6 +215,10 @@ class MemoryStore(Store):
                     return
                 self.table.bury(record, record.expiry_reason, None, now)
             yield record
+
+    def examine(self) -> Iterator[Finding]:
+        """Say whose sessions these are, and tell of several workers as far as the environment tells."""
+        return memory_exam.findings()
 
     # Async twins: nothing here waits, so a thread hop would be the larger cost.
 

@@ -105,13 +105,15 @@ class Table:
         self.tombstones[record.sid] = rules.tombstone(record, reason, by, now_ms)
         self.forget_tombstones(now_ms)
 
-    def forget_tombstones(self, now_ms: int) -> None:
-        """Drop the tombstones that are past their time or above their number, oldest first."""
+    def forget_tombstones(self, now_ms: int) -> int:
+        """Drop the tombstones that are past their time or above their number, oldest first; return how many."""
+        before = len(self.tombstones)
         while self.tombstones:
             ended = next(iter(self.tombstones.values()))
             if len(self.tombstones) <= conf.get("MEMORY_MAX_SESSIONS") and not _is_old(ended, now_ms):
-                return
+                break
             self.tombstones.popitem(last=False)
+        return before - len(self.tombstones)
 
     # What is due.
 

@@ -9,7 +9,7 @@ the session, and removed after it. Readers skip what is gone. ``keys.Keys`` desc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TypeVar
 
@@ -19,7 +19,10 @@ from django.core.checks import CheckMessage
 
 from django_srvsession import conf, engine
 from django_srvsession.backends.redis import checks as redis_checks
+from django_srvsession.backends.redis import lists as redis_lists
+from django_srvsession.backends.redis.audit import IndexAudit
 from django_srvsession.backends.redis.clock import RedisClock
+from django_srvsession.backends.redis.exam import RedisExam
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.backends.redis.limit import admit_steps
 from django_srvsession.backends.redis.lists import AllRecords, Lists, UserRecords
@@ -27,6 +30,8 @@ from django_srvsession.backends.redis.loops import LoopWires
 from django_srvsession.backends.redis.steps import SessionSteps
 from django_srvsession.backends.redis.sweep import Sweep
 from django_srvsession.backends.redis.wire import ClusterWire, Steps, Wire, arun, open_wire, run
+from django_srvsession.health import Finding, IndexHealth
+from django_srvsession.listings import EVERYONE, Activity, Step, Wanted
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import Store
 
@@ -162,9 +167,25 @@ class RedisStore(Store):
             return AllRecords(self._lists, self._run)
         return UserRecords(self._lists, self._run, user_id)
 
+    def walk(self, after: str = "", wanted: Wanted = EVERYONE) -> Iterator[Step]:
+        """Walk the entries of the lists of last uses, whose order is a second coarse; each kind has its own lists."""
+        return redis_lists.walk(self._lists, self._run, after, wanted.signed_in)
+
+    def activity(self) -> Activity:
+        """Count the entries of the lists, which may run ahead of the sessions: two round trips."""
+        return self._run(self._lists.activity())
+
     async def arecords(self, user_id: str | None = None) -> Sequence[SessionRecord]:
         """Do as :meth:`records`, with the sessions already fetched."""
         return await self._arun(self._lists.everyone() if user_id is None else self._lists.user(user_id))
+
+    def examine(self) -> Iterator[Finding]:
+        """Ask the server, or a node of the cluster, what an operator should know of it."""
+        return RedisExam(self._wire).findings()
+
+    def check_index(self, *, repair: bool = False) -> IndexHealth:
+        """Compare the indexes with the sessions, both ways, in batches; ``repair``: list what is not listed."""
+        return IndexAudit(self._wire, self._keys, self._clock).run(repair)
 
     def clear_expired(
         self,
@@ -173,6 +194,7 @@ class RedisStore(Store):
         dry_run: bool = False,
         on_ended: Callable[[SessionRecord], object] | None = None,
         on_progress: Callable[[int], object] | None = None,
+        on_swept: Callable[[str, int], object] | None = None,
     ) -> int:
         """End what is due; Redis itself forgets tombstones, and sessions that nobody cleared for as long.
 
@@ -189,6 +211,8 @@ class RedisStore(Store):
                 on_progress(total)
         if not dry_run:
             sweep.forget_of_users()
+            if on_swept and sweep.removed:
+                on_swept("index entries", sweep.removed)
         return total
 
 

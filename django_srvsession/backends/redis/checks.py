@@ -49,6 +49,15 @@ def _entry_messages(alias: str, entry: dict[str, Any]) -> Iterator[CheckMessage]
     if missing:
         text = f"CACHES[{alias!r}] has no {' and no '.join(missing)}: a Redis that hangs would hang every request."
         yield Warning(text, hint="Set both in its OPTIONS, to a second or less.", id="srvsession.W102")
+    if _ignores_exceptions(entry):
+        text = f"CACHES[{alias!r}] has IGNORE_EXCEPTIONS: sessions do not obey it, and an outage stays an outage (503)."
+        hint = "Take it out: what else uses this alias would take an outage for an empty cache."
+        yield Warning(text, hint=hint, id="srvsession.W106")
+
+
+def _ignores_exceptions(entry: dict[str, Any]) -> bool:
+    everywhere = getattr(settings, "DJANGO_REDIS_IGNORE_EXCEPTIONS", False)
+    return bool((entry.get("OPTIONS") or {}).get("IGNORE_EXCEPTIONS", everywhere))
 
 
 def _servers(entry: dict[str, Any]) -> set[str]:

@@ -41,6 +41,15 @@ class Keys:
         literal = "".join(f"\\{char}" if char in "*?[]\\" else char for char in self._prefix)
         return f"{literal}u:{{*}}"
 
+    @property
+    def every_session(self) -> str:
+        """Return the pattern of all sessions and tombstones, for SCAN."""
+        return self.every_user.removesuffix("u:{*}") + "s:*"
+
+    def sid_of(self, key: bytes) -> str:
+        """Return the sid of a session's key."""
+        return decoded(key.removeprefix(self._sessions))
+
     def live(self, kind: str, shard: str) -> str:
         """Return the key of one shard of all sessions of a kind."""
         return f"{self._prefix}live:{kind}:{shard}"

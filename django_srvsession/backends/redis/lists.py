@@ -8,13 +8,16 @@ from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.codec import Command, listed_record, record_command, scored
-from django_srvsession.backends.redis.keys import Keys, decoded, kind_of
+from django_srvsession.backends.redis.keys import ANONYMOUS, USERS, Keys, decoded, kind_of
 from django_srvsession.backends.redis.scripts import ADMITTED_FROM
 from django_srvsession.backends.redis.wire import Steps, checked_index
+from django_srvsession.listings import MINUTE_MS, Activity, Step, hour_begins, parse_place, place_at, spread
 from django_srvsession.records import SessionRecord
 
 T = TypeVar("T")
 _PORTION: Final = 500
+_FIRST_PORTION: Final = 128
+"""A page of an administrator's list, and what is read ahead of it."""
 _SEEK_FROM: Final = 1000
 """Pages that begin before this rank are cheaper to reach by reading what comes before them."""
 
@@ -84,19 +87,47 @@ class Lists:
 
     def page(self, position: Position, count: int) -> Steps[tuple[list[SessionRecord], Position, bool]]:
         """Return the live ones of the next ``count`` entries, the position after them, and whether none are left."""
-        merged = yield from self._merged(position.score, position.skip + count)
+        merged = yield from self._merged(position.score, position.skip + count, self._keys.all_live)
         entries = merged[position.skip :]
+        yield from self._know_the_time()
+        found = yield from self._live([entry.sid for entry in entries])
+        records = [record for record in map(_listed_as, entries, found) if record is not None]
+        return records, _after(merged, position), len(entries) < count
+
+    def steps_behind(self, after: str, count: int, signed_in: bool | None) -> Steps[list[Step]]:
+        """Return the next ``count`` entries behind a place, with what they list; fewer only at the list's end."""
+        score, sid = _parse(after) if after else (TOP.score, "")
+        shards = [shard for shard in self._keys.all_live if signed_in is None or shard[0] == _kind(signed_in)]
+        asked = count + 1  # What the place is behind of comes first.
+        while True:  # Of several sessions in one microsecond, some may be before the place and some behind it.
+            merged = yield from self._merged(score, asked, shards)
+            entries = [entry for entry in merged if (entry.score, entry.sid) < (score, sid) or not sid][:count]
+            if len(entries) == count or len(merged) < asked:
+                break
+            asked *= 2
+        yield from self._know_the_time()
+        found = yield from self._live([entry.sid for entry in entries])
+        return [Step(_place(entry), _listed_as(entry, record)) for entry, record in zip(entries, found, strict=True)]
+
+    def activity(self) -> Steps[Activity]:
+        """Count the entries, and those of each minute of the last hour: some two thousand commands, one round trip."""
+        (time,) = yield [("TIME",)]
+        now_ms = self._clock.learn_from_time(checked_index(time))
+        begins = range(hour_begins(now_ms), now_ms, MINUTE_MS)
+        commands: list[Command] = [("ZCARD", key) for _, key in self._keys.all_live]
+        for begin in begins:
+            end = f"({begin + MINUTE_MS}" if begin != begins[-1] else "+inf"
+            commands += [("ZCOUNT", key, begin, end) for _, key in self._keys.all_live]
+        replies = yield commands
+        counts = [checked_index(reply) for reply in replies]
+        each = len(self._keys.all_live)
+        sums = [sum(counts[start : start + each]) for start in range(0, len(counts), each)]
+        return Activity(sums[0], "about", spread(dict(zip(begins, sums[1:], strict=True)), now_ms))
+
+    def _know_the_time(self) -> Steps[None]:
         if self._clock.needs_asking:
             (time,) = yield [("TIME",)]
             self._clock.learn_from_time(checked_index(time))
-        found = yield from self._live([entry.sid for entry in entries])
-        # Who has just signed in is listed twice, once under the kind that the session was of before.
-        records = [
-            record
-            for entry, record in zip(entries, found, strict=True)
-            if record is not None and kind_of(record.user_id) == entry.kind
-        ]
-        return records, _after(merged, position), len(entries) < count
 
     def _live(self, sids: Sequence[str]) -> Steps[list[SessionRecord | None]]:
         found: list[SessionRecord | None] = []
@@ -109,13 +140,13 @@ class Lists:
                 found.append(record if record is not None and record.is_live(now_ms) else None)
         return found
 
-    def _merged(self, score: float, count: int) -> Steps[list[Entry]]:
+    def _merged(self, score: float, count: int, of: Sequence[tuple[str, str]]) -> Steps[list[Entry]]:
         """Return the first ``count`` entries with no greater score.
 
         Asks each shard for its fair share first, and again for all where a shard may hold more of them.
         """
         share = min(count, count // 8 + 8)
-        shards = dict.fromkeys(self._keys.all_live, share)
+        shards = dict.fromkeys(of, share)
         heads: dict[tuple[str, str], list[Entry]] = {}
         while shards:
             replies = yield [_head(key, score, limit) for (_, key), limit in shards.items()]
@@ -154,6 +185,25 @@ class Lists:
 
 def _head(key: str, score: float, limit: int) -> Command:
     return ("ZREVRANGEBYSCORE", key, repr(score), "-inf", "WITHSCORES", "LIMIT", 0, limit)
+
+
+def _listed_as(entry: Entry, record: SessionRecord | None) -> SessionRecord | None:
+    """Return the record if it is of the kind it is listed under: who has just signed in is listed twice."""
+    return record if record is not None and kind_of(record.user_id) == entry.kind else None
+
+
+def _kind(signed_in: bool) -> str:
+    return USERS if signed_in else ANONYMOUS
+
+
+def _place(entry: Entry) -> str:
+    """Return the place behind an entry; scores are milliseconds, in whole microseconds."""
+    return place_at(round(entry.score * 1000), entry.sid)
+
+
+def _parse(after: str) -> tuple[float, str]:
+    microseconds, sid = parse_place(after)
+    return microseconds / 1000, sid
 
 
 def _after(merged: Sequence[Entry], position: Position) -> Position:
@@ -232,3 +282,14 @@ class AllRecords(Sequence[SessionRecord]):
         if step < 0:
             return list(self)[part]
         return self._run(self._lists.everybody(start, stop - start))[::step]  # type: ignore[no-any-return]
+
+
+def walk(lists: Lists, run: Run, after: str, signed_in: bool | None) -> Iterator[Step]:
+    """Walk the entries behind a place, in portions; see ``Store.walk``."""
+    portion = _FIRST_PORTION
+    while True:
+        steps = run(lists.steps_behind(after, portion, signed_in))
+        yield from steps
+        if len(steps) < portion:
+            return
+        after, portion = steps[-1].place, _PORTION

@@ -36,6 +36,8 @@ class Sweep:
         self._keys = keys
         self._clock = clock
         self._batch_size = batch_size
+        self.removed = 0
+        """How many entries that pointed nowhere were taken out of the indexes."""
 
     def due(self, forget: bool) -> Iterator[list[str]]:
         """Yield the sids of sessions whose time is up, batch by batch; ``forget`` entries of sessions that are gone."""
@@ -45,7 +47,16 @@ class Sweep:
                 yield [sid for sid, reply in replies.items() if self._is_due(sid, kind, reply)]
                 if forget:
                     gone = [sid for sid, score in entries if self._is_gone(kind, score, replies[sid])]
-                    self._call([("ZREM", key, *gone)] if gone else [])
+                    self._remove(key, gone)
+
+    def count_ghosts(self) -> int:
+        """Return how many entries of the lists of everybody point nowhere."""
+        ghosts = 0
+        for kind, key in self._keys.all_live:
+            for entries in self._entries(key):
+                replies = self._look([sid for sid, _ in entries])
+                ghosts += sum(self._is_gone(kind, score, replies[sid]) for sid, score in entries)
+        return ghosts
 
     def expire(self, sids: Sequence[str], keep_ms: int) -> list[SessionRecord]:
         """End those whose time is still up, by Redis' clock; return the ones that this call has ended."""
@@ -60,8 +71,9 @@ class Sweep:
     def forget_of_users(self) -> None:
         """Take past and lost entries out of the users' indexes."""
         for user_keys in self._wire.scan(self._keys.every_user, self._batch_size):
-            now_ms = self._now_ms()
-            self._call([command for key in user_keys for command in _past_commands(key, now_ms)])
+            now_ms = self.now_ms()
+            replies = self._call([command for key in user_keys for command in _past_commands(key, now_ms)])
+            self.removed += sum(map(checked_index, replies[:: len(_past_commands("", 0))]))
             replies = self._call([("ZRANGEBYSCORE", key, "-inf", f"({ADMITTED_FROM}") for key in user_keys])
             for key, reply in zip(user_keys, replies, strict=True):
                 self._forget_lost(key, [decoded(sid) for sid in checked_index(reply)], now_ms)
@@ -71,9 +83,14 @@ class Sweep:
             replies = self._look(sids[start : start + self._batch_size])
             ended = [sid for sid, reply in replies.items() if is_tombstone(reply)]
             lost = [sid for sid, reply in replies.items() if is_absent(reply)]
-            self._call([("ZREM", user_key, *ended)] if ended else [])
+            self._remove(user_key, ended)
             # Past from now on, and removed a margin later: unless a login follows, which raises it again.
             self._call([("ZADD", user_key, "XX", "LT", now_ms, sid) for sid in lost])
+
+    def _remove(self, key: bytes | str, sids: Sequence[str]) -> None:
+        if sids:
+            (removed,) = self._call([("ZREM", key, *sids)])
+            self.removed += checked_index(removed)
 
     def _entries(self, key: str) -> Iterator[list[tuple[str, float]]]:
         cursor: Any = b"0"
@@ -91,16 +108,17 @@ class Sweep:
 
     def _is_due(self, sid: str, kind: str, reply: Any) -> bool:
         record = listed_record(sid, reply)
-        return record is not None and kind_of(record.user_id) == kind and not record.is_live(self._now_ms())
+        return record is not None and kind_of(record.user_id) == kind and not record.is_live(self.now_ms())
 
     def _is_gone(self, kind: str, score: float, reply: Any) -> bool:
         if is_absent(reply):
-            return score < self._now_ms() - MARGIN_MS
+            return score < self.now_ms() - MARGIN_MS
         record = listed_record("", reply)
         moved = record is not None and kind == ANONYMOUS and record.user_id is not None
         return moved or is_tombstone(reply)
 
-    def _now_ms(self) -> int:
+    def now_ms(self) -> int:
+        """Return Redis' time in milliseconds, asking for it if need be."""
         if self._clock.needs_asking:
             (time,) = self._call([("TIME",)])
             self._clock.learn_from_time(checked_index(time))

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from argparse import RawDescriptionHelpFormatter
-from typing import Any, Final
+from argparse import ArgumentTypeError
+from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
+from django.core.management.base import CommandError, CommandParser
 from django.utils.translation import ngettext
 
-from django_srvsession import services
-from django_srvsession.store import StoreUnavailableError
-
-EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it.
-
-
-class _Paragraphs(RawDescriptionHelpFormatter, DjangoHelpFormatter):
-    """Keep the line breaks of the description."""
+from django_srvsession.clearing import Clearing
+from django_srvsession.management import arguments
+from django_srvsession.management.base import SessionCommand
 
 
-class Command(BaseCommand):
+class Command(SessionCommand):
     """End expired sessions in batches, and say how many there were."""
 
     help = """\
@@ -30,62 +22,88 @@ End the sessions whose time is up, on whatever store SESSION_ENGINE names.
 An expired session opens nothing, whether this command runs or not. The command frees
 its space, forgets what ended sessions have left behind (after SRVSESSION_ENDED_KEEP),
 and sends the signal session_ended for each. Run it regularly, say every hour. It works
-in small batches beside a running site, and is safe to interrupt and to repeat.
+in small batches beside a running site and pauses after each; it is safe to interrupt,
+to repeat, and to run twice at once: each session is ended by one of them.
 
 It also ends the sessions of users who were deleted or deactivated by SQL or by
-QuerySet.update(), which tell nobody.
+QuerySet.update(), which tell nobody; takes entries that point nowhere out of the
+indexes (Redis, files); removes what killed writers left (files); and deletes the events
+that are older than SRVSESSION_EVENT_LOG days.
 
-Exit status: 0 when all are ended; 1 when the engine is not one of django-srvsession,
-when its store does not answer, or for a wrong batch size; 130 when interrupted."""
+  clearsessions_srv --time-budget 5m    stops after five minutes; the next run goes on
+  clearsessions_srv --pause 0           as fast as possible, say while the site is down
 
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Keep the paragraphs of the help text."""
-        return super().create_parser(prog_name, subcommand, formatter_class=_Paragraphs, **kwargs)
+Exit status: 0 when all are ended, or the time budget is used up; 1 when the engine is
+not one of django-srvsession, when its store does not answer, or for a wrong batch size;
+130 when interrupted."""
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take ``--dry-run`` and ``--batch-size``."""
+        """Take the pace, the budget and ``--dry-run``."""
+        super().add_arguments(parser)
         parser.add_argument("--dry-run", action="store_true", help="Count the expired sessions and change nothing.")
         parser.add_argument(
             "--batch-size",
             type=int,
-            default=1000,
             metavar="N",
-            help="End at most N sessions in one step (default: %(default)s). Small steps hold locks shorter.",
+            help="End at most N sessions in one step (default: 200 on SQLite, else 500). Small steps lock shorter.",
+        )
+        parser.add_argument(
+            "--pause",
+            type=_part,
+            metavar="PART",
+            help="Wait after each step for this part of the time it took; 0: not (default: 3 on SQLite, else 0.1).",
+        )
+        parser.add_argument(
+            "--time-budget",
+            type=arguments.duration_ms,
+            metavar="TIME",
+            help="Stop after the step that exceeds TIME, such as 90s or 5m.",
         )
 
-    def handle(self, *args: Any, batch_size: int, dry_run: bool, verbosity: int, **options: Any) -> None:
+    def work(self, *, batch_size: int | None, dry_run: bool, as_json: bool, **options: Any) -> None:
         """Clear; whatever happens, say how many sessions were ended."""
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise CommandError(f"--batch-size is {batch_size}; it must be 1 or more.")
-        self.done, self.missing, self.is_dry_run = 0, 0, dry_run
-        self.shows_progress = verbosity > 0 and self.stdout.isatty()
-        started = time.monotonic()
-        self._clear(batch_size)
-        if verbosity > 0:
-            self.stdout.write(f"{self._summary()} ({time.monotonic() - started:.2f} s)")
-            if self.missing:
-                self.stdout.write(self._missing_summary())
-
-    def _clear(self, batch_size: int) -> None:
-        try:
-            self.done = services.clear_expired(
-                batch_size=batch_size, dry_run=self.is_dry_run, on_progress=self._progress
+        self.is_dry_run = dry_run
+        budget_ms = options["time_budget"]
+        with self.bar() as bar:
+            self.clearing = Clearing(
+                batch_size=batch_size,
+                pause=options["pause"],
+                budget_seconds=None if budget_ms is None else budget_ms / 1000,
+                dry_run=dry_run,
+                on_progress=bar.update,
             )
-            self.missing = services.end_sessions_of_missing_users(batch_size=batch_size, dry_run=self.is_dry_run)
-        except ImproperlyConfigured as error:
-            raise CommandError(str(error)) from error
-        except StoreUnavailableError as error:
-            message = f"The session store did not answer: {error}"
-            raise CommandError(f"{message}\n{self._summary()} It is safe to run this again.") from error
-        except KeyboardInterrupt:
-            self.stderr.write(f"\nInterrupted. {self._summary()}")
-            sys.exit(EXIT_INTERRUPTED)
+            self.clearing.run()
+        if as_json:
+            self.say_json(self._as_dict())
+        else:
+            self._tell()
 
-    def _progress(self, total: int) -> None:
-        self.done = total
-        if self.shows_progress:
-            self.stdout.write(f"\r{total} ...", ending="")
-            self.stdout.flush()
+    def done_so_far(self) -> str:
+        """Return the count as a sentence."""
+        if self.is_dry_run:
+            text = ngettext(
+                "%(count)d expired session would be ended.",
+                "%(count)d expired sessions would be ended.",
+                self.clearing.expired,
+            )
+        else:
+            text = ngettext(
+                "Ended %(count)d expired session.", "Ended %(count)d expired sessions.", self.clearing.expired
+            )
+        return text % {"count": self.clearing.expired}
+
+    def _tell(self) -> None:
+        self.say(f"{self.done_so_far()} ({self.clearing.seconds:.2f} s)")
+        if self.clearing.missing:
+            self.say(self._missing_summary())
+        for what, count in self.clearing.swept.items():
+            self.say(f"Removed {count} {what}.")
+        if self.clearing.events:
+            self.say(f"{self.clearing.events} old events{' would be' if self.is_dry_run else ''} deleted.")
+        if not self.clearing.is_complete:
+            self.say("The time budget is used up; the next run goes on.")
 
     def _missing_summary(self) -> str:
         """Return the sentence on sessions whose user is gone."""
@@ -93,22 +111,34 @@ when its store does not answer, or for a wrong batch size; 130 when interrupted.
             text = ngettext(
                 "%(count)d session of a deleted or deactivated user would be ended.",
                 "%(count)d sessions of deleted or deactivated users would be ended.",
-                self.missing,
+                self.clearing.missing,
             )
         else:
             text = ngettext(
                 "Ended %(count)d session of a deleted or deactivated user.",
                 "Ended %(count)d sessions of deleted or deactivated users.",
-                self.missing,
+                self.clearing.missing,
             )
-        return text % {"count": self.missing}
+        return text % {"count": self.clearing.missing}
 
-    def _summary(self) -> str:
-        """Return the count as a sentence, written over the line of the progress."""
-        if self.is_dry_run:
-            text = ngettext(
-                "%(count)d expired session would be ended.", "%(count)d expired sessions would be ended.", self.done
-            )
-        else:
-            text = ngettext("Ended %(count)d expired session.", "Ended %(count)d expired sessions.", self.done)
-        return ("\r" if self.shows_progress else "") + text % {"count": self.done}
+    def _as_dict(self) -> dict[str, Any]:
+        clearing = self.clearing
+        return {
+            "dry_run": self.is_dry_run,
+            "expired": clearing.expired,
+            "of_missing_users": clearing.missing,
+            "removed": dict(clearing.swept),
+            "events": clearing.events,
+            "is_complete": clearing.is_complete,
+            "seconds": round(clearing.seconds, 3),
+        }
+
+
+def _part(text: str) -> float:
+    try:
+        part = float(text)
+    except ValueError:
+        part = -1
+    if not 0 <= part <= 1000:
+        raise ArgumentTypeError(f"{text!r} is not a number between 0 and 1000")
+    return part

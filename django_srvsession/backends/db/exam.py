@@ -1,0 +1,39 @@
+"""What an operator should know of the database that sessions are in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from django_srvsession.backends.db.table import Table
+from django_srvsession.health import Finding, Level, clock_finding
+
+_LEAST_MS: Final = 5000
+
+
+def findings(table: Table) -> list[Finding]:
+    """Return what there is to say; raises errors of ``django.db``."""
+    return list(_sqlite(table) if table.sql.vendor == "sqlite" else _clock(table))
+
+
+def _clock(table: Table) -> Iterator[Finding]:
+    before_ns = time.time_ns()
+    ((its_ms,),) = table.rows(table.sql.clock, {})
+    ours_ms = (before_ns + time.time_ns()) / 2_000_000
+    yield clock_finding(its_ms - ours_ms, "The database's")
+
+
+def _sqlite(table: Table) -> Iterator[Finding]:
+    ((mode,),) = table.rows("PRAGMA journal_mode", {})
+    text = f"SQLite's journal_mode is {mode}"
+    if str(mode).lower() in ("wal", "memory"):
+        yield Finding(Level.OK, "journal", f"{text}.")
+    else:
+        advice = 'Set "init_command": "PRAGMA journal_mode=WAL" in OPTIONS of DATABASES.'
+        yield Finding(Level.WARNING, "journal", f"{text}: who reads keeps writers waiting.", advice)
+    ((timeout_ms,),) = table.rows("PRAGMA busy_timeout", {})
+    if timeout_ms < _LEAST_MS:
+        advice = 'Set "timeout" to 5 (seconds) or more in OPTIONS of DATABASES.'
+        text = f"A write waits {timeout_ms} ms for another one, and fails then."
+        yield Finding(Level.WARNING, "timeout", text, advice)

@@ -1,0 +1,25 @@
+"""What an operator should know of a directory of sessions."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from django_srvsession.health import Finding, Level
+
+_LEAST_SHARE: Final = 0.05
+
+
+def room_on(path: str) -> Finding:
+    """Say how much room, or how many files, a directory's disk has left. Raises ``OSError``."""
+    info = os.statvfs(path)
+    shares = [info.f_bavail / info.f_blocks if info.f_blocks else 1.0]
+    if info.f_files:  # Some file systems have no such limit.
+        shares.append(info.f_favail / info.f_files)
+    left = min(shares)
+    text = f"{left:.0%} of the disk of SESSION_FILE_PATH is free."
+    if left >= _LEAST_SHARE:
+        return Finding(Level.OK, "disk", text)
+    return Finding(
+        Level.WARNING, "disk", text, "On a full disk nobody can sign in. Make room, and run clearsessions_srv."
+    )

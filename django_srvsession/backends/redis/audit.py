@@ -1,0 +1,67 @@
+"""Redis' indexes against its sessions, both ways.
+
+Users sign in and out meanwhile. A session that ends while it is looked at may be listed once more: readers skip that
+entry, and a sweep removes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from django_srvsession.backends.redis.clock import RedisClock
+from django_srvsession.backends.redis.codec import Command, listed_record, record_command
+from django_srvsession.backends.redis.keys import Keys, kind_of
+from django_srvsession.backends.redis.sweep import Sweep
+from django_srvsession.backends.redis.wire import ClusterWire, Wire, checked_index
+from django_srvsession.health import IndexHealth
+from django_srvsession.records import SessionRecord
+
+_PORTION: Final = 500
+
+
+class IndexAudit:
+    """Look at every entry and at every session once, in batches."""
+
+    def __init__(self, wire: Wire | ClusterWire, keys: Keys, clock: RedisClock) -> None:
+        self._wire = wire
+        self._keys = keys
+        self._sweep = Sweep(wire, keys, clock, _PORTION)
+
+    def run(self, repair: bool) -> IndexHealth:
+        """Compare; raises ``StoreUnavailableError``."""
+        ghosts = self._sweep.count_ghosts()
+        # SCAN may show a key twice.
+        looked_at, unlisted, repaired = 0, set[str](), set[str]()
+        for records in self._live_records():
+            looked_at += len(records)
+            missing = self._missing(records)
+            unlisted |= {sid for sid, _ in missing}
+            if repair and missing:
+                self._add([command for _, command in missing])
+                repaired |= {sid for sid, _ in missing}
+        return IndexHealth(looked_at, ghosts, len(unlisted), len(repaired))
+
+    def _live_records(self) -> Iterator[list[SessionRecord]]:
+        for session_keys in self._wire.scan(self._keys.every_session, _PORTION):
+            replies = self._wire.call([record_command(key) for key in session_keys]) if session_keys else []
+            sids = map(self._keys.sid_of, session_keys)
+            found = (listed_record(sid, reply) for sid, reply in zip(sids, replies, strict=True))
+            now_ms = self._sweep.now_ms()
+            yield [record for record in found if record is not None and record.is_live(now_ms)]
+
+    def _missing(self, records: Sequence[SessionRecord]) -> list[tuple[str, Command]]:
+        """Return what would list each session wherever it ought to be listed and is not."""
+        wanted = [(record.sid, *entry) for record in records for entry in self._entries(record)]
+        replies = self._wire.call([("ZSCORE", key, sid) for sid, key, _ in wanted]) if wanted else []
+        pairs = zip(wanted, map(checked_index, replies), strict=True)
+        return [(sid, ("ZADD", key, "GT", score, sid)) for (sid, key, score), found in pairs if found is None]
+
+    def _entries(self, record: SessionRecord) -> Iterator[tuple[str, int]]:
+        yield self._keys.live_of(kind_of(record.user_id), record.sid), record.last_seen_ms
+        if record.user_id is not None:
+            yield self._keys.user(record.user_id), record.expires_ms
+
+    def _add(self, commands: Sequence[Command]) -> None:
+        for reply in self._wire.call(commands):
+            checked_index(reply)

@@ -1,0 +1,88 @@
+"""Settings of ours: names that do not exist, values of the wrong kind, and values that make no sense together."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import ImproperlyConfigured
+
+from django_srvsession import clients, conf
+from django_srvsession.records import ROTATION_GRACE_MS
+
+_LONGEST_MS: Final = 10 * 365 * 86_400_000
+
+
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """Report ``SRVSESSION_*`` settings that do not exist, or whose value is not of their kind."""
+    messages: list[CheckMessage] = []
+    for full_name in filter(lambda name: name.startswith(conf.PREFIX), dir(settings)):
+        name = full_name.removeprefix(conf.PREFIX)
+        if name not in conf.SETTINGS:
+            near = difflib.get_close_matches(name, conf.SETTINGS, n=1)
+            hint = f"Did you mean {conf.PREFIX}{near[0]}?" if near else None
+            messages.append(Warning(f"There is no setting {full_name}.", hint=hint, id="srvsession.W001"))
+        elif error := _error_of(name):
+            messages.append(Error(str(error), id="srvsession.E002"))
+    return messages
+
+
+def _error_of(name: str) -> ImproperlyConfigured | None:
+    try:
+        conf.get(name)
+        if name == "TRUSTED_PROXIES":
+            clients.trusted_proxies()
+    except ImproperlyConfigured as error:
+        return error
+    return None
+
+
+def check_settings_together(**kwargs: Any) -> list[CheckMessage]:
+    """Report durations that contradict each other, that end every session at once, or that no one can have meant."""
+    durations = {name: _duration(name) for name, its in conf.SETTINGS.items() if its.kind.startswith("duration")}
+    return [*_contradictions(durations), *_absurd(durations)]
+
+
+def _duration(name: str) -> int | None:
+    """Return a duration in milliseconds; None also for one that is reported already."""
+    return None if _error_of(name) else conf.get(name)
+
+
+def _contradictions(durations: dict[str, int | None]) -> Iterator[CheckMessage]:
+    if _is_above(durations, "IDLE_TIMEOUT", "MAX_LIFETIME"):
+        yield _warning("IDLE_TIMEOUT", "is longer than SRVSESSION_MAX_LIFETIME: it never takes effect", "W006")
+    if _is_above(durations, "REMEMBER_AGE", "MAX_LIFETIME") and "REMEMBER_AGE" in _set_names():
+        text = 'is longer than SRVSESSION_MAX_LIFETIME: "keep me signed in" does not keep anybody so long'
+        yield _warning("REMEMBER_AGE", text, "W006")
+    if _is_above(durations, "TOUCH_INTERVAL", "IDLE_TIMEOUT"):
+        text = "is longer than SRVSESSION_IDLE_TIMEOUT: the use of a session is recorded every tenth of that instead"
+        yield _warning("TOUCH_INTERVAL", text, "W007")
+    keep_ms = durations["ENDED_KEEP"]
+    if keep_ms is not None and keep_ms < ROTATION_GRACE_MS:
+        text = "is below a minute: requests that are under way when a session ends may begin a new one"
+        yield _warning("ENDED_KEEP", text, "W009")
+
+
+def _absurd(durations: dict[str, int | None]) -> Iterator[CheckMessage]:
+    for name in ("IDLE_TIMEOUT", "MAX_LIFETIME", "BROWSER_SESSION_AGE", "REMEMBER_AGE"):
+        if durations[name] == 0:
+            yield _warning(name, "is 0, which is no time at all. None means: no such limit", "W008")
+    for name, duration_ms in durations.items():
+        if duration_ms is not None and duration_ms > _LONGEST_MS:
+            yield _warning(name, "is more than ten years: it is in seconds, not in milliseconds", "W008")
+
+
+def _is_above(durations: dict[str, int | None], name: str, other: str) -> bool:
+    value, bound = durations[name], durations[other]
+    return value is not None and bound is not None and bound > 0 and value > bound
+
+
+def _set_names() -> set[str]:
+    return {name.removeprefix(conf.PREFIX) for name in dir(settings) if name.startswith(conf.PREFIX)}
+
+
+def _warning(name: str, text: str, number: str) -> Warning:
+    return Warning(f"{conf.PREFIX}{name} {text}.", id=f"srvsession.{number}")

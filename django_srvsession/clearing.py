@@ -1,0 +1,131 @@
+"""All that ``clearsessions_srv`` does, in turn: at a pace that leaves room for requests, and within a time budget.
+
+Each part works in batches and may be stopped between two of them; what has been done stays done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from django.db import DatabaseError, router, transaction
+
+from django_srvsession import eventlog, services
+from django_srvsession.engine import current_store
+from django_srvsession.models import ClearingRun
+
+_RUNS_KEPT: Final = 50
+
+
+class _Pace(NamedTuple):
+    batch_size: int
+    pause: float
+
+
+_ONE_WRITER: Final = _Pace(batch_size=200, pause=3.0)
+_MANY_WRITERS: Final = _Pace(batch_size=500, pause=0.1)
+
+
+class BudgetSpentError(Exception):
+    """Report that the time is used up; what was done until then stays done."""
+
+
+class Clearing:
+    """Clear once, and count what was done.
+
+    ``batch_size``: end so many at a time; None: 200 where one writer keeps all others waiting (SQLite), else 500.
+    ``pause``: how long to wait after each batch, as a part of the time that the batch took: 1 is as long, 0 not at all.
+    None: 3 where there is one writer (who waits for SQLite asks now and then, and must meet a gap), else a tenth.
+    ``budget_seconds``: stop after the batch that exceeds it; None: go on to the end. ``on_progress`` gets how many
+    sessions each batch has ended.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch_size: int | None = None,
+        pause: float | None = None,
+        budget_seconds: float | None = None,
+        dry_run: bool = False,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> None:
+        self._batch_size = batch_size
+        self._pause = pause
+        self._budget_seconds = budget_seconds
+        self._dry_run = dry_run
+        self._on_progress = on_progress
+        self.expired = 0
+        self.missing = 0
+        """Sessions of users who were deleted or deactivated."""
+        self.events = 0
+        self.swept: Counter[str] = Counter()
+        self.is_complete = False
+        self._started_ms = time.time_ns() // 1_000_000
+        self._started = self._batch_started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it has taken."""
+        return time.monotonic() - self._started
+
+    def run(self) -> None:
+        """Do all parts, as far as the time goes; raises as ``services``."""
+        pace = _ONE_WRITER if current_store().has_one_writer else _MANY_WRITERS
+        self._pause = pace.pause if self._pause is None else self._pause
+        batch_size = self._batch_size or pace.batch_size
+        try:
+            self.expired = services.clear_expired(
+                batch_size=batch_size, dry_run=self._dry_run, on_progress=self._paced, on_swept=self._note_swept
+            )
+            self.missing = services.end_sessions_of_missing_users(
+                batch_size=batch_size, dry_run=self._dry_run, on_progress=self._missing_paced
+            )
+            self.events = eventlog.purge(dry_run=self._dry_run)
+            self.is_complete = True
+        except BudgetSpentError:
+            pass
+        finally:
+            if not self._dry_run:
+                self._remember()
+
+    def _paced(self, total: int) -> None:
+        self._count_batch(total - self.expired)
+        self.expired = total
+        self._wait()
+
+    def _missing_paced(self, total: int) -> None:
+        self._count_batch(total - self.missing)
+        self.missing = total
+        self._wait()
+
+    def _count_batch(self, ended: int) -> None:
+        if self._on_progress is not None:
+            self._on_progress(ended)
+
+    def _wait(self) -> None:
+        """Leave room for others, and stop when the time is used up."""
+        time.sleep((self._pause or 0) * (time.monotonic() - self._batch_started))
+        if self._budget_seconds is not None and self.seconds >= self._budget_seconds:
+            raise BudgetSpentError
+        self._batch_started = time.monotonic()
+
+    def _note_swept(self, what: str, count: int) -> None:
+        if count:
+            self.swept[what] += count
+
+    def _remember(self) -> None:
+        """Write down that this run was, for ``doctorsessions_srv``; a site without our tables goes without."""
+        using = router.db_for_write(ClearingRun)
+        try:
+            with transaction.atomic(using=using):
+                run = ClearingRun.objects.using(using).create(
+                    started_ms=self._started_ms,
+                    seconds=self.seconds,
+                    ended=self.expired + self.missing,
+                    is_complete=self.is_complete,
+                )
+                ClearingRun.objects.using(using).filter(pk__lte=run.pk - _RUNS_KEPT).delete()
+        except DatabaseError:
+            return

@@ -1,0 +1,126 @@
+"""Write down that sessions started and ended: to the log always, to the database for ``SRVSESSION_EVENT_LOG`` days.
+
+Neither holds a key or a verifier. The log (logger ``django_srvsession``, level INFO, DEBUG where nobody was signed in)
+is written when it happens; the row after the commit of the database that holds it. A row that cannot be written is
+logged, and fails no request.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import router, transaction
+from django.dispatch import Signal
+
+from django_srvsession import conf
+from django_srvsession.lifecycle import events
+from django_srvsession.models import SessionEvent
+from django_srvsession.records import SessionRecord
+from django_srvsession.signals import session_started
+
+logger = logging.getLogger("django_srvsession")
+
+_DAY_MS: Final = 86_400_000
+_PORTION: Final = 500
+_LENGTHS: Final = {field.name: field.max_length for field in SessionEvent._meta.local_fields}
+_TEXTS: Final = {
+    SessionEvent.STARTED: "Session %(sid)s of user %(user_id)s started.",
+    SessionEvent.ENDED: "Session %(sid)s of user %(user_id)s ended: %(reason)s.",
+}
+
+
+class EventLog:
+    """Observe starts and ends, as ``lifecycle.events`` tells them: after commit, once each."""
+
+    @property
+    def is_awake(self) -> bool:
+        """Tell whether a start or an end would be written anywhere."""
+        return logger.isEnabledFor(logging.INFO) or self.writes
+
+    @property
+    def writes(self) -> bool:
+        """Tell whether rows are kept."""
+        return days_kept() is not None
+
+    def log(self, signal: Signal, arguments: Mapping[str, Any]) -> None:
+        """Log it, with fields for machines; at DEBUG where nobody was signed in."""
+        record: SessionRecord = arguments["record"]
+        level = logging.DEBUG if record.user_id is None else logging.INFO
+        if logger.isEnabledFor(level):
+            kind, reason, by = _told(signal, arguments)
+            fields = {"event": kind, "sid": record.sid, "user_id": record.user_id, "reason": reason, "by": by}
+            logger.log(level, _TEXTS[kind], fields, extra=fields)
+
+    def write(self, signal: Signal, arguments: Mapping[str, Any]) -> None:
+        """Write a row, unless nobody was signed in."""
+        record: SessionRecord = arguments["record"]
+        if record.user_id is not None:
+            _write_after_commit(_event(record, *_told(signal, arguments)))
+
+
+def connect() -> None:
+    """Begin to observe."""
+    events.observer = EventLog()
+
+
+def days_kept() -> int | None:
+    """Return for how many days rows are kept; None: not, or the setting is none, which a system check reports."""
+    try:
+        return conf.get("EVENT_LOG")  # type: ignore[no-any-return]
+    except ImproperlyConfigured:
+        return None
+
+
+def _told(signal: Signal, arguments: Mapping[str, Any]) -> tuple[str, str, str | None]:
+    kind = SessionEvent.STARTED if signal is session_started else SessionEvent.ENDED
+    return kind, arguments.get("reason", ""), arguments.get("by")
+
+
+def _write_after_commit(event: SessionEvent) -> None:
+    """Write a row when the transaction is done: a failure of ours must not spoil it."""
+    using = router.db_for_write(SessionEvent)
+
+    def write() -> None:  # Not a partial: Django asks for its name when it logs the failure.
+        event.save(using=using, force_insert=True)
+
+    transaction.on_commit(write, using=using, robust=True)
+
+
+def _event(record: SessionRecord, kind: str, reason: str, by: str | None) -> SessionEvent:
+    return SessionEvent(
+        at_ms=time.time_ns() // 1_000_000,
+        kind=kind,
+        sid=record.sid,
+        user_id=_fit("user_id", record.user_id),
+        reason=_fit("reason", reason),
+        by=_fit("by", by),
+        ip=_fit("ip", record.client.ip),
+        user_agent=_fit("user_agent", record.client.user_agent),
+    )
+
+
+def _fit(field: str, text: str | None) -> str:
+    """Return what fits into a column: cut, and without the character that PostgreSQL refuses."""
+    return (text or "").replace("\0", "")[: _LENGTHS[field]]
+
+
+def purge(*, dry_run: bool = False) -> int:
+    """Delete the events that are older than ``SRVSESSION_EVENT_LOG`` days, in batches; return how many.
+
+    Does nothing where no events are kept.
+    """
+    days = days_kept()
+    if days is None:
+        return 0
+    using = router.db_for_write(SessionEvent)
+    old = SessionEvent.objects.using(using).filter(at_ms__lt=time.time_ns() // 1_000_000 - days * _DAY_MS)
+    if dry_run:
+        return old.count()
+    purged = 0
+    while ids := list(old.order_by("at_ms").values_list("pk", flat=True)[:_PORTION]):
+        purged += SessionEvent.objects.using(using).filter(pk__in=ids).delete()[0]
+    return purged

@@ -1,0 +1,81 @@
+"""``manage.py doctorsessions_srv``: examine the running set-up, and explain what it finds."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from typing import Any, Final
+
+from django.core.management.base import CommandParser
+
+from django_srvsession.doctor import examine
+from django_srvsession.health import Finding, Level
+from django_srvsession.management.base import SessionCommand
+from django_srvsession.management.tables import printable
+
+_WIDTH: Final = 88
+_INDENT: Final = 10
+_WORSE: Final = {Level.ERROR: (Level.ERROR,), Level.WARNING: (Level.ERROR, Level.WARNING)}
+
+
+class Command(SessionCommand):
+    """Look at everything that sessions rest on, and say what to do about what is wrong."""
+
+    help = """\
+Examine how sessions are set up, and explain each finding and what to do about it:
+
+  settings     what manage.py check --deploy says about sessions, and Django's own
+               checks of the session cookie
+  Redis        whether and how fast it answers, version, maxmemory-policy, memory,
+               persistence, replicas, its clock beside this machine's; time-outs
+  database     its clock; for SQLite journal mode and time-out
+  files        room on the disk
+  memory       several workers, each with sessions of its own
+  lists        whether they and the sessions fit each other (Redis, files)
+  clearing     whether clearsessions_srv has run lately
+  sizes        of the sessions that were used last
+
+Reads only, unless --repair is given: then sessions that no list shows are listed again,
+and entries that point nowhere are removed. Looks at every session once, in batches, and
+is safe beside a running site.
+
+Exit status: 0 when there is no error; 1 when there is one, or with --fail-level warning
+when there is a warning; 130 when interrupted."""
+
+    # What the checks say is a finding here, and must not keep the others from being seen.
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take ``--repair`` and ``--fail-level``."""
+        super().add_arguments(parser)
+        parser.add_argument("--repair", action="store_true", help="Put the lists right.")
+        parser.add_argument(
+            "--fail-level",
+            choices=[Level.ERROR.value, Level.WARNING.value],
+            default=Level.ERROR.value,
+            help="From which level on a finding makes the exit status 1 (default: %(default)s).",
+        )
+
+    def work(self, *, repair: bool, as_json: bool, fail_level: str, **options: Any) -> None:
+        """Print each finding as it comes; JSON at the end."""
+        findings = []
+        for finding in examine(repair=repair):
+            findings.append(finding)
+            if not as_json:
+                self._print(finding)
+        if as_json:
+            self.say_json([finding._asdict() for finding in findings])
+        if any(finding.level in _WORSE[Level(fail_level)] for finding in findings):
+            sys.exit(1)
+
+    def _print(self, finding: Finding) -> None:
+        styles = {Level.OK: self.style.SUCCESS, Level.WARNING: self.style.WARNING, Level.ERROR: self.style.ERROR}
+        style = styles.get(finding.level, str)
+        first, *rest = _wrapped(f"{finding.name}: {finding.text}")
+        self.say(style(f"{finding.level.value:<{_INDENT}}") + first)
+        for line in (*rest, *(_wrapped(f"-> {finding.advice}") if finding.advice else ())):
+            self.say(" " * _INDENT + line)
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(printable(text.replace("\n", " ")), _WIDTH - _INDENT)

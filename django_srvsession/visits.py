@@ -1,0 +1,79 @@
+"""The request that is being answered, for receivers that are told of a user and not of a request.
+
+A user is saved by code that knows no request (a form, a model's method); which session makes the change is known by the
+request that is under way in this thread or task. The middleware notes it for the length of the answer's making. What
+``sync_to_async`` runs sees it too; threads of one's own, commands and task queues see none.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Any
+
+from django.contrib.auth import SESSION_KEY
+from django.http import HttpRequest
+
+from django_srvsession.engine import SessionStore
+from django_srvsession.services import user_id_of
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """Hold what is known of a sign-in at its moment, and is needed when its answer goes out."""
+
+    user: Any
+    is_first: bool
+    """Whether this user has never signed in before, anywhere."""
+    language: str | None
+    zone: tzinfo
+
+
+@dataclass(slots=True)
+class Visit:
+    """Hold a request that is being answered; ``sign_in`` is set when a user signs in who is to hear of new devices."""
+
+    request: HttpRequest
+    session: SessionStore
+    sign_in: SignIn | None = None
+
+    @property
+    def user_id(self) -> str | None:
+        """Return the id of who is signed in, or None; reads the session if need be."""
+        return _user_id_in(self.session)
+
+    def sid_of(self, user: Any) -> str | None:
+        """Return the sid of the request's session if it is this user's (an object or an id), else None."""
+        return self.session.sid if belongs_to(self.session, user) else None
+
+
+_current: ContextVar[Visit | None] = ContextVar("srvsession_visit", default=None)
+
+
+def current() -> Visit | None:
+    """Return the visit of the request that is being answered, or None outside of one."""
+    return _current.get()
+
+
+def enter(request: HttpRequest) -> Visit | None:
+    """Note that a request is being answered; return what :func:`leave` must be given afterwards."""
+    outer, session = _current.get(), getattr(request, "session", None)
+    _current.set(Visit(request, session) if isinstance(session, SessionStore) else None)
+    return outer
+
+
+def leave(outer: Visit | None) -> None:
+    """Forget the request, and go on with the one around it: a view may visit its own site by a test client."""
+    # Not by a token: a cancelled request may be closed in another context than its own, where a token is refused.
+    _current.set(outer)
+
+
+def belongs_to(session: SessionStore, user: Any) -> bool:
+    """Tell whether somebody is signed in as this user (an object or an id) in this session; reads it if need be."""
+    return _user_id_in(session) == user_id_of(user)
+
+
+def _user_id_in(session: SessionStore) -> str | None:
+    user_id = session.get(SESSION_KEY)
+    return None if user_id is None else str(user_id)

@@ -1,0 +1,60 @@
+"""A limit of three sessions per user, and fifty sign-ins at once.
+
+The baseline counts, then deletes or refuses, as sites do it by hand (``tests.races.limited``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from tests.processes import Site
+from tests.races.baselines import on_stock
+from tests.races.browsers import Lane, Race, cookie_after
+
+LIMIT = 3
+LOGINS = 50
+
+either_policy = pytest.mark.parametrize("policy", ["end_oldest", "refuse"])
+
+
+def miss(lane: Lane, user: str, policy: str, path: str = "/log_in_within_limit/") -> int:
+    """Sign in by many browsers at once; return by how many sessions, of those that work or are listed, it misses."""
+    set_limit(lane, limit=LIMIT, policy=policy)
+    try:
+        answers = lane.together([(path, None, {"user": user})] * LOGINS)
+    finally:
+        set_limit(lane, limit=0)
+    refused = [answer for answer in answers if answer.json()["refused"]]
+    still_in = [answer for answer in refused if answer.json()["user"] or cookie_after(answer, None)]
+    alive = lane.names([cookie for answer in answers if (cookie := cookie_after(answer, None))])
+    listed = lane.sessions(user)
+    lane.get("/revoke_all/", user=user)
+    return max(abs(len(alive) - LIMIT), len(alive ^ listed), len(still_in))
+
+
+def set_limit(lane: Lane, **settings: object) -> None:
+    """Change the settings of all processes: each has its share of the connections."""
+    lane.together([("/limit/", None, settings)] * LOGINS)
+
+
+def misses(site: Site, round_: Callable[[Lane, str], int], rounds: int = 1) -> int:
+    return Race(round_, connections=LOGINS).faults(site, rounds, lanes=1, until_first=True)
+
+
+@either_policy
+def test_of_fifty_sign_ins_at_once_as_many_sessions_live_as_the_limit_allows(site: Site, policy: str) -> None:
+    assert misses(site, partial(miss, policy=policy)) == 0
+
+
+@either_policy
+def test_sign_ins_inside_of_transactions_keep_the_limit_too(site: Site, policy: str) -> None:
+    assert misses(site, partial(miss, policy=policy, path="/log_in_atomically/")) == 0
+
+
+@on_stock("cache", "sqlite", "postgresql", "mariadb")
+@either_policy
+def test_a_limit_that_counts_and_deletes_by_hand_is_not_kept(stock_site: Site, policy: str) -> None:
+    assert misses(stock_site, partial(miss, policy=policy), rounds=5) > 0
