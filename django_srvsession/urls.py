@@ -17,6 +17,7 @@ urlpatterns = [
     path("login/", views.LoginView.as_view(), name="login"),
     path("logout/", views.LogoutView.as_view(), name="logout"),
     path("logged-out/", views.LoggedOutView.as_view(), name="logged_out"),
+    path("confirm/", views.ConfirmView.as_view(), name="confirm"),
     path("sessions/", views.SessionsView.as_view(), name="sessions"),
     path("sessions/end-others/", views.EndOthersView.as_view(), name="end_others"),
     re_path(END, views.EndView.as_view(), name="end"),

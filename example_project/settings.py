@@ -5,6 +5,7 @@
 ``SRVSESSION_DEMO_DATABASE``  another database than SQLite: an entry of Django's DATABASES, as JSON
 ``SRVSESSION_DEMO_DATA``      the directory of the demo's files (default: .demo)
 ``SRVSESSION_DEMO_SECRET``    the SECRET_KEY
+``SRVSESSION_DEMO_LOOK``      own (default), admin or bootstrap: the base that the account pages stand in
 """
 
 import json
@@ -51,6 +52,11 @@ if ENGINE == "redis":
     }
     SESSION_CACHE_ALIAS = "sessions"
 
+LOOKS = ("own", "admin", "bootstrap")
+LOOK = os.environ.get("SRVSESSION_DEMO_LOOK", "own")
+if LOOK not in LOOKS:
+    raise ImproperlyConfigured(f"SRVSESSION_DEMO_LOOK is {LOOK!r}; it must be one of {', '.join(LOOKS)}.")
+
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
@@ -90,6 +96,8 @@ ROOT_URLCONF = "example_project.urls"
 WSGI_APPLICATION = "example_project.wsgi.application"
 ASGI_APPLICATION = "example_project.asgi.application"
 STATIC_URL = "static/"
+# For the look "bootstrap": put Bootstrap's bootstrap.min.css into .demo/static/bootstrap/.
+STATICFILES_DIRS = [directory for directory in [DATA / "static"] if directory.is_dir()]
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("ko", "한국어")]
 USE_TZ = True
@@ -98,7 +106,8 @@ TIME_ZONE = "UTC"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [ROOT / "example_project" / "templates"],
+        # The first directory holds one template, "srvsession/base.html": all that another look of the pages needs.
+        "DIRS": [ROOT / "example_project" / "looks" / LOOK, ROOT / "example_project" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

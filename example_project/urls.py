@@ -11,6 +11,7 @@ urlpatterns = [
     path("cart/add/", views.add_to_cart, name="add_to_cart"),
     path("cart/empty/", views.empty_cart, name="empty_cart"),
     path("account/", include("django_srvsession.urls")),
+    path("api/", include("django_srvsession.api.urls")),
     path("admin/", admin.site.urls),
     *staticfiles_urlpatterns(),  # For servers other than runserver; only under DEBUG.
 ]

@@ -37,7 +37,8 @@ MALFORMED = [
     "0" * 18 + "/end/%0A",
     "0" * 18 + "/",
 ]
-PAGES = ["login", "logged_out", "sessions"]
+PAGES = ["login", "logged_out", "confirm", "sessions"]
+SCRIPTS = {"sessions": ["/static/srvsession/sessions.js"]}
 
 
 def whoami(request: Any) -> HttpResponse:
@@ -304,7 +305,7 @@ def test_what_changes_something_takes_post_alone(alice: Any, name: str, method: 
     assert (user_of(client), user_of(other)) == ("alice", "alice")
 
 
-@pytest.mark.parametrize("name", [*POST_ONLY, "login"])
+@pytest.mark.parametrize("name", [*POST_ONLY, "login", "confirm"])
 def test_what_changes_something_needs_a_csrf_token_also_without_the_middleware(
     alice: Any, settings: Any, name: str
 ) -> None:
@@ -340,7 +341,7 @@ def test_no_answer_may_be_kept_by_a_cache(alice: Any) -> None:
     client = browser("alice")
     answers = [client.get(url(name)) for name in PAGES]
     answers += [client.post(url("end_others")), client.post(url("logout")), client.get(url("sessions"))]
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 302, 302, 302]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 302, 302, 302]
     assert all("no-store" in answer["Cache-Control"] for answer in answers)
 
 
@@ -366,9 +367,15 @@ def test_the_list_shows_devices_and_addresses_and_marks_this_session(alice: Any)
     assert "192.0.2.1" in own
     assert "Mobile Safari on iOS" in other
     assert "2001:db8::7" in other
-    assert "This session" in own
-    assert "This session" not in other
+    assert ('aria-current="true"' in own, 'aria-current="true"' in other) == (True, False)
+    assert (icon_in(own), icon_in(other)) == ("desktop.svg", "phone.svg")
     assert other.count("<time datetime=") == 2
+
+
+def icon_in(item: str) -> str:
+    found = re.search(r'src="/static/srvsession/([^"]+)"', item)
+    assert found
+    return found[1]
 
 
 def items_of(answer: Any) -> list[str]:
@@ -378,21 +385,52 @@ def items_of(answer: Any) -> list[str]:
 @pytest.mark.parametrize("use_tz", [True, False])
 def test_times_are_shown_in_the_current_time_zone(alice: Any, settings: Any, use_tz: bool) -> None:
     settings.USE_TZ, settings.TIME_ZONE = use_tz, "Asia/Seoul"
-    client = browser("alice")
-    record = services.sessions_of(alice)[0]
-    text = client.get(url("sessions")).content.decode()
-    utc = record.last_seen_at.strftime("%Y-%m-%dT%H:%M:%S")
-    seoul = date_format(record.last_seen_at.astimezone(ZoneInfo("Asia/Seoul")), "DATETIME_FORMAT")
-    assert re.search(rf'<time datetime="{utc}[.0-9]*\+00:00">{re.escape(seoul)} KST</time>', text)
+    client, other = browser("alice"), browser("alice")
+    record = record_of(sid_of(other))
+    current_store().update(record.sid, record.verifier, Delta())
+    record = record_of(sid_of(other))
+    text = next(item for item in items_of(client.get(url("sessions"))) if record.sid in item)
+    assert record.signed_in_at
+    instants = [record.signed_in_at, record.last_seen_at]
+    seoul = [date_format(instant.astimezone(ZoneInfo("Asia/Seoul")), "DATETIME_FORMAT") for instant in instants]
+    machine_readable = [moment[:19] for moment in re.findall(r'<time datetime="([^"]+)\+00:00"', text)]
+    assert machine_readable == [instant.strftime("%Y-%m-%dT%H:%M:%S") for instant in instants]
+    assert f">{seoul[0]} KST</time>" in text
+    assert f'title="{seoul[1]} KST">just now</time>' in text
 
 
-def test_a_long_list_has_pages(alice: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "SESSIONS_PER_PAGE", 2)
+@pytest.mark.parametrize("own", range(5))
+def test_a_long_list_has_pages_and_this_device_comes_first_on_each(
+    alice: Any, monkeypatch: pytest.MonkeyPatch, own: int
+) -> None:
+    monkeypatch.setattr(views.SessionsView, "paginate_by", 2)
     clients = [browser("alice") for _ in range(5)]
-    pages = [listed(clients[0].get(url("sessions"), {"page": page})) for page in (1, 2, 3)]
-    assert [len(page) for page in pages] == [2, 2, 1]
-    assert {sid for page in pages for sid in page} == {sid_of(client) for client in clients}
-    assert listed(clients[0].get(url("sessions"), {"page": "nonsense"})) == pages[0]
+    sids = [sid_of(client) for client in clients]
+    answers = [clients[own].get(url("sessions"), {"page": page}) for page in (1, 2, 3)]
+    pages = [listed(answer) for answer in answers]
+    assert [page[0] for page in pages] == [sids[own]] * 3
+    assert sorted(sid for page in pages for sid in page[1:]) == sorted(set(sids) - {sids[own]})
+    assert all('<span class="count">(4)</span>' in answer.content.decode() for answer in answers)
+    assert listed(clients[own].get(url("sessions"), {"page": "nonsense"})) == pages[0]
+
+
+def test_fifty_sessions_are_on_a_page(alice: Any) -> None:
+    assert views.SessionsView.paginate_by == 50
+
+
+def test_who_is_signed_in_here_alone_reads_so_and_has_nothing_to_end(alice: Any) -> None:
+    text = browser("alice").get(url("sessions")).content.decode()
+    assert "You are signed in on this device only." in text
+    assert url("end_others") not in text
+
+
+def test_ending_a_session_leads_back_to_the_same_page_of_the_list(alice: Any) -> None:
+    client, *others = [browser("alice") for _ in range(5)]
+    pages = ["3", "1", "https://evil.example/", ""]
+    answers = [
+        client.post(url("end", sid_of(other)), {"page": page}) for other, page in zip(others, pages, strict=True)
+    ]
+    assert [answer["Location"] for answer in answers] == [f"{url('sessions')}?page=3", *[url("sessions")] * 3]
 
 
 def test_what_a_browser_says_of_itself_is_no_markup(alice: Any) -> None:
@@ -402,7 +440,8 @@ def test_what_a_browser_says_of_itself_is_no_markup(alice: Any) -> None:
     page = client.get(url("sessions"))
     told = client.post(url("end", sid_of(other)), follow=True)
     for answer in (page, told):
-        assert Document(answer).all("script") == []
+        assert all(script.get("src") for script in Document(answer).all("script"))
+        assert b"alert(1)</script>" not in answer.content
 
 
 @pytest.mark.parametrize("name", ["sessions", *POST_ONLY[1:]])
@@ -527,11 +566,12 @@ def test_a_page_is_plain_and_accessible(alice: Any, name: str) -> None:
     page = Document(answer)
     assert len(page.all("h1")) == 1
     assert page.all("html")[0]["lang"] == "en-us"
-    assert page.all("script") == page.all("style") == []
+    assert [script.get("src") for script in page.all("script")] == SCRIPTS.get(name, [])
+    assert page.all("style") == []
     assert not [attributes for _, attributes in page.tags if "style" in attributes or "onclick" in attributes]
-    assert {"role": "status"} in page.all("div")
+    assert "status" in [part.get("role") for part in page.all("div")]
     labels = {label["for"] for label in page.all("label")}
-    shown = [field for field in page.all("input") if field["type"] != "hidden"]
+    shown = [field for field in page.all("input") if field["type"] != "hidden" and "hidden" not in field]
     assert all(field["id"] in labels for field in shown)
     assert {form["method"] for form in page.all("form")} <= {"post"}
     assert url("logout") in [form.get("action") for form in page.all("form")]

@@ -1,15 +1,66 @@
-"""Template filters: ``{% load srvsession %}``."""
+"""Template filters and tags: ``{% load srvsession %}``. None ever raises: a page is worth more than a detail."""
 
 from __future__ import annotations
 
-from django import template
+from datetime import UTC, datetime
+from typing import Final
 
-from django_srvsession import devices
+from django import template
+from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.timesince import timesince
+from django.utils.translation import gettext
+
+from django_srvsession import devices, places
 
 register = template.Library()
+
+_MOMENT_S: Final = 60
 
 
 @register.filter
 def device_name(user_agent: object) -> str:
     """Return a name for the device with this user agent; "Unknown device" for anything that is no text."""
-    return devices.device_name(user_agent if isinstance(user_agent, str) else "")
+    return devices.device_name(_text(user_agent))
+
+
+@register.filter
+def device_kind(user_agent: object) -> str:
+    """Return the kind of the device with this user agent: desktop, phone, tablet, bot or unknown."""
+    return devices.device_kind(_text(user_agent))
+
+
+@register.filter
+def place(ip: object) -> str:
+    """Return the place of an address where the site has a GeoIP database; empty otherwise."""
+    return places.place_of(_text(ip))
+
+
+@register.filter
+def ago(moment: object) -> str:
+    """Return how long ago a moment was, as "3 minutes ago"; empty for anything that is no moment."""
+    if not isinstance(moment, datetime):
+        return ""
+    if timezone.is_naive(moment):
+        moment = moment.replace(tzinfo=timezone.get_default_timezone())
+    now = datetime.now(UTC)
+    if (now - moment).total_seconds() < _MOMENT_S:
+        return gettext("just now")  # Also when another machine's clock is ahead of ours.
+    return gettext("%(time)s ago") % {"time": timesince(moment, now, depth=1)}
+
+
+@register.simple_tag
+def static_url(path: object) -> str:
+    """Return the URL of a static file, as ``{% static %}`` does; empty where the site did not collect it.
+
+    The page for an outage uses it: it must come whatever else is wrong.
+    """
+    try:
+        return str(static(_text(path)))
+    except (ImproperlyConfigured, ValueError):
+        return ""
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from selenium.common.exceptions import WebDriverException
-from selenium.webdriver import ChromeOptions, Remote
+from selenium.webdriver import ActionChains, ChromeOptions, Remote
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -18,6 +20,8 @@ FLAGS = [
     "--headless=new",
     "--no-sandbox",  # Chromium refuses to run as root with it.
     "--disable-gpu",
+    "--disable-lcd-text",  # Pictures of grey letters are half as large as those of coloured ones.
+    "--hide-scrollbars",
     "--disable-dev-shm-usage",
     "--disable-quic",
     "--no-first-run",
@@ -46,11 +50,12 @@ class Driver:
         found = re.search(r"started successfully on port (\d+)", text)
         return int(found[1]) if found else None
 
-    def open(self, name: str, user_agent: str) -> Browser:
-        """Open a browser with an empty profile."""
+    def open(self, name: str, user_agent: str, profile: Path | None = None) -> Browser:
+        """Open a browser, with an empty profile or with one that another browser has left."""
         options = ChromeOptions()
         options.binary_location = str(self.chromium)
-        profile = new_directory(f"profile-{name}")
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        profile = profile or new_directory(f"profile-{name}")
         for flag in [*FLAGS, f"--user-data-dir={profile}", f"--user-agent={user_agent}"]:
             options.add_argument(flag)
         return Browser(Remote(f"http://127.0.0.1:{self.port}", options=options))
@@ -67,9 +72,42 @@ class Browser:
 
     def visit(self, site: str) -> None:
         """Forget everything and go to a site."""
-        self.remote.execute("executeCdpCommand", {"cmd": "Network.clearBrowserCookies", "params": {}})
+        self.command("Network.clearBrowserCookies")
         self.site = site
         self.go("/")
+
+    def command(self, name: str, **parameters: object) -> Any:
+        """Give the browser a command of the DevTools protocol."""
+        return self.remote.execute("executeCdpCommand", {"cmd": name, "params": parameters})["value"]
+
+    def prefer(self, *, scheme: str = "light", language: str = "en", width: int = 0, motion: str = "reduce") -> None:
+        """Set what a person prefers: light or dark, a language; and how wide the window is (0: as it was)."""
+        features = [
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": motion},
+        ]
+        self.command("Emulation.setEmulatedMedia", features=features)
+        self.command("Network.enable")
+        self.command("Network.setExtraHTTPHeaders", headers={"Accept-Language": language})
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self.command("Emulation.setDeviceMetricsOverride" if width else "Emulation.clearDeviceMetricsOverride", **size)
+
+    def run(self, script: str, *arguments: object) -> Any:
+        """Run JavaScript in the page, whatever its policy says, and return what it returns."""
+        return self.remote.execute_script(script, *arguments)
+
+    def wait_for(self, script: str) -> None:
+        """Wait until an expression of JavaScript is true."""
+        WebDriverWait(self.remote, 10).until(lambda remote: remote.execute_script(f"return {script}"))
+
+    def click(self, text: str, within: str = "body") -> None:
+        """Click on a button, and stay."""
+        self._button(text, within).click()
+
+    @property
+    def console(self) -> list[str]:
+        """What the browser's console says since it was last asked: refusals of the policy, errors of scripts."""
+        return [str(entry["message"]) for entry in self.remote.execute("getLog", {"type": "browser"})["value"]]
 
     def go(self, path: str) -> None:
         """Load a page of the site."""
@@ -94,8 +132,10 @@ class Browser:
 
     def press(self, text: str, within: str = "body") -> None:
         """Click on a button, and wait for the next page."""
-        path = f".//button[normalize-space()='{text}']"
-        self._leave_by(self.find(within).find_element(By.XPATH, path))
+        self._leave_by(self._button(text, within))
+
+    def _button(self, text: str, within: str) -> WebElement:
+        return self.find(within).find_element(By.XPATH, f".//button[normalize-space()='{text}']")
 
     def _leave_by(self, element: WebElement) -> None:
         page = self.find("html").id
@@ -107,6 +147,10 @@ class Browser:
     def type(self, field: str, text: str) -> None:
         """Type into a field of a form."""
         self.find(f"[name={field}]").send_keys(text)
+
+    def press_key(self, name: str) -> None:
+        """Press a key, wherever the focus is."""
+        ActionChains(self.remote).send_keys(getattr(Keys, name.upper())).perform()
 
     def screenshot(self, path: Path) -> None:
         """Keep what is seen."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from typing import Any
 
+from tests.browser.npm import BOOTSTRAP, path_of
 from tests.processes import WSGISite
 from tests.runs import Job
 
@@ -18,12 +20,22 @@ run(["manage.py", "demo_users"])
 
 
 class DemoSite(WSGISite):
-    """The example project on one engine; ``redis`` is the address of a server, ``database`` an entry of DATABASES."""
+    """The example project on one engine; keyword arguments that are not named here are settings, in JSON's types.
+
+    ``redis`` is the address of a server, ``database`` an entry of DATABASES.
+    """
 
     application = "example_project.wsgi"
     probe = "/account/login/"
 
-    def __init__(self, engine: str, redis: str = "", database: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        engine: str,
+        redis: str = "",
+        database: dict[str, Any] | None = None,
+        look: str = "own",
+        **settings: object,
+    ) -> None:
         super().__init__(workers=1 if engine == "memory" else 2)
         self.variables = {
             "DJANGO_SETTINGS_MODULE": "tests.browser.demo_settings",
@@ -31,6 +43,8 @@ class DemoSite(WSGISite):
             "SRVSESSION_DEMO_REDIS": redis,
             "SRVSESSION_DEMO_DATABASE": json.dumps(database),
             "SRVSESSION_DEMO_DATA": os.fspath(self.directory),
+            "SRVSESSION_DEMO_LOOK": look,
+            "SRVSESSION_TEST_DEMO": json.dumps(settings),
         }
 
     def environment(self) -> dict[str, str]:
@@ -39,5 +53,9 @@ class DemoSite(WSGISite):
 
     def start(self) -> None:
         """Make the database and its users, then serve."""
+        if self.variables["SRVSESSION_DEMO_LOOK"] == "bootstrap":
+            target = self.directory / "static" / "bootstrap"
+            target.mkdir(parents=True)
+            shutil.copy(path_of(BOOTSTRAP), target)
         Job([sys.executable, "-c", PREPARE], self.directory, env=self.environment()).finish()
         super().start()

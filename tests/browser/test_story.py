@@ -7,40 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.browser.browsers import Browser, Driver
+from tests.browser.browsers import Browser
 from tests.browser.demo import DemoSite
 
-FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
-SAFARI = (
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
-    "Version/17.5 Mobile/15E148 Safari/604.1"
-)
 STORES = ["memory", "sqlite", "postgresql", "mariadb", "redis", "file"]
-
-
-@pytest.fixture(scope="session")
-def driver() -> Iterator[Driver]:
-    """The chromedriver of all browsers."""
-    driver = Driver()
-    yield driver
-    driver.job.stop()
-
-
-@pytest.fixture(scope="session")
-def laptop(driver: Driver) -> Iterator[Browser]:
-    """A browser that says it is Firefox on Linux."""
-    yield from opened(driver.open("laptop", FIREFOX))
-
-
-@pytest.fixture(scope="session")
-def phone(driver: Driver) -> Iterator[Browser]:
-    """A browser that says it is Safari on a phone."""
-    yield from opened(driver.open("phone", SAFARI))
-
-
-def opened(browser: Browser) -> Iterator[Browser]:
-    yield browser
-    browser.remote.quit()
 
 
 @pytest.fixture(params=STORES)
@@ -83,18 +53,21 @@ def test_a_person_sees_both_sessions_and_ends_one(site: DemoSite, laptop: Browse
     assert views(laptop) == before + 2
 
     laptop.follow("Your sessions")
-    assert sorted(laptop.texts(".sessions h2")) == ["Firefox on Linux", "Mobile Safari on iOS"]
-    assert laptop.texts(".sessions [aria-current] h2") == laptop.texts(".sessions li:has(strong) h2")
-    assert laptop.texts(".sessions li[aria-current=true] h2") == ["Firefox on Linux"]
+    assert sorted(laptop.texts(".sessions h3")) == ["Firefox on Linux", "Mobile Safari on iOS"]
+    assert laptop.texts(".sessions li[aria-current=true] h3") == ["Firefox on Linux"]
 
-    laptop.press("Sign out", within=".sessions li:not([aria-current])")
+    laptop.click("Sign out", within=".sessions li:not([aria-current])")
+    laptop.wait_for("document.querySelector('[role=status] p') !== null")
     assert laptop.texts("[role=status] p") == ["Signed out: Mobile Safari on iOS."]
-    assert laptop.texts(".sessions h2") == ["Firefox on Linux"]
+    assert laptop.texts(".sessions h3") == ["Firefox on Linux"]
 
     phone.go("/")
     assert phone.heading == "Hello"
     phone.go("/account/sessions/")
     assert phone.heading == "Sign in"
+    assert phone.texts(".note") == ["You were signed out from another device."]
+    phone.go("/account/sessions/")
+    assert (phone.heading, phone.texts(".note")) == ("Sign in", [])
     laptop.go("/")
     assert laptop.heading == "Hello, alice"
     assert views(laptop) == before + 3

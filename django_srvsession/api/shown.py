@@ -1,0 +1,94 @@
+"""What goes out: the fields of users and sessions that a client may know. Whatever is not named here stays inside."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from django.http import HttpRequest
+from django.middleware.csrf import get_token
+
+from django_srvsession import reasons
+from django_srvsession.devices import device_kind, device_name
+from django_srvsession.places import place_of
+from django_srvsession.records import Ended, SessionRecord
+from django_srvsession.services import user_id_of
+
+_CURSOR: Final = re.compile(r"([0-9]{1,15})-([0-9a-f]{18})")
+
+
+class Position(NamedTuple):
+    """Mark a place in a list of sessions by what never changes of one: so activity meanwhile moves nothing."""
+
+    created_ms: int
+    sid: str
+
+    @classmethod
+    def of(cls, record: SessionRecord) -> Position:
+        """Return the place of a session."""
+        return cls(record.created_ms, record.sid)
+
+    @classmethod
+    def parse(cls, cursor: str) -> Position | None:
+        """Return the place that a cursor names, or None if it is no cursor of ours."""
+        found = _CURSOR.fullmatch(cursor)
+        return cls(int(found[1]), found[2]) if found else None
+
+    def __str__(self) -> str:
+        return f"{self.created_ms}-{self.sid}"
+
+
+def page(
+    records: Iterable[SessionRecord], after: Position | None, limit: int
+) -> tuple[list[SessionRecord], str | None]:
+    """Return at most ``limit`` sessions, latest created first, from behind a place on, and the cursor of the next page.
+
+    A session that was there when the first page was asked for, and still is, is on exactly one page.
+    """
+    ordered = sorted(records, key=Position.of, reverse=True)
+    rest = [record for record in ordered if after is None or Position.of(record) < after]
+    shown = rest[:limit]
+    return shown, str(Position.of(shown[-1])) if len(rest) > limit else None
+
+
+def session_as_json(record: SessionRecord, current_sid: str | None) -> dict[str, Any]:
+    """Return what a client may know of a session of its user's."""
+    return {
+        "sid": record.sid,
+        "current": record.sid == current_sid,
+        "device": {"name": device_name(record.client.user_agent), "kind": device_kind(record.client.user_agent)},
+        "ip": record.client.ip or None,
+        "place": place_of(record.client.ip) or None,
+        "signed_in_at": _instant(record.signed_in_at),
+        "created_at": _instant(record.created_at),
+        "last_seen_at": _instant(record.last_seen_at),
+        "expires_at": _instant(record.expires_at),
+    }
+
+
+def person_as_json(request: HttpRequest) -> dict[str, Any]:
+    """Return who asks, in which session, and the CSRF token that the next change needs; sets the token's cookie.
+
+    User and session are None for a visitor, who learns instead why the session whose key the browser still holds was
+    ended elsewhere. The session alone is None where the user needs no session.
+    """
+    user: Any = request.user
+    who = {"id": user_id_of(user), "username": user.get_username()} if user.is_authenticated else None
+    record = getattr(request.session, "record", None) if who else None
+    session = None if record is None else session_as_json(record, record.sid)
+    ended = None if who else _ended_as_json(getattr(request.session, "ended", None))
+    return {"user": who, "session": session, "ended": ended, "csrf_token": get_token(request)}
+
+
+def _ended_as_json(ended: Ended | None) -> dict[str, str] | None:
+    text = reasons.text_of(ended) if ended is not None else ""
+    return {"sid": ended.sid, "reason": ended.reason, "detail": text} if ended is not None and text else None
+
+
+def _instant(instant: datetime | None) -> str | None:
+    """Write an instant as RFC 3339 does, in UTC, to the millisecond."""
+    if instant is None:
+        return None
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,35 @@
+"""Sign in and sign out, as every front end of ours does it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from django.contrib.auth import SESSION_KEY, login
+from django.contrib.auth.forms import AuthenticationForm
+from django.http import HttpRequest, HttpResponse
+
+from django_srvsession import conf
+from django_srvsession.forms import set_lifetime
+
+R = TypeVar("R", bound=HttpResponse)
+
+
+def sign_in(request: HttpRequest, form: AuthenticationForm) -> None:
+    """Sign in who passed the form, for as long as it says, with a new key (Django's ``login()`` may keep the old one).
+
+    Raises ``SignInRefusedError`` when the limit of sessions refuses it; nobody is signed in then.
+    """
+    session = request.session
+    was_signed_in, key_before = SESSION_KEY in session, session.session_key
+    login(request, form.get_user())
+    if "remember" in form.fields:
+        set_lifetime(session, form.cleaned_data["remember"])
+    if was_signed_in and session.session_key == key_before:
+        session.cycle_key()
+
+
+def clear_site_data(response: R) -> R:
+    """Ask the browser of somebody who has signed out to drop what ``SRVSESSION_CLEAR_SITE_DATA`` names."""
+    if kinds := conf.get("CLEAR_SITE_DATA"):
+        response.headers["Clear-Site-Data"] = ", ".join(f'"{kind}"' for kind in kinds)
+    return response

@@ -1,0 +1,47 @@
+"""Confirm it is you: the page that asks for the password on the way to something that needs a recent proof."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import RedirectURLMixin, redirect_to_login
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import resolve_url
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.generic import FormView
+
+from django_srvsession import proof
+from django_srvsession.forms import ConfirmForm
+
+
+@method_decorator([login_not_required, never_cache, csrf_protect, sensitive_post_parameters()], name="dispatch")
+class ConfirmView(RedirectURLMixin, FormView):  # type: ignore[type-arg]
+    """Ask for the password, and go on to a safe ``next``, or to the list of sessions."""
+
+    form_class = ConfirmForm
+    template_name = "srvsession/confirm.html"
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Send visitors, and who has no password, to sign in; from there they go on without this page."""
+        if not request.user.is_authenticated:
+            return redirect_to_login(self.get_success_url())
+        if not proof.can_confirm(request):
+            return proof.ask(request, self.get_success_url())
+        return super().dispatch(request, *args, **kwargs)
+
+    def get_default_redirect_url(self) -> str:
+        """Return where to go without a safe ``next``."""
+        return resolve_url("srvsession:sessions")
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """Give the form the request, whose user is asked."""
+        return {**super().get_form_kwargs(), "request": self.request}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Keep ``next`` in the form."""
+        return super().get_context_data(next=self.get_redirect_url(), **kwargs)

@@ -1,0 +1,119 @@
+"""Sign in and sign out."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth import views as auth_views
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.forms import AuthenticationForm
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import resolve_url
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.generic import TemplateView
+
+from django_srvsession import conf, reasons
+from django_srvsession.entry import clear_site_data, sign_in
+from django_srvsession.forms import SignInForm
+from django_srvsession.records import Ended
+from django_srvsession.services import SignInRefusedError
+
+TOLD_COOKIE: Final = "srvsession_told"
+"""Holds the sid of the ended session whose reason this browser was told, so that it is told once."""
+
+
+@method_decorator(login_not_required, name="dispatch")
+class LoginView(auth_views.LoginView):
+    """Sign in, by Django's rules for ``next``; the session's key always changes.
+
+    Tells, once, why the session that the browser still holds the key of was ended elsewhere.
+    """
+
+    form_class = SignInForm
+    template_name = "srvsession/login.html"
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Let ``redirect_authenticated_user`` work where it cannot lead in a circle."""
+        self.redirect_authenticated_user = self.redirect_authenticated_user and self._may_pass_by()
+        return super().dispatch(request, *args, **kwargs)
+
+    def _may_pass_by(self) -> bool:
+        """Tell whether a signed-in visitor may be sent on.
+
+        Not one whom another page sent here, with a ``next``, because it does not admit this user: it would send them
+        here again. They see who they are, may go on by a link, or sign in as somebody else.
+        """
+        target = urlsplit(self.get_default_redirect_url()).path
+        return self.request.method == "GET" and not self.get_redirect_url() and target != self.request.path
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Show the form, with what became of the session before."""
+        ended = self._untold()
+        text = reasons.text_of(ended) if ended else ""
+        self.extra_context = {**(self.extra_context or {}), "ended_text": text}
+        response = super().get(request, *args, **kwargs)
+        if ended is not None:
+            _note_as_told(ended, request, response)
+        return response
+
+    def _untold(self) -> Ended | None:
+        """Return how the browser's session ended, if it is news; it is known once the session was read."""
+        if not _is_seen_by_a_person(self.request) or self.request.user.is_authenticated:
+            return None
+        ended: Ended | None = getattr(self.request.session, "ended", None)
+        if ended is None or self.request.COOKIES.get(TOLD_COOKIE) == ended.sid:
+            return None
+        return ended if reasons.text_of(ended) else None
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        """Sign in and go on, or show that the limit of sessions refuses it."""
+        try:
+            sign_in(self.request, form)
+        except SignInRefusedError as error:
+            form.add_error(None, str(error))
+            return self.form_invalid(form)
+        return HttpResponseRedirect(self.get_success_url())
+
+
+def _is_seen_by_a_person(request: HttpRequest) -> bool:
+    """Tell whether the answer becomes a page, rather than what a script or a prefetch reads and nobody sees."""
+    is_page = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+    return request.method == "GET" and is_page and "prefetch" not in request.headers.get("Sec-Purpose", "")
+
+
+def _note_as_told(ended: Ended, request: HttpRequest, response: HttpResponse) -> None:
+    # Not by deleting the session's cookie: another answer may just have set a new one.
+    response.set_cookie(
+        TOLD_COOKIE,
+        ended.sid,
+        max_age=conf.get("ENDED_KEEP") // 1000,
+        path=request.path,
+        secure=bool(settings.SESSION_COOKIE_SECURE),
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+class LogoutView(auth_views.LogoutView):
+    """Sign out: the session is ended on the server before the answer, or the answer is 503."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Sign out, and clear what the browser keeps of the site."""
+        return clear_site_data(super().post(request, *args, **kwargs))
+
+    def get_default_redirect_url(self) -> str:
+        """Return where to go without a safe ``next``: ``LOGOUT_REDIRECT_URL``, or our own page."""
+        return resolve_url(self.next_page or settings.LOGOUT_REDIRECT_URL or "srvsession:logged_out")
+
+
+@method_decorator([login_not_required, never_cache], name="dispatch")
+class LoggedOutView(TemplateView):
+    """Say that the session was ended."""
+
+    template_name = "srvsession/logged_out.html"

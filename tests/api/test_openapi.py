@@ -1,0 +1,174 @@
+"""The OpenAPI file, and that nothing in it is made up: each answer that it tells of occurs, and is as it says."""
+
+from __future__ import annotations
+
+import functools
+import json
+import operator
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import schemathesis
+
+from django_srvsession.api import urls
+from tests.api.client import Api, url
+from tests.engine.watched import WatchedStore
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+DOCUMENT = json.loads((Path(urls.__file__).parent / "openapi.json").read_text())
+OPERATIONS = [(path, method) for path, operations in DOCUMENT["paths"].items() for method in operations]
+PROBLEM = "application/problem+json"
+BODIES: dict[str, Any] = {
+    "/login/": {"username": "ann", "password": "pass-ann"},
+    "/confirm-password/": {"password": "pass-ann"},
+}
+
+
+def test_the_file_is_openapi() -> None:
+    schemathesis.openapi.from_dict(DOCUMENT).validate()
+
+
+def test_the_file_knows_every_address_with_its_methods_and_no_others() -> None:
+    sid = "0" * 18
+    routes = {url(pattern.name, *([sid] if pattern.name == "session" else [])) for pattern in urls.urlpatterns}
+    assert {f"/api{path}".format(sid=sid) for path in DOCUMENT["paths"]} == routes
+    for path, operations in DOCUMENT["paths"].items():
+        allowed = Api().ask("OPTIONS", f"/api{path}".format(sid=sid))["Allow"].lower().split(", ")
+        assert set(allowed) - {"head", "options"} == set(operations)
+
+
+# Each answer that the file tells of occurs.
+
+
+def resolved(node: Any) -> Any:
+    """Return what a reference refers to."""
+    if "$ref" not in node:
+        return node
+    return functools.reduce(operator.getitem, node["$ref"].removeprefix("#/").split("/"), DOCUMENT)
+
+
+def kinds_of(answer: Any) -> list[str]:
+    """Return the problem types that an answer may have; one empty text for an answer that is no problem."""
+    schema = resolved(answer.get("content", {}).get(PROBLEM, {}).get("schema", {}))
+    found = [resolved(one) for one in schema.get("oneOf", [schema])]
+    return [one["properties"]["type"]["const"] if one else "" for one in found]
+
+
+def documented() -> Iterator[tuple[str, str, int, str]]:
+    """Yield operation, status and problem type of each answer in the file."""
+    for path, method in OPERATIONS:
+        for status, answer in DOCUMENT["paths"][path][method]["responses"].items():
+            for kind in kinds_of(resolved(answer)):
+                yield path, method, int(status), kind.removeprefix("urn:srvsession:problem:")
+
+
+class Tomorrow:
+    """A clock a day ahead."""
+
+    @staticmethod
+    def time_ns() -> int:
+        return time.time_ns() + 86_400_000_000_000
+
+
+class Asking:
+    """One request to one operation, by who is signed in, with what brings about the answer in question."""
+
+    def __init__(self, path: str, method: str, settings: Any, patch: pytest.MonkeyPatch, store: Any) -> None:
+        self.path, self.method, self.store = path, method.upper(), store
+        self.settings, self.patch = settings, patch
+        self.api = Api("ann")
+        self.body: Any = BODIES.get(path)
+        self.headers: dict[str, str] = {}
+        self.query = ""
+        self.sid = Api("ann").sid
+
+    def answer(self) -> Any:
+        """Send it."""
+        address = "/api" + self.path.replace("{sid}", self.sid) + self.query
+        return self.api.ask(self.method, address, self.body, headers=self.headers)
+
+    def malformed(self) -> None:
+        self.body, self.query = b"{", "?" + "&".join(["x=1"] * 2000)
+
+    def anonymous(self) -> None:
+        self.api = Api()
+
+    def forged(self) -> None:
+        self.headers = {"X-CSRFToken": ""}
+
+    def wrong(self) -> None:
+        self.body = {**self.body, "password": "wrong"}
+
+    def full(self) -> None:
+        self.settings.SRVSESSION_MAX_SESSIONS_PER_USER = 1
+        self.settings.SRVSESSION_LIMIT_POLICY = "refuse"
+        Api("ann")
+        self.api = Api()
+
+    def stale(self) -> None:
+        self.patch.setattr("django_srvsession.proof.time", Tomorrow)
+
+    def gone(self) -> None:
+        self.sid = "0" * 18
+
+    def long(self) -> None:
+        self.body = b" " * 100_000
+
+    def form(self) -> None:
+        self.body, self.headers = b"a=b", {"Content-Type": "application/x-www-form-urlencoded"}
+
+    def strange(self) -> None:
+        self.body, self.query = {"strange": 1}, "?limit=0"
+
+    def out(self) -> None:
+        self.store.go_out()
+
+
+HOW: dict[tuple[int, str], Callable[[Asking], None]] = {
+    (200, ""): lambda asking: None,
+    (204, ""): lambda asking: None,
+    (400, "about:blank"): Asking.malformed,
+    (401, "about:blank"): Asking.anonymous,
+    (403, "csrf"): Asking.forged,
+    (403, "wrong-credentials"): Asking.wrong,
+    (403, "too-many-sessions"): Asking.full,
+    (403, "proof-required"): Asking.stale,
+    (404, "about:blank"): Asking.gone,
+    (413, "about:blank"): Asking.long,
+    (415, "about:blank"): Asking.form,
+    (422, "invalid"): Asking.strange,
+    (503, "about:blank"): Asking.out,
+}
+
+
+@pytest.mark.parametrize(("path", "method", "status", "kind"), list(documented()))
+def test_each_answer_in_the_file_occurs_as_it_says(
+    ann: Any,
+    store: WatchedStore,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    method: str,
+    status: int,
+    kind: str,
+) -> None:
+    asking = Asking(path, method, settings, monkeypatch, store)
+    HOW[status, kind](asking)
+    answer = asking.answer()
+    assert answer.status_code == status, answer.content
+    content = resolved(DOCUMENT["paths"][path][method]["responses"][str(status)]).get("content")
+    if content is None:
+        assert (answer.content, "Content-Type" in answer.headers) == (b"", False)
+        return
+    ((media_type, described),) = content.items()
+    assert answer["Content-Type"] == media_type
+    assert answer.json().get("type", "").endswith(kind)
+    components = {"components": DOCUMENT["components"]}
+    jsonschema_rs.Draft202012Validator({**components, **described["schema"]}, validate_formats=True).validate(
+        answer.json()
+    )

@@ -1,0 +1,1 @@
+"""A site with django-axes, as its documentation has it."""

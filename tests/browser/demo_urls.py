@@ -1,0 +1,94 @@
+"""The demo's URLs, and pages that bring about what is hard to wait for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from importlib import import_module
+from typing import Final
+
+from django.conf import settings
+from django.contrib.auth import login
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+from django_srvsession import services
+from django_srvsession.models import Session
+from django_srvsession.records import Client
+from django_srvsession.store import StoreUnavailableError
+from example_project.urls import urlpatterns as demo_patterns
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+BACKEND: Final = "django.contrib.auth.backends.ModelBackend"
+DEVICES: Final = [
+    ("203.0.113.24", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+     "Version/18.1 Mobile/15E148 Safari/604.1", 3),
+    ("198.51.100.7", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+     "Chrome/131.0.0.0 Safari/537.36", 5 * 60),
+    ("2001:db8::2f", "Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+     "Version/17.5 Mobile/15E148 Safari/604.1", 3 * 24 * 60),
+    ("192.0.2.200", "something-homemade/0.3", 8 * 24 * 60),
+]  # fmt: skip
+
+
+def strict_policy(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Send a Content-Security-Policy that allows nothing but files and addresses of the site."""
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        response["Content-Security-Policy"] = POLICY
+        return response
+
+    return answer
+
+
+def outage(request: HttpRequest) -> HttpResponse:
+    """Be a page whose session cannot be read."""
+    raise StoreUnavailableError("for the tests")
+
+
+@login_required
+def sign_in_elsewhere(request: HttpRequest, count: int) -> HttpResponse:
+    """Sign this user in on so many other devices, some time ago."""
+    for ip, agent, minutes in itertools.islice(itertools.cycle(DEVICES), count):
+        _sign_in(request, ip, agent, minutes * 60_000)
+    return HttpResponse("done")
+
+
+def _sign_in(request: HttpRequest, ip: str, agent: str, age_ms: int) -> None:
+    elsewhere = HttpRequest()
+    elsewhere.META = {"REMOTE_ADDR": ip, "HTTP_USER_AGENT": agent, "SERVER_NAME": "localhost", "SERVER_PORT": "80"}
+    session = elsewhere.session = import_module(settings.SESSION_ENGINE).SessionStore()
+    session.client_of_request = lambda: Client(ip, agent)
+    login(elsewhere, request.user, BACKEND)
+    session.save()
+    record = session.record
+    moments = {"last_seen_ms": record.last_seen_ms - age_ms, "signed_in_ms": record.signed_in_ms - 2 * age_ms}
+    Session.objects.filter(sid=session.sid).update(**moments)
+
+
+@login_required
+def end_all(request: HttpRequest, reason: str) -> HttpResponse:
+    """End all sessions of this user, this one included, behind its back."""
+    services.revoke_all(request.user, reason=reason, by=request.user)
+    return HttpResponse("done")
+
+
+def end_everything(request: HttpRequest) -> HttpResponse:
+    """End all sessions there are: a test begins."""
+    for record in list(services.live_sessions()):
+        services.revoke(record.sid)
+    return HttpResponse("done")
+
+
+urlpatterns = [
+    *demo_patterns,
+    path("end-everything/", end_everything),
+    path("outage/", outage),
+    path("elsewhere/<int:count>/", sign_in_elsewhere),
+    path("end-all/<reason>/", end_all),
+]

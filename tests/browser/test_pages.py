@@ -1,0 +1,323 @@
+"""The pages in a browser: with and without scripts, under a strict policy, for every eye, in every language."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.accessibility import violations
+from tests.browser.browsers import Browser, Driver
+from tests.browser.conftest import FIREFOX
+from tests.browser.demo import DemoSite
+from tests.browser.npm import AXE, FetchError, checked
+from tests.runs import new_directory
+
+LOGIN, SESSIONS, CONFIRM, LOGGED_OUT = (f"/account/{page}/" for page in ("login", "sessions", "confirm", "logged-out"))
+PHONE_WIDTH = 320  # CSS pixels: the narrowest that WCAG 2.2 (1.4.10) speaks of
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[DemoSite]:
+    """The example project."""
+    with DemoSite("db") as site:
+        yield site
+
+
+@pytest.fixture
+def browser(laptop: Browser, site: DemoSite) -> Iterator[Browser]:
+    """A browser that has never been on the site."""
+    laptop.prefer()
+    laptop.visit(site.url)
+    laptop.go("/end-everything/")
+    laptop.console.clear()
+    yield laptop
+    laptop.command("Emulation.setScriptExecutionDisabled", value=False)
+    laptop.prefer()
+
+
+def sign_in(browser: Browser, name: str = "alice", remember: bool = False) -> None:
+    browser.go(LOGIN)
+    browser.type("username", name)
+    browser.type("password", f"demo-{name}")
+    if remember:
+        browser.find("[name=remember]").click()
+    browser.find("main [name=password]").submit()
+    browser.wait_for("location.pathname === '/'")
+
+
+# Every page, in every language, light and dark, wide and narrow.
+
+
+def walk(browser: Browser) -> Iterator[str]:
+    """Go through every page, in every state that it has."""
+    yield from at(browser, LOGIN, "sign in")
+    browser.type("username", "alice")
+    browser.find("main [name=password]").send_keys("wrong")
+    browser.find("main [name=password]").submit()
+    browser.wait_for("document.querySelector('[role=alert]') !== null")
+    yield "sign in: a wrong password"
+    sign_in(browser)
+    yield "the demo's home"
+    browser.go("/end-all/password_changed/")
+    yield from at(browser, SESSIONS, "sign in: why it ended")
+    sign_in(browser)
+    yield from at(browser, LOGIN + "?next=/", "sign in: signed in already")
+    yield from at(browser, SESSIONS, "sessions: this one only")
+    browser.go("/elsewhere/4/")
+    yield from at(browser, SESSIONS, "sessions: several")
+    yield from at(browser, CONFIRM, "confirm")
+    browser.find("main [name=password]").send_keys("wrong")
+    browser.find("main [name=password]").submit()
+    browser.wait_for("document.querySelector('.errorlist') !== null")
+    yield "confirm: a wrong password"
+    yield from at(browser, "/outage/", "outage")
+    yield from at(browser, LOGGED_OUT, "signed out")
+
+
+def at(browser: Browser, path: str, name: str) -> Iterator[str]:
+    browser.go(path)
+    yield name
+
+
+@pytest.mark.parametrize("language", ["en", "ko", "ar"])
+def test_nobody_is_shut_out_of_any_page(browser: Browser, language: str) -> None:
+    found: dict[str, object] = {}
+    browser.prefer(language=language)
+    for name in walk(browser):
+        assert browser.run("return document.documentElement.dir") == ("rtl" if language == "ar" else "ltr")
+        for scheme in ("light", "dark"):
+            browser.prefer(scheme=scheme, language=language)
+            found[f"{name}, {scheme}"] = violations(browser)
+        browser.prefer(language=language, width=PHONE_WIDTH)
+        overflow = browser.run("return document.documentElement.scrollWidth - window.innerWidth")
+        found[f"{name}, narrow"] = [f"{overflow} pixels too wide"] if overflow > 0 else []
+        browser.prefer(language=language)
+        found[f"{name}, policy"] = refusals(browser)
+    assert len(found) == 11 * 4
+    assert {name: list_ for name, list_ in found.items() if list_} == {}
+
+
+def refusals(browser: Browser) -> list[str]:
+    """What the browser did not do because of the site's policy."""
+    return [line for line in browser.console if "Content Security Policy" in line]
+
+
+def test_the_tests_would_notice_what_they_look_for(browser: Browser) -> None:
+    browser.go(LOGIN)
+    bad = "<img src=x><p style='color: red'>x</p>"
+    browser.run("document.querySelector('main').insertAdjacentHTML('beforeend', arguments[0])", bad)
+    assert any("image-alt" in line for line in violations(browser))
+    assert any("style" in line for line in refusals(browser))
+
+
+def test_an_archive_that_is_not_the_meant_one_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "axe-core.tgz"
+    archive.write_bytes(b"something else")
+    with pytest.raises(FetchError, match="not the one that is meant"):
+        checked(archive, AXE)
+
+
+@pytest.mark.parametrize("look", ["admin", "bootstrap"])
+def test_the_pages_work_inside_the_base_of_another_site(laptop: Browser, look: str) -> None:
+    with DemoSite("db", look=look) as site:
+        laptop.prefer()
+        laptop.visit(site.url)
+        sign_in(laptop)
+        laptop.go("/elsewhere/3/")
+        for path in (SESSIONS, CONFIRM, LOGGED_OUT, LOGIN):
+            laptop.go(path)
+            for scheme in ("light", "dark"):
+                laptop.prefer(scheme=scheme)
+                assert violations(laptop, ".srvsession") == [], (path, scheme)
+            assert [line for line in refusals(laptop) if "srvsession" in line] == []
+        laptop.prefer()
+        laptop.go(SESSIONS)
+        assert "Your sessions" in laptop.texts("h1")
+        end_first_of_the_others(laptop)
+        assert len(laptop.texts(".sessions h3")) == 3
+
+
+# Ending a session without leaving the page, and without scripts.
+
+
+def end_first_of_the_others(browser: Browser) -> None:
+    """Press the button of the second card and wait until it has gone, on the same page."""
+    card = browser.find(".sessions li:not([aria-current])").get_attribute("id")
+    browser.run("window.stayed = true")
+    browser.click("Sign out", within=f"#{card}")
+    browser.wait_for(f"document.getElementById('{card}') === null")
+    assert browser.run("return window.stayed === true")
+
+
+def test_a_session_ends_without_leaving_the_page(browser: Browser) -> None:
+    sign_in(browser)
+    browser.go("/elsewhere/2/")
+    browser.go(SESSIONS)
+    _, first, second = browser.texts(".sessions h3")
+    end_first_of_the_others(browser)
+    assert browser.texts("[role=status] p") == [f"Signed out: {first}."]
+    assert browser.run("return document.activeElement.textContent") == second
+    end_first_of_the_others(browser)
+    assert browser.texts("[role=status] p") == [f"Signed out: {second}."]
+    assert browser.run("return document.activeElement.id") == "other-devices"
+    assert browser.texts(".empty") == ["You are signed in on this device only."]
+    browser.go(SESSIONS)
+    assert len(browser.texts(".sessions h3")) == 1
+    assert refusals(browser) == []
+
+
+def test_without_scripts_everything_works_the_same(browser: Browser) -> None:
+    browser.command("Emulation.setScriptExecutionDisabled", value=True)
+    browser.go(LOGIN)
+    browser.type("username", "alice")
+    browser.type("password", "demo-alice")
+    browser.press("Sign in", within="main")
+    browser.go("/elsewhere/2/")
+    browser.go(SESSIONS)
+    assert len(browser.texts(".sessions h3")) == 3
+    browser.press("Sign out", within=".sessions li:not([aria-current])")
+    assert (browser.heading, len(browser.texts(".sessions h3"))) == ("Your sessions", 2)
+    browser.press("Sign out all others")
+    assert browser.texts("[role=status] p") == ["Ended 1 other session."]
+    browser.press("Sign out", within="header")
+    assert browser.heading == "You are signed out"
+
+
+def test_a_list_that_is_old_is_loaded_again(browser: Browser) -> None:
+    sign_in(browser)
+    browser.go("/elsewhere/2/")
+    browser.go(SESSIONS)
+    browser.run(
+        "const form = document.querySelector('form[data-srvsession-end]');"
+        "fetch(form.action, {method: 'POST', body: new FormData(form)}).then(() => { window.done = true })"
+    )
+    browser.wait_for("window.done")
+    browser.press("Sign out", within=".sessions li:not([aria-current])")
+    assert len(browser.texts(".sessions h3")) == 2
+
+
+def test_who_was_signed_out_meanwhile_is_shown_the_way_in(browser: Browser) -> None:
+    sign_in(browser)
+    browser.go("/elsewhere/1/")
+    browser.go(SESSIONS)
+    browser.run("fetch('/end-all/revoked/').then(() => { window.done = true })")
+    browser.wait_for("window.done")
+    browser.press("Sign out", within=".sessions li:not([aria-current])")
+    assert browser.heading == "Sign in"
+    assert browser.texts(".note") == ["You were signed out from another device."]
+
+
+def test_an_old_proof_asks_for_the_password_and_goes_on_by_itself(laptop: Browser) -> None:
+    with DemoSite("db", SRVSESSION_REAUTH_AGE=0) as site:
+        laptop.visit(site.url)
+        sign_in(laptop)
+        laptop.go("/elsewhere/3/")
+        laptop.go(SESSIONS)
+        laptop.press("Sign out", within=".sessions li:not([aria-current])")
+        assert laptop.heading == "Confirm it is you"
+        laptop.type("password", "demo-alice")
+        laptop.press("Sign out", within="main")
+        assert (laptop.heading, len(laptop.texts(".sessions h3"))) == ("Your sessions", 3)
+        laptop.press("Sign out all others")
+        laptop.type("password", "demo-alice")
+        laptop.press("Sign out all others", within="main")
+        assert (laptop.heading, len(laptop.texts(".sessions h3"))) == ("Your sessions", 1)
+
+
+# Signing in and out.
+
+
+@pytest.mark.parametrize("remember", [True, False])
+def test_keep_me_signed_in_outlives_the_browser_and_else_nothing_does(
+    driver: Driver, site: DemoSite, remember: bool
+) -> None:
+    profile = new_directory(f"profile-restart-{remember}")
+    first = driver.open("restart", FIREFOX, profile)
+    first.visit(site.url)
+    sign_in(first, "bob", remember)
+    first.remote.quit()
+    second = driver.open("restart", FIREFOX, profile)
+    second.site = site.url
+    second.go("/")
+    heading = second.heading
+    second.remote.quit()
+    assert heading == ("Hello, bob" if remember else "Hello")
+
+
+def test_the_back_button_shows_nothing_after_signing_out(browser: Browser) -> None:
+    sign_in(browser)
+    browser.go(SESSIONS)
+    browser.press("Sign out", within="header")
+    assert browser.heading == "You are signed out"
+    browser.remote.back()
+    browser.wait_for("document.querySelector('h1').textContent === 'Sign in'")
+    assert "Firefox on Linux" not in browser.find("body").text
+
+
+def test_signing_out_empties_what_the_browser_keeps_and_takes_no_longer(browser: Browser) -> None:
+    sign_in(browser)
+    browser.run("localStorage.setItem('draft', 'secret')")
+    browser.remote.add_cookie({"name": "django_language", "value": "en"})
+    browser.go(SESSIONS)
+    assert browser.run("return localStorage.getItem('draft')") == "secret"
+    began = time.monotonic()
+    browser.press("Sign out", within="header")
+    seconds = time.monotonic() - began
+    assert browser.heading == "You are signed out"
+    assert browser.run("return localStorage.getItem('draft')") is None
+    names = {cookie["name"] for cookie in browser.remote.get_cookies()}
+    assert names == {"django_language", "csrftoken"}
+    assert seconds < 3
+
+
+def test_a_hundred_sessions_have_pages_that_nobody_is_shut_out_of(browser: Browser) -> None:
+    sign_in(browser)
+    browser.go("/elsewhere/99/")
+    browser.go(SESSIONS)
+    assert browser.texts(".count") == ["(99)"]
+    seen = len(browser.texts(".sessions li:not([aria-current])"))
+    assert violations(browser, "nav.pages") == []
+    browser.follow("Older")
+    assert browser.texts(".sessions li[aria-current] h3") == ["Firefox on Linux"]
+    seen += len(browser.texts(".sessions li:not([aria-current])"))
+    assert seen == 99
+    end_first_of_the_others(browser)
+    assert browser.run("return location.search") == "?page=2"
+    browser.press("Sign out all others")
+    assert browser.texts("[role=status] p") == ["Ended 98 other sessions."]
+
+
+def test_the_pages_speak_korean_to_who_asks_for_it(browser: Browser) -> None:
+    browser.prefer(language="ko")
+    sign_in(browser)
+    browser.go("/elsewhere/1/")
+    browser.go(SESSIONS)
+    assert browser.heading == "내 세션"
+    assert browser.run("return document.documentElement.lang") == "ko"
+    words = browser.find("main").text
+    assert "분 전" in words
+    assert "Sign" not in words
+
+
+def test_everything_can_be_reached_with_the_keyboard(browser: Browser) -> None:
+    sign_in(browser)
+    browser.go("/elsewhere/2/")
+    browser.go(SESSIONS)
+    reached: list[str] = []
+    while "Sign out" not in reached[-1:] or reached.count("Sign out") < 4:
+        browser.press_key("Tab")
+        reached.append(browser.run("return document.activeElement.textContent.trim()"))
+        assert browser.run("return getComputedStyle(document.activeElement).outlineStyle") != "none"
+        assert len(reached) < 10
+    assert reached == [
+        "django-srvsession demo",
+        "Your sessions",
+        *["Sign out"] * 2,
+        "Sign out all others",
+        *["Sign out"] * 2,
+    ]
+    browser.press_key("Enter")
+    browser.wait_for("document.querySelectorAll('.sessions li').length === 2")

@@ -1,0 +1,5 @@
+"""Its pages."""
+
+from django.urls import include, path
+
+urlpatterns = [path("account/", include("django_srvsession.urls"))]

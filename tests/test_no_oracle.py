@@ -1,0 +1,300 @@
+"""All pages at once, on every store: GET changes nothing, a POST needs its CSRF token, and the 404 says nothing.
+
+The pages are those of ``urls.py``: one that is added there is tested here without a line more.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Iterator
+from operator import attrgetter
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, include, path, reverse
+
+from django_srvsession import engine, services
+from django_srvsession import urls as pages
+from django_srvsession.keys import SessionKey
+from django_srvsession.records import Loaded
+from tests.engine.watched import WatchedStore
+from tests.every_store import every_store_fixture  # noqa: F401
+
+urlpatterns = [path("account/", include("django_srvsession.urls"))]
+
+
+def named(patterns: Any, prefix: str = "srvsession:") -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield name and arguments of each page, those of included URL modules too."""
+    for entry in patterns:
+        if isinstance(entry, URLResolver):
+            inner = f"{prefix}{entry.namespace}:" if entry.namespace else prefix
+            yield from named(entry.url_patterns, inner)
+        elif isinstance(entry, URLPattern):
+            assert entry.name, f"{entry} needs a name."
+            yield prefix + entry.name, frozenset(argument_names(entry))
+
+
+def argument_names(entry: URLPattern) -> list[str]:
+    regex = getattr(entry.pattern, "regex", None)
+    return [*entry.pattern.converters, *(regex.groupindex if regex else ())]
+
+
+PAGES = dict(named(pages.urlpatterns))
+WITH_SID = [name for name, arguments in PAGES.items() if "sid" in arguments]
+
+
+def url(name: str, sid: str) -> str:
+    """Return the address of a page; a new kind of argument needs a value here."""
+    values = {"sid": sid}
+    return reverse(name, kwargs={argument: values[argument] for argument in PAGES[name]})
+
+
+class People:
+    """Ann, who is signed in twice and was a third time; Bob, who is signed in once and was twice; a visitor."""
+
+    def __init__(self) -> None:
+        for name in ("ann", "bob"):
+            get_user_model().objects.create_user(name, password="secret")
+        self.ann, self.anns_other, anns_ended = (signed_in("ann") for _ in range(3))
+        self.bob, bobs_ended = signed_in("bob"), signed_in("bob")
+        self.visitor = Client()
+        session = self.visitor.session
+        session["basket"] = ["tea"]
+        session.save()
+        self.visitor.cookies[django_settings.SESSION_COOKIE_NAME] = session.session_key
+        self.sids = {
+            "bob's": sid_of(self.bob),
+            "bob's, ended": sid_of(bobs_ended),
+            "ann's, ended": sid_of(anns_ended),
+            "a visitor's": sid_of(self.visitor),
+            "nobody's": secrets.token_hex(9),
+            "all zeros": "0" * 18,
+        }
+        self.holder_of_ended = Client()
+        self.holder_of_ended.cookies = anns_ended.cookies.copy()
+        for name in ("ann's, ended", "bob's, ended"):
+            assert services.revoke(self.sids[name])
+
+    def all(self) -> dict[str, Client]:
+        """Return the browsers by name, and one without cookies."""
+        return {
+            "nobody": Client(),
+            "visitor": self.visitor,
+            "ann": self.ann,
+            "holder of an ended key": self.holder_of_ended,
+        }
+
+
+def signed_in(name: str) -> Client:
+    browser = Client()
+    answer = browser.post(reverse("srvsession:login"), {"username": name, "password": "secret"})
+    assert answer.status_code == 302
+    return browser
+
+
+def sid_of(browser: Client) -> str:
+    key = SessionKey.parse(browser.cookies[django_settings.SESSION_COOKIE_NAME].value)
+    assert key is not None
+    return key.sid
+
+
+@pytest.fixture
+def people(every_store: str, settings: Any) -> People:
+    """The site's people, on each store."""
+    settings.ROOT_URLCONF = __name__
+    settings.LOGIN_URL = "srvsession:login"
+    settings.LOGIN_REDIRECT_URL = "srvsession:sessions"
+    return People()
+
+
+# All but when it was last seen, and how often it was written: a page that is read may note that.
+OF_RECORD = attrgetter(
+    *"sid verifier user_id client created_ms signed_in_ms lifetime_ms expires_ms deadline_ms".split(),
+    *"previous_verifier rotated_ms rotation_final".split(),
+)
+OF_TOMBSTONE = attrgetter("sid", "verifiers", "reason", "by", "ended_ms", "user_id")
+
+
+def contents(people: People) -> dict[str, Any]:
+    """Return all that the store holds of sessions: records, values and tombstones, but for when they were last seen."""
+    store = engine.current_store()
+    sids = {record.sid for record in services.live_sessions()} | set(people.sids.values())
+    return {sid: _comparable(store.load(sid)) for sid in sids}
+
+
+def _comparable(stored: Any) -> Any:
+    if isinstance(stored, Loaded):
+        return OF_RECORD(stored.record), dict(stored.values)
+    return None if stored is None else OF_TOMBSTONE(stored)
+
+
+# GET changes nothing.
+
+
+def test_reading_any_page_changes_nothing(people: People) -> None:
+    before = contents(people)
+    assert len(before) > 6
+    for name, method in itertools.product(PAGES, ["get", "head", "options", "trace"]):
+        for who, browser in people.all().items():
+            for sid in (sid_of(people.anns_other), people.sids["nobody's"]):
+                answer = getattr(browser, method)(url(name, sid))
+                assert answer.status_code < 500, (name, who)
+                assert django_settings.SESSION_COOKIE_NAME not in answer.cookies, (name, who)
+        assert contents(people) == before, name
+
+
+# Every change needs a CSRF token.
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def test_no_page_changes_anything_without_its_csrf_token(people: People) -> None:
+    before = contents(people)
+    for name, method, token in itertools.product(PAGES, ["post", "put", "patch", "delete"], ["", "A" * 32, "A" * 64]):
+        fields = urlencode({"username": "bob", "password": "secret", "csrfmiddlewaretoken": token})
+        for who, browser in people.all().items():
+            ask = getattr(with_csrf_checks(browser), method)
+            answer = ask(url(name, sid_of(people.anns_other)), fields, content_type=FORM)
+            assert answer.status_code == 403, (name, method, who)
+            assert django_settings.SESSION_COOKIE_NAME not in answer.cookies, (name, method, who)
+        assert contents(people) == before, name
+
+
+def test_pages_guard_themselves_on_a_site_without_the_middleware(people: People, settings: Any) -> None:
+    csrf = "django.middleware.csrf.CsrfViewMiddleware"
+    settings.MIDDLEWARE = [entry for entry in django_settings.MIDDLEWARE if entry != csrf]
+    before = contents(people)
+    for name in PAGES:
+        for who, browser in people.all().items():
+            answer = with_csrf_checks(browser).post(
+                url(name, sid_of(people.anns_other)), {"username": "bob", "password": "secret"}
+            )
+            assert answer.status_code in (403, 405), (name, who)
+    assert contents(people) == before
+
+
+def test_another_sites_form_changes_nothing_though_it_knows_a_token(people: People) -> None:
+    guarded, token = with_token(people.ann)
+    before = contents(people)
+    for name in PAGES:
+        fields = {"username": "bob", "password": "secret", "csrfmiddlewaretoken": token}
+        address = url(name, sid_of(people.anns_other))
+        assert guarded.post(address, fields, HTTP_ORIGIN="https://evil.example").status_code == 403, name
+    assert contents(people) == before
+
+
+def test_with_its_token_the_same_request_changes_something(people: People) -> None:
+    guarded, token = with_token(people.ann)
+    for name in ("srvsession:end", "srvsession:end_others", "srvsession:logout"):
+        people.anns_other = signed_in("ann")
+        before = contents(people)
+        answer = guarded.post(url(name, sid_of(people.anns_other)), {"csrfmiddlewaretoken": token})
+        assert answer.status_code == 302, name
+        assert contents(people) != before, name
+
+
+def with_csrf_checks(browser: Client) -> Client:
+    guarded = Client(enforce_csrf_checks=True)
+    guarded.cookies = browser.cookies.copy()
+    return guarded
+
+
+def with_token(browser: Client) -> tuple[Client, str]:
+    guarded = with_csrf_checks(browser)
+    page = guarded.get(reverse("srvsession:sessions"))
+    return guarded, str(page.context["csrf_token"])
+
+
+# One 404.
+
+MALFORMED = [
+    "0" * 17,
+    "0" * 19,
+    "A" * 18,
+    "g" * 18,
+    "0" * 18 + "%0A",
+    "%00" * 18,
+    "%EF%BC%90" * 18,
+    "0" * 17 + ".",
+    "-1",
+]
+
+
+def said(answer: Any, sid: str) -> tuple[Any, ...]:
+    """Return all that an answer tells: status, headers, cookies and body, with the sid that was asked for left out."""
+    headers = {name: value.replace(sid, "SID") for name, value in answer.headers.items()}
+    headers.pop("Expires", None)  # The time of day.
+    cookies = {name: morsel.OutputString() for name, morsel in answer.cookies.items() if name != "csrftoken"}
+    return answer.status_code, headers, cookies, answer.content.decode().replace(sid, "SID")
+
+
+def odd_ones(answers: dict[str, Any]) -> list[str]:
+    """Return for which sids the answer is not the one for a sid that never was."""
+    return [kind for kind, answer in answers.items() if answer != answers["nobody's"]]
+
+
+def test_a_session_that_is_not_ones_own_is_one_404_whatever_became_of_it(people: People) -> None:
+    assert WITH_SID
+    before = contents(people)
+    for name in WITH_SID:
+        answers = {kind: said(people.ann.post(url(name, sid)), sid) for kind, sid in people.sids.items()}
+        status, headers, cookies, body = answers["nobody's"]
+        assert (status, cookies) == (404, {})
+        assert body
+        assert "SID" not in body + str(headers)
+        assert odd_ones(answers) == [], name
+    assert contents(people) == before
+
+
+def test_a_malformed_sid_is_the_same_404(people: People) -> None:
+    before = contents(people)
+    for name in WITH_SID:
+        sid = people.sids["nobody's"]
+        address = url(name, sid)
+        genuine = people.ann.post(address)
+        for text in MALFORMED:
+            answer = people.ann.post(address.replace(sid, text))
+            assert (answer.status_code, answer.content, answer["Content-Type"]) == (
+                genuine.status_code,
+                genuine.content,
+                genuine["Content-Type"],
+            ), (name, text)
+    assert contents(people) == before
+
+
+@pytest.mark.parametrize("proof_age", [0, 900])
+def test_no_method_and_no_person_gets_an_answer_that_depends_on_what_became_of_a_session(
+    people: People, proof_age: int, settings: Any
+) -> None:
+    settings.SRVSESSION_REAUTH_AGE = proof_age  # 0: the password is asked for again, and must not tell anything either.
+    for name, method in itertools.product(WITH_SID, ["get", "head", "options", "post", "put", "patch", "delete"]):
+        for who, browser in people.all().items():
+            answers = {kind: said(getattr(browser, method)(url(name, sid)), sid) for kind, sid in people.sids.items()}
+            assert odd_ones(answers) == [], (name, method, who)
+
+
+def test_the_store_is_asked_the_same_whatever_became_of_a_session(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = engine.current_store()
+    watched = WatchedStore(store)
+    monkeypatch.setitem(engine._stores, type(store), watched)  # type: ignore[arg-type]
+    for name in WITH_SID:
+        asked = {}
+        for kind, sid in people.sids.items():
+            calls = watched.since(lambda name=name, sid=sid: people.ann.post(url(name, sid)))  # type: ignore[misc]
+            asked[kind] = [(call.verb, [argument for argument in call.args if argument != sid]) for call in calls]
+        assert asked["nobody's"]
+        assert odd_ones(asked) == [], name
+
+
+def test_the_pages_under_test_are_those_of_the_site(people: People) -> None:
+    assert len(PAGES) >= 6
+    resolver = get_resolver()
+    for name in PAGES:
+        assert resolver.resolve(url(name, "0" * 18)).view_name == name

@@ -1,0 +1,82 @@
+"""Sites that are not like ours: another user model, and django-axes. Each in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.runs import ROOT
+
+BEGIN = """
+import django
+django.setup()
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.test import Client
+from django_srvsession import proof, services
+call_command("migrate", verbosity=0, run_syncdb=True)
+def sign_in(client, name, password):
+    return client.post("/account/login/", {"username": name, "password": password})
+"""
+
+BY_ADDRESS = """
+get_user_model().objects.create_user(email="alice@example.com", password="pass-alice")
+client = Client()
+assert ">Email:</label>" in client.get("/account/login/").content.decode()
+assert sign_in(client, "alice@example.com", "wrong").status_code == 200
+assert sign_in(client, "alice@example.com", "pass-alice").status_code == 302
+page = client.get("/account/sessions/").content.decode()
+assert "Signed in as alice@example.com" in page
+assert page.count('id="session-') == 1
+assert client.post("/account/confirm/", {"password": "wrong"}).status_code == 200
+assert client.post("/account/confirm/", {"password": "pass-alice"}).status_code == 302
+assert client.post("/account/logout/").status_code == 302
+"""
+
+LOCKED_OUT = """
+alice = get_user_model().objects.create_user("alice", password="pass-alice")
+bystander, guesser = Client(), Client()
+assert sign_in(bystander, "alice", "pass-alice").status_code == 302
+assert [sign_in(guesser, "alice", f"guess {number}").status_code for number in range(3)] == [200, 200, 429]
+assert sign_in(guesser, "alice", "pass-alice").status_code == 429
+assert "sessionid" not in guesser.cookies
+assert "Your sessions" in bystander.get("/account/sessions/").content.decode()
+assert len(services.sessions_of(alice)) == 1
+"""
+
+CONFIRMED_WRONGLY = """
+alice = get_user_model().objects.create_user("alice", password="pass-alice")
+client, other = Client(), Client()
+assert sign_in(client, "alice", "pass-alice").status_code == 302
+assert sign_in(other, "alice", "pass-alice").status_code == 302
+now_ms = proof._now_ms
+proof._now_ms = lambda: now_ms() + 3_600_000
+answers = [client.post("/account/sessions/end-others/", {"password": f"guess {number}"}) for number in range(3)]
+assert [answer.status_code for answer in answers] == [200, 200, 429]
+assert client.post("/account/sessions/end-others/", {"password": "pass-alice"}).status_code == 429
+assert len(services.sessions_of(alice)) == 2
+"""
+
+
+def run(site: str, story: str, directory: Path) -> None:
+    """Play a story on a site, in a process of its own."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    env = {**kept, "DJANGO_SETTINGS_MODULE": f"tests.{site}.settings", "PYTHONPATH": str(ROOT)}
+    argv = [sys.executable, "-c", BEGIN + story]
+    done = subprocess.run(argv, env=env, cwd=directory, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_people_of_another_user_model_sign_in_by_its_own_name(tmp_path: Path) -> None:
+    run("custom_user", BY_ADDRESS, tmp_path)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("axes") is None, reason="no django-axes for this Django")
+@pytest.mark.parametrize("story", [LOCKED_OUT, CONFIRMED_WRONGLY], ids=["sign in", "confirm"])
+def test_django_axes_locks_out_who_guesses_and_nobody_else(tmp_path: Path, story: str) -> None:
+    run("axes_site", story, tmp_path)

@@ -1,0 +1,283 @@
+"""Confirm it is you: when the password is asked for again, and what a right answer does."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.backends import BaseBackend
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import got_request_exception
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+from django.urls import include, path
+from django.utils.decorators import method_decorator
+from django.views.debug import ExceptionReporter
+from django.views.generic import View
+
+from django_srvsession import conf, proof
+from django_srvsession.backends.memory import MemoryStore
+from django_srvsession.backends.memory.table import Table
+
+MINUTE = 60
+
+
+def about(request: HttpRequest) -> HttpResponse:
+    """Say who is asking, and whether the proof is recent."""
+    return HttpResponse(f"{request.user.get_username()} {proof.is_recent(request)}")
+
+
+def check(request: HttpRequest) -> HttpResponse:
+    """Confirm with whatever password was sent."""
+    return HttpResponse(str(proof.confirm(request, request.POST["password"])))
+
+
+@proof.recent_proof_required
+def guarded(request: HttpRequest) -> HttpResponse:
+    """Be something that asks for the password."""
+    return HttpResponse("done")
+
+
+@method_decorator(proof.recent_proof_required, name="dispatch")
+class Guarded(View):
+    """Be the same as a class."""
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Do it."""
+        return HttpResponse("done")
+
+
+urlpatterns = [
+    path("account/", include("django_srvsession.urls")),
+    path("about/", about),
+    path("check/", check),
+    path("guarded/", guarded),
+    path("guarded-class/", Guarded.as_view()),
+]
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
+
+
+class Watch:
+    """What the proof takes for the time."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def advance(self, seconds: float) -> None:
+        self.ahead_s += seconds
+
+    def time_ns(self) -> int:
+        return int((time.time() + self.ahead_s) * 1e9)
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """The clock of the proofs; the sessions' own clock goes on as it is."""
+    watch = Watch()
+    monkeypatch.setattr(proof, "time", watch)
+    return watch
+
+
+@pytest.fixture(autouse=True)
+def _site(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.SESSION_ENGINE = "django_srvsession.backends.memory"
+    settings.LOGIN_URL = "srvsession:login"
+    monkeypatch.setattr(MemoryStore, "table", Table())
+
+
+@pytest.fixture
+def client() -> Client:
+    """A browser in which alice has just signed in."""
+    get_user_model().objects.create_user("alice", password="pass-alice")
+    client = Client()
+    assert client.login(username="alice", password="pass-alice")
+    return client
+
+
+def answer(client: Client, page: str, **fields: str) -> str:
+    return (client.post(page, fields) if fields else client.get(page)).content.decode()
+
+
+def is_recent(client: Client) -> bool:
+    return answer(client, "/about/").endswith("True")
+
+
+# When it is asked for.
+
+
+def test_a_sign_in_is_a_proof_for_a_quarter_of_an_hour(client: Client, watch: Watch) -> None:
+    assert is_recent(client)
+    watch.advance(14 * MINUTE)
+    assert is_recent(client)
+    watch.advance(2 * MINUTE)
+    assert not is_recent(client)
+
+
+@pytest.mark.parametrize("value", [5 * MINUTE, timedelta(minutes=5)])
+def test_the_setting_says_how_old_a_proof_may_be(client: Client, watch: Watch, settings: Any, value: Any) -> None:
+    settings.SRVSESSION_REAUTH_AGE = value
+    watch.advance(4 * MINUTE)
+    assert is_recent(client)
+    watch.advance(2 * MINUTE)
+    assert not is_recent(client)
+
+
+def test_none_means_that_nobody_is_asked_again(client: Client, watch: Watch, settings: Any) -> None:
+    settings.SRVSESSION_REAUTH_AGE = None
+    watch.advance(365 * 24 * 60 * MINUTE)
+    assert is_recent(client)
+    assert answer(client, "/guarded/") == "done"
+
+
+@pytest.mark.parametrize("value", [-1, "15", True])
+def test_a_value_that_is_no_duration_is_an_error(settings: Any, value: Any) -> None:
+    settings.SRVSESSION_REAUTH_AGE = value
+    with pytest.raises(ImproperlyConfigured):
+        conf.get("REAUTH_AGE")
+
+
+def test_a_visitor_has_proved_nothing(watch: Watch) -> None:
+    assert not is_recent(Client())
+
+
+def test_using_the_session_is_no_proof(client: Client, watch: Watch) -> None:
+    for _ in range(4):
+        watch.advance(5 * MINUTE)
+        answer(client, "/about/")
+    assert not is_recent(client)
+
+
+# The right answer, and the wrong ones.
+
+
+def test_the_right_password_is_a_proof_and_changes_the_key(client: Client, watch: Watch) -> None:
+    watch.advance(20 * MINUTE)
+    before, sid = key_of(client), client.session.sid
+    assert answer(client, "/check/", password="pass-alice") == "True"
+    assert is_recent(client)
+    assert key_of(client) != before
+    assert client.session.sid == sid
+    assert answer(with_key(before), "/about/") == " False"
+    watch.advance(16 * MINUTE)
+    assert not is_recent(client)
+
+
+def key_of(client: Client) -> str:
+    return client.cookies[django_settings.SESSION_COOKIE_NAME].value
+
+
+def with_key(key: str) -> Client:
+    """Open a browser that holds a copy of somebody's cookie."""
+    client = Client()
+    client.cookies[django_settings.SESSION_COOKIE_NAME] = key
+    return client
+
+
+@pytest.mark.parametrize("password", ["wrong", "pass-bob", "", "pass-alice\x00", "pass-alice "])
+def test_a_wrong_password_proves_nothing_and_changes_nothing(client: Client, watch: Watch, password: str) -> None:
+    get_user_model().objects.create_user("bob", password="pass-bob")
+    watch.advance(20 * MINUTE)
+    before = key_of(client)
+    assert client.post("/check/", {"password": password}).content == b"False"
+    assert not is_recent(client)
+    assert key_of(client) == before
+
+
+def test_a_visitor_can_confirm_nothing_and_no_backend_is_asked(client: Client, settings: Any) -> None:
+    get_user_model().objects.create_user("bob")
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.AnyoneIsBob"]
+    visitor, asked = Client(), AnyoneIsBob.asked
+    assert answer(visitor, "/check/", password="pass-alice") == "False"
+    assert AnyoneIsBob.asked == asked
+    assert django_settings.SESSION_COOKIE_NAME not in visitor.cookies
+
+
+class AnyoneIsBob(BaseBackend):
+    """A backend that knows one person, whatever it is told."""
+
+    asked = 0
+
+    def authenticate(self, request: Any, **credentials: Any) -> Any:
+        """Return bob."""
+        AnyoneIsBob.asked += 1
+        return get_user_model().objects.get(username="bob")
+
+
+def test_backends_that_name_somebody_else_prove_nothing(client: Client, watch: Watch, settings: Any) -> None:
+    get_user_model().objects.create_user("bob")
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", f"{__name__}.AnyoneIsBob"]
+    watch.advance(20 * MINUTE)
+    assert answer(client, "/check/", password="wrong") == "False"
+    assert answer(client, "/about/") == "alice False"
+
+
+def test_a_deactivated_person_can_confirm_nothing(client: Client, watch: Watch) -> None:
+    get_user_model().objects.update(is_active=False)
+    assert answer(client, "/check/", password="pass-alice") == "False"
+
+
+# The decorator.
+
+
+def test_a_page_asks_first_and_is_shown_afterwards(client: Client, watch: Watch) -> None:
+    assert answer(client, "/guarded/?a=b&c=d") == "done"
+    watch.advance(20 * MINUTE)
+    response = client.get("/guarded/?a=b&c=d")
+    assert (response.status_code, response["Location"]) == (302, "/account/confirm/?next=%2Fguarded%2F%3Fa%3Db%26c%3Dd")
+    confirmed = client.post(response["Location"], {"password": "pass-alice"}, follow=True)
+    assert confirmed.redirect_chain == [("/guarded/?a=b&c=d", 302)]
+    assert confirmed.content == b"done"
+
+
+@pytest.mark.parametrize("page", ["/guarded/", "/guarded-class/"])
+@pytest.mark.parametrize(
+    ("referrer", "back"),
+    [
+        ("http://testserver/about/?a=b", "%2Fabout%2F%3Fa%3Db"),
+        ("https://evil.example/about/", "%2Faccount%2Fsessions%2F"),
+        ("javascript:alert(1)", "%2Faccount%2Fsessions%2F"),
+        ("", "%2Faccount%2Fsessions%2F"),
+    ],
+)
+def test_a_form_leads_back_to_the_page_that_it_was_sent_from(
+    client: Client, watch: Watch, page: str, referrer: str, back: str
+) -> None:
+    watch.advance(20 * MINUTE)
+    response = client.post(page, HTTP_REFERER=referrer)
+    assert (response.status_code, response["Location"]) == (302, f"/account/confirm/?next={back}")
+
+
+def test_who_has_no_password_signs_in_again(client: Client, watch: Watch) -> None:
+    user = get_user_model().objects.get()
+    user.set_unusable_password()
+    user.save()
+    client.force_login(user)
+    watch.advance(20 * MINUTE)
+    assert client.get("/guarded/")["Location"] == "/account/login/?next=/guarded/"
+
+
+def test_a_report_of_an_error_does_not_show_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    password = secrets.token_hex(16)  # No text of this file, whose lines are in the report.
+    client = Client(raise_request_exception=False)
+    client.force_login(get_user_model().objects.create_user("zoe", password=password))
+    monkeypatch.setattr(proof, "_last_proof_ms", lambda request: 0)
+    monkeypatch.setattr(proof, "CONFIRMED_KEY", object())  # A name that no session takes.
+    reports: list[str] = []
+
+    def report(sender: Any, request: Any, **kwargs: Any) -> None:
+        reports.append(ExceptionReporter(request, *sys.exc_info()).get_traceback_html())
+
+    got_request_exception.connect(report)
+    try:
+        assert client.post("/account/confirm/", {"password": password}).status_code == 500
+    finally:
+        got_request_exception.disconnect(report)
+    assert "must be a str" in reports[0]
+    assert password not in reports[0]
