@@ -1,0 +1,141 @@
+"""The list: Django's ``ChangeList`` over records instead of rows, by places instead of page numbers."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+from django_srvsession import services
+from django_srvsession.admin import people
+from django_srvsession.admin.filters import SessionFilter
+from django_srvsession.admin.rows import rows_of
+from django_srvsession.listings import Portion, Wanted
+from django_srvsession.models import LiveSession
+from django_srvsession.records import SessionRecord
+
+AFTER_VAR: Final = "after"
+_SID: Final = re.compile(r"[0-9a-f]{18}")
+_START_OF_ADDRESS: Final = re.compile(r"\d{1,3}\.[\d.]{0,11}|[0-9a-f]{1,4}:[0-9a-f:.]{0,39}", re.IGNORECASE)
+
+
+class LiveSessionList(ChangeList):
+    """List live sessions from a place on; whatever parameter is not one of the list's own leads to ``?e=1``."""
+
+    further: str | None
+    after: str
+    note: str
+    all_filters: list[SessionFilter]
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        """Return Django's five answers; a parameter that no filter takes is refused here, and goes no further."""
+        params = self.get_filters_params()
+        self.after = params.pop(AFTER_VAR, [""])[-1]
+        offered = len(params)
+        kinds: Sequence[type[SessionFilter]] = self.list_filter  # type: ignore[assignment]
+        specs = [kind(request, params, self.model, self.model_admin) for kind in kinds]
+        if params:
+            raise IncorrectLookupParameters
+        shown = [spec for spec in specs if spec.has_output()]
+        self.all_filters = specs
+        return shown, bool(shown), {}, False, bool(offered)
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[LiveSession]:
+        """Read the parameters; return the empty queryset that Django's own code may do with what it likes."""
+        self.filter_specs, self.has_filters, _remaining, _may_repeat, self.has_active_filters = self.get_filters(
+            request
+        )
+        # A link to another choice begins at the top of the list.
+        self.filter_params.pop(AFTER_VAR, None)
+        self.params.pop(AFTER_VAR, None)
+        self.clear_all_filters_qs = self.get_query_string(remove=list(self.get_filters_params()))
+        return self.root_queryset
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Fetch one portion; nothing is counted."""
+        try:
+            portion = self._portion()
+        except ValueError as error:
+            raise IncorrectLookupParameters from error
+        self.result_list: Any = rows_of(request, self.model_admin.admin_site, portion.records)
+        self.result_count = self.full_result_count = len(self.result_list)
+        self.show_full_result_count = False
+        self.show_admin_actions = bool(self.result_list)
+        self.can_show_all, self.show_all, self.multi_page = True, False, False
+        self.paginator = Paginator(self.result_list, self.list_per_page)
+        self.further = portion.further
+        if portion.further is not None and len(portion.records) < self.list_per_page:
+            self.note = _("Only the next %(count)d sessions were looked at.") % {"count": portion.looked_at}
+        else:
+            self.note = ""
+
+    def _portion(self) -> Portion:
+        wanted, users = Wanted(), None
+        for spec in self.all_filters:
+            wanted = spec.narrowed(wanted)
+            users = _both(users, spec.users())
+        text = self.query.strip()
+        if _SID.fullmatch(text) and (one := self._one(text, wanted, users)).records:
+            return one
+        if _START_OF_ADDRESS.fullmatch(text):
+            wanted = _from_address(wanted, text)
+        elif text:
+            users = _both(users, people.people_named(text))
+        return services.portion_of_sessions(wanted, count=self.list_per_page, after=self.after, users=users)
+
+    def _one(self, sid: str, wanted: Wanted, users: list[Any] | None) -> Portion:
+        found = services.contents_of(sid)
+        ids = None if users is None else {services.user_id_of(user) for user in users}
+        if found is None or not wanted.holds(found.record) or (ids is not None and found.record.user_id not in ids):
+            return Portion([])
+        return Portion([found.record])
+
+    def get_ordering_field_columns(self) -> dict[Any, Any]:
+        """Say that the list cannot be sorted by a column."""
+        return {}
+
+    @property
+    def newest_url(self) -> str:
+        """Return the link to the list's top."""
+        return self.get_query_string()
+
+    @property
+    def further_url(self) -> str:
+        """Return the link to what comes next."""
+        return self.get_query_string({AFTER_VAR: self.further})
+
+
+def _both(first: list[Any] | None, second: list[Any] | None) -> list[Any] | None:
+    """Return the users that are in both lists; None is everybody."""
+    if first is None or second is None:
+        return second if first is None else first
+    ids = {services.user_id_of(user) for user in second}
+    return [user for user in first if services.user_id_of(user) in ids]
+
+
+def _from_address(wanted: Wanted, text: str) -> Wanted:
+    """Return what is wanted, and comes from an address or one that begins so."""
+    matches, start = wanted.matches, text.lower()
+    if _is_address(start):
+        return wanted._replace(ip=str(ipaddress.ip_address(start)))
+
+    def holds(record: SessionRecord) -> bool:
+        return record.client.ip.startswith(start) and (matches is None or matches(record))
+
+    return wanted._replace(matches=holds)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

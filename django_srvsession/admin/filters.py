@@ -1,0 +1,137 @@
+"""The filters of the list. They never touch a queryset: each says, as ``Wanted`` or as users, what it asks for."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from django_srvsession.admin import people
+from django_srvsession.devices import device_kind
+from django_srvsession.listings import MINUTE_MS, Wanted, clock_ms
+from django_srvsession.models import LiveSession
+
+_Choices = list[tuple[str, Any]]
+
+
+class SessionFilter(admin.SimpleListFilter):
+    """Be a filter with choices; any other value is Django's "wacky" parameter: the list without it."""
+
+    choices_offered: _Choices = []
+
+    def __init__(self, request: HttpRequest, params: dict[str, Any], *args: Any) -> None:
+        super().__init__(request, params, *args)
+        if self.value() is not None and self.value() not in dict(self.valid_values()):
+            raise IncorrectLookupParameters
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> _Choices:
+        """Return the choices."""
+        return self.choices_offered
+
+    def valid_values(self) -> _Choices:
+        """Return the choices that a request may make."""
+        return self.choices_offered
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[LiveSession]) -> None:
+        """Leave the queryset alone: it is an empty one."""
+
+    def narrowed(self, wanted: Wanted) -> Wanted:
+        """Return what is wanted, and meets this filter too."""
+        return wanted
+
+    def users(self) -> list[Any] | None:
+        """Return the users (objects or ids) whose sessions are wanted; None: all, and anonymous sessions too."""
+        return None
+
+
+class SignedInFilter(SessionFilter):
+    """Signed in, or anonymous."""
+
+    title = _("sign-in")
+    parameter_name = "kind"
+    choices_offered = [("user", _("Signed in")), ("anonymous", _("Anonymous"))]
+
+    def narrowed(self, wanted: Wanted) -> Wanted:
+        """Return what is wanted, and of this kind."""
+        return wanted if self.value() is None else wanted._replace(signed_in=self.value() == "user")
+
+
+class ActivityFilter(SessionFilter):
+    """Active in the last so many minutes."""
+
+    title = _("last activity")
+    parameter_name = "active"
+    choices_offered = [("5", _("Last 5 minutes")), ("60", _("Last hour")), ("1440", _("Last day"))]
+
+    def narrowed(self, wanted: Wanted) -> Wanted:
+        """Return what is wanted, and was active then."""
+        value = self.value()
+        return wanted if value is None else wanted._replace(seen_from_ms=clock_ms() - int(value) * MINUTE_MS)
+
+
+DEVICES: Final[_Choices] = [
+    ("desktop", _("Computer")),
+    ("phone", _("Phone")),
+    ("tablet", _("Tablet")),
+    ("bot", _("Bot")),
+    ("unknown", _("Unknown device")),
+]
+
+
+class DeviceFilter(SessionFilter):
+    """The kind of device; no store has an index of it."""
+
+    title = _("device")
+    parameter_name = "device"
+    choices_offered = DEVICES
+
+    def narrowed(self, wanted: Wanted) -> Wanted:
+        """Return what is wanted, and on such a device."""
+        kind = self.value()
+        if kind is None:
+            return wanted
+        return wanted._replace(matches=lambda record: device_kind(record.client.user_agent) == kind)
+
+
+class StaffFilter(SessionFilter):
+    """Sessions of the staff: of so many of them, at most."""
+
+    title = _("staff")
+    parameter_name = "staff"
+    choices_offered = [("1", _("Staff"))]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> _Choices:
+        """Return the choice, where the user model knows a staff."""
+        return self.choices_offered if people.has_field("is_staff") else []
+
+    def users(self) -> list[Any] | None:
+        """Return the staff."""
+        return None if self.value() is None else people.staff()
+
+
+class UserFilter(SessionFilter):
+    """Sessions of one user, as links from the user's page ask for; shown only when in use."""
+
+    title = _("user")
+    parameter_name = "user"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> _Choices:
+        """Return the user who is asked for."""
+        user_id = self.value()
+        if user_id is None:
+            return []
+        user = people.people_of([user_id]).get(user_id)
+        return [(user_id, user_id if user is None else user.get_username())]
+
+    def valid_values(self) -> _Choices:
+        """Return any id of a possible length."""
+        user_id = self.value() or ""
+        return [(user_id, user_id)] if len(user_id) <= 255 and "\0" not in user_id else []
+
+    def users(self) -> list[Any] | None:
+        """Return the user."""
+        return None if self.value() is None else [self.value()]

@@ -1,0 +1,108 @@
+"""What the admin's pages show of a session: a ``LiveSession`` that was made of a record, and never read or saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from django.contrib.admin import AdminSite
+from django.contrib.admin.utils import quote
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext
+
+from django_srvsession import conf, services
+from django_srvsession.admin.people import people_of
+from django_srvsession.listings import clock_ms
+from django_srvsession.models import LiveSession, SessionEvent
+from django_srvsession.records import SessionRecord
+
+ONLINE_MS: Final = 5 * 60_000
+MOST_EVENTS: Final = 20
+_KEPT: Final = ("created_ms", "signed_in_ms", "last_seen_ms", "lifetime_ms", "expires_ms", "deadline_ms", "rotated_ms")
+
+
+class Shown(NamedTuple):
+    """Hold what a row shows beside its columns."""
+
+    user: Any
+    user_url: str
+    is_own: bool
+    now_ms: int
+    sizes: Mapping[str, int]
+    revealed: Mapping[str, Any]
+    events: Sequence[SessionEvent] = ()
+
+
+def rows_of(request: HttpRequest, site: AdminSite, records: Iterable[SessionRecord]) -> list[LiveSession]:
+    """Make rows of records; asks the user model once, for all of them."""
+    records = list(records)
+    people = people_of(record.user_id for record in records)
+    now_ms, own = clock_ms(), getattr(request.session, "sid", None)
+    rows = []
+    for record in records:
+        user = people.get(record.user_id)
+        rows.append(_row(record, Shown(user, _url_of(user, request, site), record.sid == own, now_ms, {}, {})))
+    return rows
+
+
+def row_of(
+    request: HttpRequest, site: AdminSite, record: SessionRecord, sizes: Mapping[str, int], revealed: Mapping[str, Any]
+) -> LiveSession:
+    """Make the row of one session, with what is in it."""
+    (row,) = rows_of(request, site, [record])
+    vars(row)["shown"] = shown(row)._replace(sizes=sizes, revealed=revealed, events=_events_of(record))
+    return row
+
+
+def _events_of(record: SessionRecord) -> Sequence[SessionEvent]:
+    """Return what was written down last of the session's user, where the site keeps events."""
+    if record.user_id is None or not conf.get("EVENT_LOG"):
+        return ()
+    return list(services.recent_activity(record.user_id)[:MOST_EVENTS])
+
+
+def _url_of(user: Any, request: HttpRequest, site: AdminSite) -> str:
+    """Return the address of a user's page in this admin, where there is one and the viewer may see it."""
+    model_admin = None if user is None else site._registry.get(type(user))
+    if model_admin is None or not model_admin.has_view_or_change_permission(request, user):
+        return ""
+    try:
+        view = f"{site.name}:{user._meta.app_label}_{user._meta.model_name}_change"
+        return str(reverse(view, args=[quote(user.pk)]))
+    except NoReverseMatch:
+        return ""
+
+
+def _row(record: SessionRecord, more: Shown) -> LiveSession:
+    # Not the verifiers: what is not there, no template and no export can tell.
+    row = LiveSession(
+        sid=record.sid,
+        user_id=record.user_id,
+        ip=record.client.ip,
+        user_agent=record.client.user_agent,
+        version=record.version,
+        **{name: getattr(record, name) for name in _KEPT},
+    )
+    vars(row)["shown"] = more
+    return row
+
+
+def shown(row: LiveSession) -> Shown:
+    """Return what a row shows beside its columns."""
+    more: Shown = vars(row)["shown"]
+    return more
+
+
+def is_online(row: LiveSession) -> bool:
+    """Tell whether a session was used in the last five minutes, or as exactly as uses are recorded."""
+    recorded_every_ms: int = conf.get("TOUCH_INTERVAL")
+    return shown(row).now_ms - row.last_seen_ms < max(ONLINE_MS, 2 * recorded_every_ms)
+
+
+def name_of(row: LiveSession) -> str:
+    """Return what to call a session's user: a name, the id of one who is not there, or "anonymous"."""
+    if row.user_id is None:
+        return gettext("anonymous")
+    user = shown(row).user
+    return str(row.user_id) if user is None else str(user.get_username())

@@ -1,0 +1,232 @@
+"""The admin of live sessions: Django's ``ModelAdmin`` over records instead of rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from django.contrib import admin, messages
+from django.contrib.admin.options import ShowFacets
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.http import urlencode
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from django_srvsession import services
+from django_srvsession.admin import ending, filters
+from django_srvsession.admin.changelist import LiveSessionList
+from django_srvsession.admin.columns import Columns
+from django_srvsession.admin.overview import overview
+from django_srvsession.admin.people import people_of
+from django_srvsession.admin.rows import name_of, row_of, shown
+from django_srvsession.models import LiveSession
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[LiveSession]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+_TIMES: Final = ("started_at", "signed_in_at", "last_active_at", "expires_at", "deadline", "key_changed_at")
+_SID: Final = re.compile(r"[0-9a-f]{18}")
+
+
+class Chosen:
+    """Stand where Django's code for actions narrows a queryset to the chosen rows: the sids, and nothing else.
+
+    It begins empty: "all that there are, across pages" is no choice.
+    """
+
+    def __init__(self, sids: Iterable[str] = ()) -> None:
+        self.sids = [sid for sid in dict.fromkeys(sids) if _SID.fullmatch(sid)]
+
+    def filter(self, pk__in: Iterable[str]) -> Chosen:
+        """Return what was chosen."""
+        return Chosen(pk__in)
+
+
+class LiveSessionAdmin(Columns, ModelAdmin):
+    """List, show and end live sessions: who may view sees, who may delete ends, nobody adds or changes."""
+
+    list_display = ("session", "user", "last_active", "device", "address", "started", "expires")
+    list_display_links = ("session",)
+    list_filter = (
+        filters.UserFilter,
+        filters.SignedInFilter,
+        filters.ActivityFilter,
+        filters.DeviceFilter,
+        filters.StaffFilter,
+    )
+    list_per_page = 50
+    sortable_by = ()
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER
+    search_fields = ("sid",)  # Makes the search form appear; what is typed there never reaches a lookup.
+    search_help_text = _("The beginning of a user name, an e-mail address, an IP address, or a session's name.")
+    actions = ("end_selected", "end_all_of_users")
+    fieldsets = (
+        (None, {"fields": ("session", "user", "device", "address", "agent", "store")}),
+        (_("Times"), {"fields": _TIMES}),
+        (_("Contents"), {"fields": ("contents",)}),
+    )
+    readonly_fields = ("session", "user", "device", "address", "agent", "store", *_TIMES, "contents", "events")
+
+    class Media:
+        css = {"all": ("srvsession/admin.css",)}
+        js = ("srvsession/admin.js",)
+
+    # Permissions.
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Say that nobody adds a session."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Say that nobody changes a session."""
+        return False
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return the fieldsets, with one for the user's recent activity where there is any."""
+        fieldsets = super().get_fieldsets(request, obj)
+        has_events = obj is not None and shown(obj).events
+        return [*fieldsets, (_("Recent activity"), {"fields": ("events",)})] if has_events else fieldsets
+
+    # What Django would read from the table.
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[LiveSession]:
+        """Return no rows: whatever code asks for some, of Django or of a theme, learns nothing."""
+        return LiveSession._default_manager.none()
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> LiveSession | None:
+        """Return a live session by its sid, or None."""
+        found = services.contents_of(object_id) if _SID.fullmatch(object_id) else None
+        return None if found is None else row_of(request, self.admin_site, *found)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Allow no lookup."""
+        return False
+
+    def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
+        """Allow the primary key alone to be referred to."""
+        return to_field == "sid"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[LiveSessionList]:
+        """Return the list over records."""
+        return LiveSessionList
+
+    # Pages.
+
+    def get_urls(self) -> list[Any]:
+        """Return Django's addresses, and ours before them."""
+        view = self.admin_site.admin_view
+        return [
+            path("overview/", view(self.overview_view), name="srvsession_livesession_overview"),
+            path("end-user/", view(self.end_user_view), name="srvsession_livesession_end_user"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Show the list, on its first page below the overview; or do an action."""
+        context = {"overview_url": self._url("overview"), **(extra_context or {})}
+        if request.method == "GET" and not request.GET and self.has_view_permission(request):
+            context["overview"] = overview()
+        user_id = request.GET.get("user")
+        if user_id and self.has_delete_permission(request):
+            context["end_user_url"] = f"{self._url('end_user')}?{urlencode({'user': user_id})}"
+        return super().changelist_view(request, context)
+
+    def overview_view(self, request: HttpRequest) -> HttpResponse:
+        """Return the overview alone, for the script that refreshes it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return TemplateResponse(request, "admin/srvsession/livesession/overview.html", {"overview": overview()})
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show one session."""
+        return super().change_view(
+            request, object_id, form_url, {"title": gettext("Live session"), **(extra_context or {})}
+        )
+
+    def end_user_view(self, request: HttpRequest) -> HttpResponse:
+        """End all sessions of one user, having asked."""
+        if not self.has_delete_permission(request):
+            raise PermissionDenied
+        user_id = (request.POST if request.method == "POST" else request.GET).get("user", "")
+        if not user_id or len(user_id) > 255 or "\0" in user_id:
+            return HttpResponseRedirect(self._url("changelist"))
+        if request.method == "POST":
+            ending.end_sessions_of(request, [user_id])
+            return HttpResponseRedirect(self._url("changelist"))
+        return self._ask_about(request, [user_id], [("user", user_id)])
+
+    def _ask_about(self, request: HttpRequest, user_ids: list[str], hidden: list[tuple[str, str]]) -> HttpResponse:
+        people = people_of(user_ids)
+        names = [people[user_id].get_username() if user_id in people else user_id for user_id in user_ids]
+        question = gettext("End all sessions of these users? They are signed out everywhere, at once.")
+        return ending.ask(request, self, question, names, hidden=hidden)
+
+    def _url(self, name: str) -> str:
+        return reverse(f"{self.admin_site.name}:srvsession_livesession_{name}")
+
+    # Ending.
+
+    def response_action(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> HttpResponse | None:
+        """Do an action to the chosen sessions."""
+        return super().response_action(request, Chosen(), *args, **kwargs)  # type: ignore[arg-type]
+
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
+        """Return the actions of this class alone: those of the whole site, deleting and exporting, are for rows."""
+        where = {} if action_location is None else {"action_location": action_location}  # Since Django 6.1.
+        actions = super().get_actions(request, **where)
+        return {name: action for name, action in actions.items() if name in self.actions}
+
+    @admin.action(permissions=["delete"], description=_("End selected sessions"))
+    def end_selected(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        """End the chosen sessions, having asked."""
+        rows = self._rows(request, queryset)
+        if request.POST.get("post"):
+            ending.end_sessions(request, [row.sid for row in rows])
+            return None
+        question = gettext("End these sessions? Whoever uses them is signed out at once.")
+        items = [f"{name_of(row)}, {row.ip or '-'} ({row.sid})" for row in rows]
+        hidden = ending.chosen(request, "end_selected", [row.sid for row in rows])
+        return ending.ask(request, self, question, items, hidden=hidden)
+
+    @admin.action(permissions=["delete"], description=_("End all sessions of the selected sessions' users"))
+    def end_all_of_users(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        """End all sessions of those whose sessions were chosen, having asked."""
+        rows = self._rows(request, queryset)
+        user_ids = sorted({row.user_id for row in rows if row.user_id is not None})
+        if not user_ids:
+            messages.warning(request, gettext("Nobody is signed in in these sessions."))
+            return None
+        if request.POST.get("post"):
+            ending.end_sessions_of(request, user_ids)
+            return None
+        return self._ask_about(request, user_ids, ending.chosen(request, "end_all_of_users", [row.sid for row in rows]))
+
+    def _rows(self, request: HttpRequest, chosen: Chosen) -> list[LiveSession]:
+        found = (self.get_object(request, sid) for sid in chosen.sids[: self.list_per_page])
+        return [row for row in found if row is not None]
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Say that nothing but the session goes."""
+        return [str(obj) for obj in objs], {}, set(), []
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> list[Any]:
+        """Write nothing yet: what ends, and that it did, is known afterwards."""
+        return []
+
+    def delete_model(self, request: HttpRequest, obj: LiveSession) -> None:
+        """End one session."""
+        ending.end_sessions(request, [obj.sid])
+
+    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
+        """Go back to the list; what happened was told already."""
+        return HttpResponseRedirect(self._url("changelist"))
