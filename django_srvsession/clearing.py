@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, router, transaction
 
 from django_srvsession import eventlog, services
@@ -116,7 +117,7 @@ class Clearing:
             self.swept[what] += count
 
     def _remember(self) -> None:
-        """Write down that this run was, for ``doctorsessions_srv``; a site without our tables goes without."""
+        """Write down that this run was, for ``doctorsessions_srv``; a site without our tables, or database, goes without."""
         using = router.db_for_write(ClearingRun)
         try:
             with transaction.atomic(using=using):
@@ -127,5 +128,5 @@ class Clearing:
                     is_complete=self.is_complete,
                 )
                 ClearingRun.objects.using(using).filter(pk__lte=run.pk - _RUNS_KEPT).delete()
-        except DatabaseError:
+        except (DatabaseError, ImproperlyConfigured):
             return

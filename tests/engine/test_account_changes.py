@@ -351,7 +351,9 @@ def test_a_change_that_fails_or_is_rolled_back_ends_nothing(ann: Any, bob: Any, 
 
 
 @pytest.mark.parametrize(
-    ("save", "queries"), [(save_as_it_is, 2), (save_another_field, 1), (User.save, 2)], ids=lambda value: str(value)
+    ("save", "queries"),
+    [(save_as_it_is, 2), (save_another_field, 1), (User.save, 2)],
+    ids=lambda value: str(getattr(value, "__name__", value)),
 )
 def test_it_costs_one_query_and_only_where_a_field_that_matters_is_saved(
     save: Callable[[Any], None], queries: int, ann: Any

@@ -232,7 +232,7 @@ def test_an_outage_of_session_tokens_against_forgery_is_503(
 
 
 @pytest.mark.parametrize("view", [logout, asign_out])
-@pytest.mark.parametrize("verbs", [{"end"}, {"load"}, {"load", "end"}], ids=",".join)
+@pytest.mark.parametrize("verbs", [{"end"}, {"load"}, {"load", "end"}], ids=lambda verbs: ",".join(sorted(verbs)))
 def test_a_logout_during_an_outage_is_503_and_the_user_is_still_signed_in(
     view: View, verbs: set[str], either_browser: Browser, ann: Any, store: WatchedStore
 ) -> None:

@@ -73,6 +73,7 @@ def test_a_serializer_of_the_sites_own_is_used(browser: Browser, settings: Any) 
     assert browser.show(read) == {"a": [1]}
 
 
+@pytest.mark.django_db(transaction=True)
 @on_every_store
 def test_what_has_expired_is_cleared_by_a_command(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
     browser.visit(put(a=1))
