@@ -117,7 +117,7 @@ class Clearing:
             self.swept[what] += count
 
     def _remember(self) -> None:
-        """Write down that this run was, for ``doctorsessions_srv``; a site without our tables, or database, goes without."""
+        """Write down that this run was, for ``doctorsessions_srv``; a site without our tables goes without."""
         using = router.db_for_write(ClearingRun)
         try:
             with transaction.atomic(using=using):
