@@ -24,7 +24,7 @@ demo: $(STAMP) ## Run the example project on http://127.0.0.1:8000 (PORT=...)
 
 test: $(STAMP) ## Run all tests; servers they need are started privately (ARGS=...)
 	@.ci/packages
-	$(BIN)/python -m pytest $(ARGS)
+	@.ci/tests $(BIN)/python $(ARGS)
 
 lint: $(STAMP) ## Check style, types, import layers and migrations
 	$(BIN)/ruff check .
