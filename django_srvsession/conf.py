@@ -113,6 +113,15 @@ def secrets() -> tuple[str | bytes, ...]:
         return _cache["secrets"]  # type: ignore[no-any-return]
 
 
+def serializer() -> Any:
+    """Return the class that ``SESSION_SERIALIZER`` names; every request needs it."""
+    try:
+        return _cache["SESSION_SERIALIZER"]
+    except KeyError:
+        _cache["SESSION_SERIALIZER"] = import_string(settings.SESSION_SERIALIZER)
+        return _cache["SESSION_SERIALIZER"]
+
+
 def _checked(name: str, setting: Setting, value: Any) -> Any:
     if setting.kind in ("duration", "duration or None"):
         return _milliseconds(name, setting, value)

@@ -85,8 +85,10 @@ class SessionStore(SessionLifecycle):
     _is_unconfirmed = False
 
     def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        self._cookie_text = session_key
+        # What Django's own does, but without importing the serializer for each request.
+        self._session_key = self._cookie_text = session_key
+        self.accessed = self._modified = False
+        self.serializer = conf.serializer()
 
     @classmethod
     def store(cls) -> Store:

@@ -86,6 +86,7 @@ class _States(dict[tuple[bytes, str], Any]):
 
     def __init__(self, secrets: tuple[str | bytes, ...]) -> None:
         self._keys = {key.origin: key for key in map(_seal_key, reversed(secrets))}
+        self.current = _seal_key(secrets[0]).origin
 
     def __missing__(self, origin_and_name: tuple[bytes, str]) -> Any:
         origin, name = origin_and_name
@@ -125,7 +126,7 @@ class Sealer:
             compressed = zlib.compress(payload, 1)
             if len(compressed) < len(payload):
                 payload, flags = compressed, b"\x01"
-        origin = _seal_key(conf.secrets()[0]).origin
+        origin = self._states.current
         sealed = origin + flags + payload
         mac = self._states[origin, name].copy()
         mac.update(self._sid + sealed)

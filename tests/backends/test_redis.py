@@ -16,7 +16,7 @@ from django_srvsession.backends.redis import lists as redis_lists
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.codec import Command, record_command
 from django_srvsession.backends.redis.keys import Keys
-from django_srvsession.backends.redis.scripts import ADMITTED_FROM, MARGIN_MS, TEXTS
+from django_srvsession.backends.redis.scripts import ADMITTED_FROM, MARGIN_MS, TEXTS, TTL_STEP_MS
 from django_srvsession.backends.redis.wire import packed
 from django_srvsession.records import ROTATION_GRACE_MS, TOUCH, Client, Delta, Loaded, Tombstone
 from django_srvsession.store import (
@@ -82,8 +82,8 @@ class TestContractOnACluster(StoreContract):
 
 
 ALLOWED = frozenset(
-    "EVALSHA HGETALL HMGET SCAN TIME ZADD ZCARD ZCOUNT ZRANGE ZRANGEBYSCORE ZREM ZREMRANGEBYSCORE ZREVRANGEBYSCORE"
-    " ZSCAN".split()
+    "DEL EVALSHA EXEC HGETALL HMGET HSET MULTI PEXPIREAT RENAMENX SCAN TIME ZADD ZCARD ZCOUNT ZRANGE ZRANGEBYSCORE ZREM"
+    " ZREMRANGEBYSCORE ZREVRANGEBYSCORE ZSCAN".split()
 )
 
 
@@ -107,7 +107,7 @@ class TestContractInOneSlotPerCommand(StoreContract):
 def test_scripts_touch_no_key_but_the_one_they_are_given() -> None:
     for text in TEXTS.values():
         calls = re.findall(r"redis\.p?call\(([^,)]+)(?:, (\w+))?", text)
-        assert len(calls) >= 5
+        assert len(calls) >= 4
         assert {key for name, key in calls if name != "'TIME'"} == {"key"}
         assert "redis.call(command, key" in text or "each_chunk" not in text
 
@@ -165,7 +165,8 @@ def test_creating_is_one_round_trip_and_the_index_comes_first(store: RedisStore)
     recorder = recorded(store)
     create(store)
     create(store, user_id=new_user())
-    assert recorder.names == [["ZADD", "EVALSHA"], ["ZREMRANGEBYSCORE", "ZADD", "ZADD", "EVALSHA"]]
+    stored = ["MULTI", "HSET", "PEXPIREAT", "RENAMENX", "EXEC"]
+    assert recorder.names == [["ZADD", *stored], ["ZREMRANGEBYSCORE", "ZADD", "ZADD", *stored]]
 
 
 def test_what_is_sent_is_written_to_the_socket_once(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -435,12 +436,43 @@ def test_an_end_is_acknowledged_though_the_indexes_cannot_be_tidied(store: Redis
 
 def test_a_session_that_nobody_cleared_goes_with_its_key(store: RedisStore, client: Redis, keys: Keys) -> None:
     record = create(store).record
-    assert client.pexpiretime(keys.session(record.sid)) == record.expires_ms + DAY_MS
+    assert client.pexpiretime(keys.session(record.sid)) == record.expires_ms + DAY_MS + TTL_STEP_MS
     store.end(record.sid, "logout")
     ended = store.load(record.sid)
     assert isinstance(ended, Tombstone)
     assert client.pexpiretime(keys.session(record.sid)) == ended.ended_ms + DAY_MS
     assert not [key for _, key in keys.all_live if client.pttl(key) > 0]
+
+
+def test_a_key_of_another_type_is_a_taken_place(store: RedisStore, client: Redis, keys: Keys) -> None:
+    sid = new_sid()
+    client.set(keys.session(sid), "theirs")
+    with pytest.raises(CreateError):
+        store.create(sid, new_verifier(), new_delta())
+    assert client.get(keys.session(sid)) == b"theirs"
+    assert not client.exists(keys.new_session(sid))
+
+
+def test_the_key_outlives_the_session_whether_or_not_a_save_moves_its_ttl(
+    store: RedisStore, client: Redis, keys: Keys
+) -> None:
+    session = create(store, lifetime_ms=HOUR_MS)
+    sid, verifier = session.record.sid, session.record.verifier
+    for lifetime_ms in (HOUR_MS + 1, 2 * HOUR_MS, HOUR_MS, TTL_STEP_MS // 2):
+        session = store.update(sid, verifier, Delta(lifetime_ms=lifetime_ms), session)
+        for _ in range(3):
+            session = store.update(sid, verifier, Delta(changed={"a": b"a"}), session)
+            kept_ms = client.pexpiretime(keys.session(sid)) - session.record.expires_ms
+            assert DAY_MS <= kept_ms <= DAY_MS + TTL_STEP_MS
+
+
+def test_a_save_after_the_last_expiry_moved_on_moves_the_ttl(store: RedisStore, client: Redis, keys: Keys) -> None:
+    session = create(store, lifetime_ms=HOUR_MS)
+    key, record = keys.session(session.record.sid), session.record
+    client.hset(key, "e", record.expires_ms - TTL_STEP_MS)  # As if the last save were a minute ago.
+    client.pexpireat(key, record.expires_ms + DAY_MS)
+    after = store.update(record.sid, record.verifier, Delta(changed={"a": b"a"}), session).record
+    assert client.pexpiretime(key) == after.expires_ms + DAY_MS + TTL_STEP_MS
 
 
 def test_a_tombstone_holds_no_value_and_no_client(store: RedisStore, client: Redis, keys: Keys) -> None:

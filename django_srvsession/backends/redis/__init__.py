@@ -90,11 +90,11 @@ class RedisStore(Store):
 
     def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
         """Change a session in one round trip; a sign-in takes three."""
-        return self._run(self._steps.write(sid, verifier, None, True, delta, base))
+        return self._run(self._steps.update(sid, verifier, delta, base))
 
     async def aupdate(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
         """Do as :meth:`update`."""
-        return await self._arun(self._steps.write(sid, verifier, None, True, delta, base))
+        return await self._arun(self._steps.update(sid, verifier, delta, base))
 
     def rotate(
         self,

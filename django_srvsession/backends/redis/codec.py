@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from django_srvsession.backends.redis.keys import decoded, encoded
-from django_srvsession.backends.redis.scripts import CREATE, END, FIELDS, FORMAT, WRITE, Script
+from django_srvsession.backends.redis.scripts import END, FIELDS, FORMAT, MOST_SAVED, SAVE, WRITE, Script
 from django_srvsession.records import NO_CLIENT, UNSET, Client, Delta, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import CorruptSessionError
 
@@ -15,6 +15,7 @@ Command = tuple[Any, ...]
 """A command of Redis and its arguments, as bytes, str, int or float."""
 
 _FIELDS: Final = tuple(name.encode() for name in FIELDS)
+_CREATED_BY: Final = 3  # commands
 _CHECKED_FIELDS: Final = (*FIELDS, "m", "x")
 
 # Sending.
@@ -25,24 +26,45 @@ def evalsha(script: Script, key: bytes | str, *arguments: Any) -> Command:
     return ("EVALSHA", script.sha, 1, key, *arguments)
 
 
-def create_command(key: bytes, verifier: str, delta: Delta, keep_ms: int, indexed_until_ms: int) -> Command:
-    """Make the command that stores a new session."""
-    return evalsha(
-        CREATE,
-        key,
-        keep_ms,
-        verifier,
-        indexed_until_ms,
-        _optional(None if delta.user_id is UNSET else delta.user_id),
-        delta.lifetime_ms,
-        "" if delta.deadline_ms is UNSET or delta.deadline_ms is None else delta.deadline_ms,
-        "m",
-        FORMAT,
-        "v",
-        verifier,
-        *_record_pairs(delta),
-        *_pairs(delta.changed),
+def create_commands(key: bytes, new_key: bytes, new: Loaded, keep_ms: int, indexed_until_ms: int) -> list[Command]:
+    """Make the transaction that stores a new session if its key is free; :func:`was_created` reads the last reply.
+
+    No script: it would cost Redis several times as much, and there is nothing to decide but whether the key is free.
+    """
+    record = new.record
+    fields = [
+        *("m", FORMAT, "v", record.verifier, "c", record.created_ms, "l", record.last_seen_ms, "n", record.version),
+        *("t", record.lifetime_ms, "e", record.expires_ms),
+    ]
+    if record.user_id is not None:
+        fields += "u", encoded(record.user_id), "s", record.signed_in_ms, "g", indexed_until_ms
+    if record.client is not NO_CLIENT:
+        fields += "i", encoded(record.client.ip), "a", encoded(record.client.user_agent)
+    if record.deadline_ms is not None:
+        fields += "d", record.deadline_ms
+    return [
+        ("MULTI",),
+        ("HSET", new_key, *fields, *_pairs(new.values)),
+        ("PEXPIREAT", new_key, max(record.expires_ms, new.now_ms) + keep_ms),
+        ("RENAMENX", new_key, key),
+        ("EXEC",),
+    ]
+
+
+def is_only_values(delta: Delta) -> bool:
+    """Tell whether :func:`save_command` can do all that a delta asks for."""
+    return (
+        delta.extend
+        and delta.user_id is delta.lifetime_ms is delta.deadline_ms is UNSET
+        and not (delta.cleared or delta.removed or delta.resealed or delta.expected)
+        and len(delta.changed) < MOST_SAVED
     )
+
+
+def save_command(key: bytes, base: SessionRecord, delta: Delta, keep_ms: int) -> Command:
+    """Make the command that writes values, and where they come from, into the session that ``base`` tells of."""
+    written = *_record_pairs(delta), *_pairs(delta.changed)
+    return evalsha(SAVE, key, base.verifier, base.version, keep_ms, *written)
 
 
 def write_command(
@@ -138,6 +160,13 @@ def _expectations(expected: Mapping[str, bytes | None]) -> tuple[list[bytes], li
 
 
 # Receiving.
+
+
+def was_created(replies: Any) -> bool | None:
+    """Tell whether the transaction of :func:`create_commands` stored the session; None: that is no answer to it."""
+    if not isinstance(replies, list) or len(replies) != _CREATED_BY:
+        return None
+    return bool(replies[-1])
 
 
 def read_session(sid: str, reply: Any, now_ms: int) -> Loaded | Tombstone | None:

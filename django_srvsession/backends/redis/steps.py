@@ -10,17 +10,20 @@ from django_srvsession import conf
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.codec import (
     Command,
-    create_command,
+    create_commands,
     end_command,
     evalsha,
+    is_only_values,
     read_conflicts,
     read_record,
     read_session,
+    save_command,
+    was_created,
     write_command,
 )
 from django_srvsession.backends.redis.keys import ANONYMOUS, KINDS, Keys, decoded, kind_of
 from django_srvsession.backends.redis.limit import forget_commands
-from django_srvsession.backends.redis.scripts import EXPIRE, MARGIN_MS
+from django_srvsession.backends.redis.scripts import EXPIRE, MARGIN_MS, TTL_STEP_MS
 from django_srvsession.backends.redis.wire import Steps, checked, checked_index
 from django_srvsession.records import (
     UNSET,
@@ -73,23 +76,46 @@ class SessionSteps:
         """List the session and store it, in one round trip."""
         if delta.lifetime_ms is UNSET:
             raise ValueError("A new session needs a lifetime: Delta(lifetime_ms=...).")
-        user_id = None if delta.user_id is UNSET else delta.user_id
-        until_ms = _bound((yield from self._now_ms()) + delta.lifetime_ms, delta.lifetime_ms)
-        for _ in range(_TRIES):
-            command = create_command(self._keys.session(sid), verifier, delta, _keep_ms(), until_ms)
-            *listed, reply = yield [*self._list_commands(sid, user_id, until_ms), command]
-            for index_reply in listed:
-                checked_index(index_reply)  # Whatever the script did: the key of an unlisted session must not go out.
-            try:
-                status, now_ms, rest = self._answer(sid, reply)
-            except CorruptSessionError as error:
-                raise CreateError from error  # Whatever it is, the place is taken.
-            if status == b"ok":
-                return _read_live(sid, rest[0], now_ms) if rest else new_session(sid, verifier, delta, now_ms)
-            if status != b"unindexed":
-                raise CreateError
-            until_ms = _bound(*rest[:2])
-        raise _unsettled()
+        now_ms = yield from self._now_ms()
+        new = new_session(sid, verifier, delta, now_ms)
+        until_ms = _bound(new.record.expires_ms, delta.lifetime_ms)
+        listing = self._list_commands(sid, new.record.user_id, until_ms)
+        storing = create_commands(self._keys.session(sid), self._keys.new_session(sid), new, _keep_ms(), until_ms)
+        replies = yield [*listing, *storing]
+        for index_reply in replies[: len(listing)]:
+            checked_index(index_reply)  # Whatever was stored: the key of an unlisted session must not go out.
+        was_free = was_created(checked(replies[-1]))
+        if was_free is None:
+            raise _senseless()
+        return new if was_free else (yield from self._created_before(sid, verifier))
+
+    def _created_before(self, sid: str, verifier: str) -> Steps[Loaded]:
+        """Return the session that stands where one was to be created, if the answer to this very creation was lost."""
+        yield from self._tidy([("DEL", self._keys.new_session(sid))])
+        try:
+            stored = yield from self.load(sid)
+        except CorruptSessionError as error:
+            raise CreateError from error  # Whatever it is, the place is taken.
+        if isinstance(stored, Loaded) and stored.record.verifier == verifier:
+            return stored
+        raise CreateError
+
+    def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None) -> Steps[Loaded]:
+        """Do as :meth:`write` without a rotation; nearly every update is only of values, and needs little."""
+        if base is not None and base.record.verifier == verifier and is_only_values(delta):
+            saved = yield from self._save(sid, delta, base)
+            if saved is not None:
+                return saved
+        return (yield from self.write(sid, verifier, None, True, delta, base))
+
+    def _save(self, sid: str, delta: Delta, base: Loaded) -> Steps[Loaded | None]:
+        """Write values by the short script; None: it did nothing, and the long one will say what is to be done."""
+        command = save_command(self._keys.session(sid), base.record, delta, _keep_ms())
+        *_, reply = yield [*self._touch_commands(sid, base), command]
+        if isinstance(reply, int):
+            return updated(base, delta, self._clock.learn(reply)) if reply else None
+        _, now_ms, rest = self._answer(sid, reply)
+        return _written(sid, delta, base, now_ms, rest)
 
     def write(
         self, sid: str, verifier: str, new_verifier: str | None, final: bool, delta: Delta, base: Loaded | None
@@ -191,7 +217,7 @@ class SessionSteps:
         """Read a script's reply: its status, Redis' time in milliseconds, and the rest."""
         answer = checked(reply)
         if not isinstance(answer, list) or len(answer) < 2 or not isinstance(answer[1], int):
-            raise StoreUnavailableError("Redis gave no answer that a script of ours gives.")
+            raise _senseless()
         if answer[0] == b"corrupt":
             raise CorruptSessionError(f"What is stored for session {sid} is damaged, or of another format.")
         return answer[0], self._clock.learn(answer[1]), answer[2:]
@@ -219,12 +245,16 @@ def _written(sid: str, delta: Delta, base: Loaded | None, now_ms: int, rest: Seq
 
 def _keep_ms() -> int:
     """Return how long a session stays after its expiry, in milliseconds, for somebody to notice it and end it."""
-    return max(int(conf.get("ENDED_KEEP")), MARGIN_MS)
+    return max(int(conf.get("ENDED_KEEP")), MARGIN_MS) + TTL_STEP_MS
 
 
 def _bound(expires_ms: int, lifetime_ms: int) -> int:
     """Return until when the user's index is to hold a session: far enough ahead that most saves need not touch it."""
     return expires_ms + lifetime_ms + MARGIN_MS
+
+
+def _senseless() -> StoreUnavailableError:
+    return StoreUnavailableError("Redis gave no answer to what it was asked.")
 
 
 def _unsettled() -> StoreUnavailableError:

@@ -7,6 +7,7 @@ Redis says it did not run.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
@@ -196,8 +197,29 @@ class ClusterWire:
         self._client = client
 
     def call(self, commands: Sequence[Command]) -> list[Any]:
-        """Do as :meth:`Wire.call`, in as many round trips as there are commands."""
-        return [self._call(command) for command in commands]
+        """Do as :meth:`Wire.call`, in as many round trips as there are commands; a transaction is one."""
+        replies: list[Any] = []
+        while len(replies) < len(commands):
+            command = commands[len(replies)]
+            replies += self._transact(commands[len(replies) :]) if command[0] == "MULTI" else [self._call(command)]
+        return replies
+
+    def _transact(self, commands: Sequence[Command]) -> list[Any]:
+        """Send the transaction that ``commands`` begin with, and return its replies as one server would send them.
+
+        The client may send it again where it got no answer: whoever uses one must bear that.
+        """
+        inside = commands[1 : commands.index(("EXEC",))]
+        try:
+            pipeline = self._client.pipeline(transaction=True)
+            for command in inside:
+                pipeline.execute_command(*command)
+            result: Any = pipeline.execute()
+        except ResponseError as error:
+            result = error
+        except FAILURES as error:
+            raise unavailable(error) from error
+        return [None, *(None for _ in inside), result]
 
     def read(self, command: Command) -> Any:
         """Do as :meth:`Wire.read`."""
@@ -209,6 +231,18 @@ class ClusterWire:
             for node in self._client.get_primaries():
                 for key in self._client.scan_iter(pattern, count, target_nodes=node):
                     yield [key]
+        except FAILURES as error:
+            raise unavailable(error) from error
+
+    def primaries(self) -> dict[str, Callable[[Command], Any]]:
+        """Return a way to ask each primary node alone, by its name; the reply may be a ``ResponseError``."""
+        return {node.name: functools.partial(self._send_to, node) for node in self._client.get_primaries()}
+
+    def _send_to(self, node: Any, command: Command) -> Any:
+        try:
+            return self._client.execute_command(*command, target_nodes=node)
+        except ResponseError as error:
+            return error
         except FAILURES as error:
             raise unavailable(error) from error
 
