@@ -152,7 +152,7 @@ class SessionStore(SessionLifecycle):
     def _get_session(self, no_load: bool = False) -> SealedValues:
         self.accessed = True
         values = self.__dict__.get("_session_cache")
-        if isinstance(values, SealedValues):
+        if values is not None and isinstance(values, SealedValues):  # To ask that of None takes long.
             return values
         if values is not None or no_load or self._session_key is None:
             return self._run(self.values_steps(no_load))

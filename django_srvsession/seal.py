@@ -81,26 +81,33 @@ class _SealKey:
 _seal_key = lru_cache(maxsize=16)(_SealKey)
 
 
-class _States(dict[tuple[bytes, str], Any]):
-    """Hold the hash states of these secrets by origin and name: names come again in every session."""
+class _States(dict[str, Any]):
+    """Hold one secret's hash states by name: names come again in every session."""
 
-    def __init__(self, secrets: tuple[str | bytes, ...]) -> None:
-        self._keys = {key.origin: key for key in map(_seal_key, reversed(secrets))}
-        self.current = _seal_key(secrets[0]).origin
+    def __init__(self, key: _SealKey) -> None:
+        self._key = key
 
-    def __missing__(self, origin_and_name: tuple[bytes, str]) -> Any:
-        origin, name = origin_and_name
-        if origin not in self._keys:
-            raise SealError("not a sealed value, of another format, or under a secret that this site does not know")
+    def __missing__(self, name: str) -> Any:
         if len(self) >= _MAX_STATES:
             self.clear()
-        state = self[origin_and_name] = self._keys[origin].state.copy()
+        state = self[name] = self._key.state.copy()
         encoded = name.encode("utf-8", "surrogatepass")
         state.update(b"%d:%b" % (len(encoded), encoded))
         return state
 
 
-_states_of = lru_cache(maxsize=4)(_States)
+class _StatesOfSecrets(dict[bytes, _States]):
+    """Hold those of each secret, by origin; ``current`` is the first one's."""
+
+    def __init__(self, secrets: tuple[str | bytes, ...]) -> None:
+        super().__init__((key.origin, _States(key)) for key in map(_seal_key, reversed(secrets)))
+        self.current = _seal_key(secrets[0]).origin
+
+    def __missing__(self, origin: bytes) -> _States:
+        raise SealError("not a sealed value, of another format, or under a secret that this site does not know")
+
+
+_states_of = lru_cache(maxsize=4)(_StatesOfSecrets)
 
 
 class Sealer:
@@ -128,7 +135,7 @@ class Sealer:
                 payload, flags = compressed, b"\x01"
         origin = self._states.current
         sealed = origin + flags + payload
-        mac = self._states[origin, name].copy()
+        mac = self._states[origin][name].copy()
         mac.update(self._sid + sealed)
         return sealed + bytes(mac.digest())
 
@@ -141,10 +148,14 @@ class Sealer:
 
         Raises :class:`SealError` if not; compares in constant time. One frame for all: every request pays for it.
         """
-        states, sid = self._states, self._sid
+        sid, origin = self._sid, self._states.current
+        states = self._states[origin]
         computed, found = [], []
         for name, sealed in values.items():
-            mac = states[sealed[_ORIGIN], name].copy()
+            if sealed[_ORIGIN] != origin:
+                origin = sealed[_ORIGIN]
+                states = self._states[origin]
+            mac = states[name].copy()
             mac.update(sid + sealed[_SEALED])
             computed.append(mac.digest())
             found.append(sealed[_MAC])

@@ -69,6 +69,12 @@ class SealedValues(MutableMapping[Any, Any]):
             raise KeyError(name) from None
         return value
 
+    def get(self, name: Any, default: Any = None) -> Any:
+        """Return the value of a name, or ``default``."""
+        if name not in self._open and name not in self._base:
+            return default  # Nearly always so for ``_session_expiry``, which every save asks for.
+        return super().get(name, default)
+
     def __setitem__(self, name: Any, value: Any) -> None:
         self._open[name] = value
         self._assigned.add(name)
