@@ -1,7 +1,8 @@
 """How long the admin's pages of live sessions take with very many: ``python -m benchmarks.listings``.
 
 Private servers are started, filled and removed. A figure is the whole answer of a process, in milliseconds: middleware,
-permission, queries, template. On a busy machine the best of several is nearest to the truth. Sessions were last used
+permission, queries, template. On a busy machine the best of several is nearest to the truth; the control tells what
+the worst owes to the machine. Sessions were last used
 within 14 days, a quarter of them within the last hour; one in ten is signed in.
 """
 
@@ -28,6 +29,7 @@ AGENTS = (
 )
 DAYS_MS = 14 * 86_400_000
 LIST = "/admin/srvsession/livesession/"
+CONTROL = "/admin/auth/group/"
 PAGES = {
     "first page, with overview": "",
     "overview alone": "overview/",
@@ -36,8 +38,11 @@ PAGES = {
     "active 5 minutes": "?active=5",
     "active in the last day": "?active=1440",
     "signed in, active in the last hour": "?kind=user&active=60",
-    "device: phone": "?device=phone",
+    "device: computer": "?device=desktop",
+    "device: iPhone": "?device=iphone",
+    "device: iPhone, signed in": "?device=iphone&kind=user",
     "device: tablet (there is none)": "?device=tablet",
+    "device: half of all deep": "?device=phone&after={half}",
     "staff": "?staff=1",
     "sessions of a user": "?user=77",
     "search: name": "?q=user77",
@@ -77,9 +82,12 @@ def records(count: int, now_ms: int) -> Iterator[Any]:
 
 
 def columns_of(record: Any) -> dict[str, Any]:
+    from django_srvsession.devices import device_family
+
     fields = record._asdict()
     client = fields.pop("client")
-    return {**fields, "ip": client.ip, "user_agent": client.user_agent}
+    family = device_family(client.user_agent)
+    return {**fields, "ip": client.ip, "user_agent": client.user_agent, "device_family": family}
 
 
 def copy_rows(connection: Any, found: Iterator[Any], data: bytes) -> None:
@@ -166,15 +174,23 @@ def places_in(place: Place, count: int) -> dict[str, str]:
 
 
 def milliseconds(client: Any, url: str, times: int) -> tuple[list[float], int]:
-    """Return the best, the median and the worst of several answers, and how many rows the list had."""
-    took, rows = [], 0
+    """Return the best, the median and the worst of several answers, and how many rows the list had.
+
+    The fourth figure is what this process itself was busy for: the rest is the database, and waiting for the machine.
+    """
+    took, rows, busy = [], 0, []
     for _ in range(times):
-        began = time.perf_counter()
-        answer = client.get(LIST + url)
+        began, began_busy = time.perf_counter(), time.process_time()
+        answer = client.get(url)
         took.append((time.perf_counter() - began) * 1000)
+        busy.append((time.process_time() - began_busy) * 1000)
         assert answer.status_code == 200, (url, answer.status_code)
         rows = answer.content.count(b'name="_selected_action"')
-    return [min(took), statistics.median(took), max(took)], rows
+    return [min(took), statistics.median(took), max(took), statistics.median(busy)], rows
+
+
+def tell(title: str, took: list[float], rows: int) -> None:
+    print(f"{title:<40}" + "".join(f"{each:>10.0f}" for each in took) + f"{rows:>6}", flush=True)
 
 
 def measure(place: Place, count: int, times: int) -> None:
@@ -189,11 +205,12 @@ def measure(place: Place, count: int, times: int) -> None:
     found = records(count, time.time_ns() // 1_000_000)
     fill_redis(found) if place.name == "redis" else fill_database(place, found)
     print(f"\n{place.name}: {count:,} sessions, filled in {time.perf_counter() - began:.0f} s")
-    print(f"{'page':<40}{'best ms':>10}{'median':>10}{'worst':>10}{'rows':>6}")
+    print(f"{'page':<40}{'best ms':>10}{'median':>10}{'worst':>10}{'busy':>10}{'rows':>6}")
     names = places_in(place, count)
+    tell("the process's first page", *milliseconds(client, LIST, 1))
     for title, url in PAGES.items():
-        took, rows = milliseconds(client, url.format(**names), times)
-        print(f"{title:<40}" + "".join(f"{each:>10.0f}" for each in took) + f"{rows:>6}", flush=True)
+        tell(title, *milliseconds(client, LIST + url.format(**names), times))
+    tell("(control: an empty list of Django's)", *milliseconds(client, CONTROL, 10 * times))
     began = time.perf_counter()
     list(current_store().records()[count // 2 : count // 2 + 50])
     print(f"{'(for comparison: half deep by rank)':<40}{(time.perf_counter() - began) * 1000:>10.0f}")

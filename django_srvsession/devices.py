@@ -1,52 +1,91 @@
-"""A name and a kind for a device, out of a user agent: "Firefox on Linux", desktop."""
+"""What a device is, out of a user agent: a name for people ("Firefox on Linux"), a family and a kind for lists.
+
+The name is ua-parser's work. It takes a millisecond for a text that it has not seen, and visitors choose the text; so
+the family, which stores keep and lists count, is found by looking for a few words.
+"""
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, override
 from ua_parser import parse
 
-KINDS: Final = ("desktop", "phone", "tablet", "bot", "unknown")
+FAMILIES: Final = {
+    "windows": "desktop",
+    "mac": "desktop",
+    "chromebook": "desktop",
+    "linux": "desktop",
+    "iphone": "phone",
+    "android-phone": "phone",
+    "other-phone": "phone",
+    "ipad": "tablet",
+    "android-tablet": "tablet",
+    "bot": "bot",
+    "unknown": "unknown",
+}
+"""Every family, and the kind that it belongs to. Databases store these words."""
+
+KINDS: Final = tuple(dict.fromkeys(FAMILIES.values()))
 
 _MAX_PARSED: Final = 256  # Longer ones cost the parser milliseconds, and no browser sends them.
-_DESKTOPS: Final = ("Windows", "Mac OS X", "Linux", "Ubuntu", "Fedora", "Debian", "Chrome OS", "FreeBSD", "OpenBSD")
+_BOT: Final = re.compile(r"(?<!cu)bot\b|crawler|spider\b|slurp")  # Cubot makes telephones.
+# The first of which all words are there: a Chromebook says X11 too, an Android device Linux, an iPhone "like Mac OS X".
+_SIGNS: Final = (
+    ("other-phone", ("Windows Phone",)),
+    ("windows", ("Windows",)),
+    ("ipad", ("iPad",)),
+    ("iphone", ("iPhone",)),
+    ("iphone", ("iPod",)),
+    ("android-phone", ("Android", "Mobile")),  # As Chrome and Firefox document it.
+    ("android-tablet", ("Android",)),
+    ("chromebook", ("CrOS",)),
+    ("mac", ("Macintosh",)),
+    ("linux", ("Linux",)),
+    ("linux", ("X11",)),
+    ("linux", ("BSD",)),
+)
 
 
 class _Parsed(NamedTuple):
     browser: str
     system: str
-    device: str
 
 
 def device_name(user_agent: str) -> str:
     """Return what a person would call the device; "Unknown device" for anything that is not recognised."""
-    browser, system, _ = _parsed(user_agent[:_MAX_PARSED])
+    browser, system = _parsed(user_agent[:_MAX_PARSED])
     if browser and system:
         return gettext("%(browser)s on %(system)s") % {"browser": browser, "system": system}
     return browser or system or gettext("Unknown device")
 
 
-def device_kind(user_agent: str) -> str:
-    """Return one of ``KINDS``, for an icon; a tablet that says it is a desktop is taken at its word."""
+def english_device_name(user_agent: str) -> str:
+    """Return the name in English, whatever the language: commands speak it, and programs compare it."""
+    with override("en"):
+        return device_name(user_agent)
+
+
+@lru_cache(maxsize=1024)
+def device_family(user_agent: str) -> str:
+    """Return one of ``FAMILIES``; a tablet that says it is a desktop is taken at its word."""
     user_agent = user_agent[:_MAX_PARSED]
-    _, system, device = _parsed(user_agent)
-    if device == "Spider":
+    if _BOT.search(user_agent.lower()):
         return "bot"
-    if system in _DESKTOPS:
-        return "desktop"
-    if system == "iOS":
-        return "tablet" if device == "iPad" else "phone"
-    if system == "Android":
-        return "phone" if "Mobile" in user_agent else "tablet"  # As Chrome and Firefox document it.
-    return "phone" if system == "Windows Phone" else "unknown"
+    return next((family for family, words in _SIGNS if all(word in user_agent for word in words)), "unknown")
+
+
+def device_kind(user_agent: str) -> str:
+    """Return one of ``KINDS``, for an icon."""
+    return FAMILIES[device_family(user_agent)]
 
 
 @lru_cache(maxsize=1024)
 def _parsed(user_agent: str) -> _Parsed:
     if not user_agent:
-        return _Parsed("", "", "")
+        return _Parsed("", "")
     found = parse(user_agent)
-    families = (part.family if part else "" for part in (found.user_agent, found.os, found.device))
+    families = (part.family if part else "" for part in (found.user_agent, found.os))
     return _Parsed(*("" if family == "Other" else family for family in families))

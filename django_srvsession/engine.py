@@ -152,11 +152,11 @@ class SessionStore(SessionLifecycle):
     def _get_session(self, no_load: bool = False) -> SealedValues:
         self.accessed = True
         values = self.__dict__.get("_session_cache")
-        if values is not None and isinstance(values, SealedValues):  # To ask that of None takes long.
-            return values
-        if values is not None or no_load or self._session_key is None:
-            return self._run(self.values_steps(no_load))
-        values = self._session_cache = self.load()
+        if values is None:
+            is_empty = no_load or self._session_key is None
+            values = self._session_cache = SealedValues() if is_empty else self.load()
+        elif not isinstance(values, SealedValues):
+            values = self._run(self.values_steps(no_load))
         return values
 
     async def _aget_session(self, no_load: bool = False) -> SealedValues:

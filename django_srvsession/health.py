@@ -43,6 +43,29 @@ class IndexHealth(NamedTuple):
     repaired: int
 
 
+class Keeping(NamedTuple):
+    """Say what a store keeps its sessions in: a proper name, the alias by which the settings call it, and its room.
+
+    ``used_bytes`` is what the sessions (a database's table) or the whole server (Redis) take; ``most_bytes`` what it
+    may take, ``free_bytes`` what is left on a disk. None: not known, or not cheap to know.
+    """
+
+    name: str
+    alias: str = ""
+    used_bytes: int | None = None
+    most_bytes: int | None = None
+    free_bytes: int | None = None
+
+
+@runtime_checkable
+class Housed(Protocol):
+    """Be a store that can say, cheaply, what it keeps its sessions in."""
+
+    def keeping(self) -> Keeping:
+        """Return it; may raise ``StoreUnavailableError``."""
+        ...
+
+
 @runtime_checkable
 class Examinable(Protocol):
     """Be a store that can tell of itself."""

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
+from django_srvsession.devices import device_family
 from django_srvsession.records import SessionRecord
 
 LOOK_AT: Final = 750
@@ -22,13 +23,14 @@ MINUTE_MS: Final = 60_000
 class Wanted(NamedTuple):
     """Say which live sessions are wanted: those for which all of it holds.
 
-    ``ip`` is a whole address. ``matches`` is for what no store can look for by itself; it is asked of ``LOOK_AT``
-    sessions at most.
+    ``ip`` is a whole address; ``devices`` are some of ``devices.FAMILIES``, none: any. ``matches`` is for what no store
+    can look for by itself; it is asked of ``LOOK_AT`` sessions at most.
     """
 
     signed_in: bool | None = None
     seen_from_ms: int | None = None
     ip: str = ""
+    devices: frozenset[str] = frozenset()
     matches: Callable[[SessionRecord], bool] | None = None
 
     def holds(self, record: SessionRecord) -> bool:
@@ -37,6 +39,7 @@ class Wanted(NamedTuple):
             (self.signed_in is None or self.signed_in is (record.user_id is not None))
             and (self.seen_from_ms is None or record.last_seen_ms >= self.seen_from_ms)
             and (not self.ip or record.client.ip == self.ip)
+            and (not self.devices or device_family(record.client.user_agent) in self.devices)
             and (self.matches is None or self.matches(record))
         )
 

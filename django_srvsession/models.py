@@ -67,8 +67,9 @@ class Session(models.Model):
 
     Instants are milliseconds since 1970 UTC by the database's clock. ``expires_ms`` is when the row is next due: a live
     session ends then, a tombstone is forgotten then, so that one index serves both (and ``ended_expires_ms`` keeps
-    what it was before the end). A save writes two indexes; the one by user has no activity in it for that reason, as
-    the few sessions of one user are sorted faster than the index is kept.
+    what it was before the end). A save writes three indexes; the one by user has no activity in it for that reason, as
+    the few sessions of one user are sorted faster than the index is kept. ``device_family`` is one of
+    ``devices.FAMILIES``, so that administrators can ask for those; None: written by a version that knew none.
     """
 
     sid = ExactCharField(_("public name"), max_length=18, primary_key=True)
@@ -80,6 +81,7 @@ class Session(models.Model):
     rotation_final = models.BooleanField(_("old key dead at once"), default=True)
     ip = ExactCharField(_("address"), max_length=64, blank=True)
     user_agent = ExactTextField(_("browser"), blank=True)
+    device_family = ExactCharField(_("device"), max_length=16, null=True)
     created_ms = models.BigIntegerField(_("created (ms)"))
     signed_in_ms = models.BigIntegerField(_("signed in (ms)"), null=True)
     last_seen_ms = models.BigIntegerField(_("last seen (ms)"))
@@ -103,6 +105,7 @@ class Session(models.Model):
             models.Index(fields=["user_id"], name="srvsession_user"),
             models.Index(fields=["expires_ms"], name="srvsession_expires"),
             models.Index(fields=["last_seen_ms"], name="srvsession_last_seen"),
+            models.Index(fields=["device_family", "last_seen_ms"], name="srvsession_device"),
         ]
 
     def __str__(self) -> str:
@@ -164,6 +167,8 @@ class ClearingRun(models.Model):
     seconds = models.FloatField(_("took (s)"))
     ended = models.BigIntegerField(_("sessions ended"))
     is_complete = models.BooleanField(_("nothing was left to do"))
+    # A place (``Store.walk``), where the time was up before all sessions had been looked at.
+    resume_at = ExactCharField(max_length=255, blank=True, default="")
 
     class Meta:
         verbose_name = _("clearing run")

@@ -230,6 +230,11 @@ TOUCH: Final = Delta()
 """The delta that changes nothing but ``last_seen_ms`` and ``expires_ms``."""
 
 
+def given(named: Any, stands: Any) -> Any:
+    """Return what a delta names, or what stands where it names nothing."""
+    return stands if named is UNSET else named
+
+
 def expiry(now_ms: int, lifetime_ms: int, deadline_ms: int | None) -> int:
     """Return when a session extended at ``now_ms`` expires: after its lifetime, never past its deadline."""
     return now_ms + lifetime_ms if deadline_ms is None else min(now_ms + lifetime_ms, deadline_ms)
@@ -264,8 +269,8 @@ def updated(current: Loaded, delta: Delta, now_ms: int) -> Loaded:
     ``last_seen_ms`` only moves forward.
     """
     old = current.record
-    lifetime_ms = old.lifetime_ms if delta.lifetime_ms is UNSET else delta.lifetime_ms
-    deadline_ms = old.deadline_ms if delta.deadline_ms is UNSET else delta.deadline_ms
+    lifetime_ms = given(delta.lifetime_ms, old.lifetime_ms)
+    deadline_ms = given(delta.deadline_ms, old.deadline_ms)
     expires_ms = expiry(now_ms, lifetime_ms, deadline_ms) if delta.extend else old.expires_ms
     record = SessionRecord(
         sid=old.sid,
@@ -274,8 +279,8 @@ def updated(current: Loaded, delta: Delta, now_ms: int) -> Loaded:
         last_seen_ms=max(now_ms, old.last_seen_ms),
         lifetime_ms=lifetime_ms,
         expires_ms=expires_ms if deadline_ms is None else min(expires_ms, deadline_ms),
-        user_id=old.user_id if delta.user_id is UNSET else delta.user_id,
-        client=old.client if delta.client is UNSET else delta.client,
+        user_id=given(delta.user_id, old.user_id),
+        client=given(delta.client, old.client),
         signed_in_ms=old.signed_in_ms if delta.user_id is UNSET else now_ms,
         deadline_ms=deadline_ms,
         previous_verifier=old.previous_verifier,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.conf import settings
@@ -20,9 +20,10 @@ from django.utils.translation import gettext
 
 from django_srvsession import conf, engine, listings
 from django_srvsession.engine import current_store
+from django_srvsession.health import Housed, Keeping
 from django_srvsession.lifecycle import end_steps
-from django_srvsession.listings import EVERYONE, Activity, Portion, Wanted
-from django_srvsession.records import Loaded, SessionRecord
+from django_srvsession.listings import EVERYONE, Activity, Portion, Step, Wanted
+from django_srvsession.records import Loaded, SessionRecord, Tombstone
 from django_srvsession.seal import Sealer, SealError
 from django_srvsession.steps import arun, run
 from django_srvsession.store import CorruptSessionError
@@ -55,12 +56,22 @@ def sessions_of(user: Any) -> Sequence[SessionRecord]:
     return current_store().records(user_id_of(user))
 
 
+async def asessions_of(user: Any) -> Sequence[SessionRecord]:
+    """Do as :func:`sessions_of`, with the sessions already fetched."""
+    return await current_store().arecords(user_id_of(user))
+
+
 def session_of(user: Any, sid: str) -> SessionRecord | None:
     """Return one live session of a user; None when it is somebody else's, has ended, or never was.
 
     The three are one answer, so that nobody learns which it was.
     """
     return next((record for record in sessions_of(user) if record.sid == sid), None)
+
+
+async def asession_of(user: Any, sid: str) -> SessionRecord | None:
+    """Do as :func:`session_of`."""
+    return next((record for record in await asessions_of(user) if record.sid == sid), None)
 
 
 def live_sessions() -> Sequence[SessionRecord]:
@@ -91,6 +102,15 @@ def revoke_all(user: Any, *, keep: str | None = None, by: Any = None, reason: st
     return [record for record in ended if record is not None]
 
 
+async def arevoke_all(
+    user: Any, *, keep: str | None = None, by: Any = None, reason: str = "revoked"
+) -> list[SessionRecord]:
+    """Do as :func:`revoke_all`."""
+    sids = [record.sid for record in await asessions_of(user) if record.sid != keep]
+    ended = [await arevoke(sid, by=by, reason=reason) for sid in sids]
+    return [record for record in ended if record is not None]
+
+
 def clear_expired(
     *,
     batch_size: int = 1000,
@@ -115,23 +135,45 @@ def end_if_user_is_gone(record: SessionRecord) -> SessionRecord | None:
 
 
 def end_sessions_of_missing_users(
-    *, batch_size: int = 1000, dry_run: bool = False, on_progress: Callable[[int], object] | None = None
+    *,
+    batch_size: int = 1000,
+    dry_run: bool = False,
+    after: str = "",
+    on_progress: Callable[[int], object] | None = None,
+    on_place: Callable[[str], object] | None = None,
 ) -> int:
     """End the live sessions of users who were deleted or deactivated behind Django's signals; return how many.
 
-    ``QuerySet.update()`` and SQL send no signal: such sessions end at their next request, or here. Reads all live
-    sessions, and asks for their users, in batches; ``on_progress`` gets the total so far after each.
+    ``QuerySet.update()`` and SQL send no signal: such sessions end at their next request, or here. Walks all signed-in
+    sessions, newest activity first, from behind a place on (``after``), and asks for their users in batches. After each
+    one ``on_place`` gets the place to go on from, and then ``on_progress`` the total so far.
     """
-    signed_in = (record for record in live_sessions() if record.user_id is not None)
     ended = 0
-    while batch := list(itertools.islice(signed_in, batch_size)):
-        reasons = _why_gone({record.user_id for record in batch if record.user_id is not None})
-        for record in batch:
+    for batch in _batches(current_store().walk(after, Wanted(signed_in=True)), batch_size):
+        records = [step.record for step in batch if step.record is not None]
+        reasons = _why_gone({record.user_id for record in records if record.user_id is not None})
+        for record in records:
             reason = reasons.get(record.user_id or "")
             ended += reason is not None and (dry_run or revoke(record.sid, reason=reason) is not None)
+        if on_place is not None:
+            on_place(batch[-1].place)
         if on_progress is not None:
             on_progress(ended)
     return ended
+
+
+def _batches(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
+    """Put steps together until they stand for ``size`` sessions: also those that were looked at in vain take time."""
+    batch: list[Step] = []
+    looked_at = 0
+    for step in steps:
+        batch.append(step)
+        looked_at += step.looked_at
+        if looked_at >= size:
+            yield batch
+            batch, looked_at = [], 0
+    if batch:
+        yield batch
 
 
 def recent_activity(user: Any) -> QuerySet[SessionEvent]:
@@ -194,13 +236,37 @@ def portion_of_sessions(
     """
     if users is None:
         return current_store().portion(wanted, count, after)
-    records = itertools.chain.from_iterable(sessions_of(user) for user in users)
+    return _portion_of((sessions_of(user) for user in users), wanted, count, after)
+
+
+async def aportion_of_sessions(
+    wanted: Wanted = EVERYONE, *, count: int = 100, after: str = "", users: Collection[Any] | None = None
+) -> Portion:
+    """Do as :func:`portion_of_sessions`."""
+    if users is None:
+        return await current_store().aportion(wanted, count, after)
+    return _portion_of([await asessions_of(user) for user in users], wanted, count, after)
+
+
+def _portion_of(of_users: Iterable[Sequence[SessionRecord]], wanted: Wanted, count: int, after: str) -> Portion:
+    records = itertools.chain.from_iterable(of_users)
     return listings.gather(listings.walk(records, after), wanted, count)
 
 
 def activity() -> Activity:
     """Return how many sessions are live, and how many were last used in each minute of the last hour; bounded."""
     return current_store().activity()
+
+
+def keeping() -> Keeping:
+    """Return what the sessions are kept in; where the store does not tell, the engine's name."""
+    store = current_store()
+    return store.keeping() if isinstance(store, Housed) else Keeping(settings.SESSION_ENGINE.rpartition(".")[2])
+
+
+async def aactivity() -> Activity:
+    """Do as :func:`activity`."""
+    return await current_store().aactivity()
 
 
 def contents_of(sid: str) -> Contents | None:
@@ -212,6 +278,19 @@ def contents_of(sid: str) -> Contents | None:
         found = current_store().load(sid)
     except CorruptSessionError:
         return None
+    return _contents(found)
+
+
+async def acontents_of(sid: str) -> Contents | None:
+    """Do as :func:`contents_of`."""
+    try:
+        found = await current_store().aload(sid)
+    except CorruptSessionError:
+        return None
+    return _contents(found)
+
+
+def _contents(found: Loaded | Tombstone | None) -> Contents | None:
     if not isinstance(found, Loaded) or not found.record.is_live(found.now_ms):
         return None
     sizes = {name: len(sealed) for name, sealed in found.values.items()}

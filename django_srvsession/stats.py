@@ -18,7 +18,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 
 from django_srvsession import services
-from django_srvsession.devices import device_kind, device_name
+from django_srvsession.devices import device_kind, english_device_name
 from django_srvsession.engine import current_store
 from django_srvsession.health import Indexed, IndexHealth
 from django_srvsession.records import Loaded, SessionRecord
@@ -90,7 +90,7 @@ class Statistics:
             self.live += 1
             self.by_user_kind[_kind(record.user_id, staff)] += 1
             self.by_device_kind[device_kind(record.client.user_agent)] += 1
-            _count_name(self.by_device, device_name(record.client.user_agent))
+            _count_name(self.by_device, english_device_name(record.client.user_agent))
             self.by_age[_span(now_ms - record.created_ms)] += 1
             self.by_last_use[_span(now_ms - record.last_seen_ms)] += 1
             if record.user_id is not None:

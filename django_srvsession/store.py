@@ -80,10 +80,18 @@ class Store(ABC):
     compress_from_bytes: ClassVar[int] = 4096
     """Values of this size are compressed before they are stored: where a store's own cost begins to exceed zlib's."""
 
+    has_device_index: ClassVar[bool] = False
+    """Whether :meth:`walk` finds the sessions of some families of devices without looking at all the others."""
+
     @property
     def has_one_writer(self) -> bool:
         """Tell whether a write keeps all others waiting, so that long work must leave gaps for them."""
         return False
+
+    @property
+    def clears_at_once(self) -> int:
+        """Return how many sessions :meth:`clear_expired` should end in one step, at most, unless told otherwise."""
+        return 500
 
     @classmethod
     def check(cls, deploy: bool) -> Sequence[CheckMessage]:
@@ -294,6 +302,14 @@ class Store(ABC):
     async def arecords(self, user_id: str | None = None) -> Sequence[SessionRecord]:
         """Do as :meth:`records`, with the sessions already fetched."""
         return await sync_to_async(lambda: list(self.records(user_id)))()
+
+    async def aportion(self, wanted: Wanted = EVERYONE, count: int = 100, after: str = "") -> Portion:
+        """Do as :meth:`portion`."""
+        return await sync_to_async(self.portion)(wanted, count, after)
+
+    async def aactivity(self) -> Activity:
+        """Do as :meth:`activity`."""
+        return await sync_to_async(self.activity)()
 
     async def aclear_expired(self, **options: Any) -> int:
         """Do as :meth:`clear_expired`."""

@@ -19,6 +19,7 @@ urlpatterns = [
     path("logged-out/", views.LoggedOutView.as_view(), name="logged_out"),
     path("confirm/", views.ConfirmView.as_view(), name="confirm"),
     path("sessions/", views.SessionsView.as_view(), name="sessions"),
+    path("activity/", views.ActivityView.as_view(), name="activity"),
     path("sessions/end-others/", views.EndOthersView.as_view(), name="end_others"),
     re_path(END, views.EndView.as_view(), name="end"),
 ]

@@ -80,6 +80,7 @@ MIDDLEWARE = [
 
 LOGIN_URL = "srvsession:login"
 LOGIN_REDIRECT_URL = "home"
+SRVSESSION_EVENT_LOG = 30  # "Recent activity", for so many days.
 
 # The rest is as in any project.
 

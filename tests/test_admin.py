@@ -24,7 +24,7 @@ from django_srvsession.checks import check_settings
 from django_srvsession.engine import current_store
 from django_srvsession.models import LiveSession, SessionEvent
 from django_srvsession.records import Client as Seen
-from django_srvsession.records import Delta, SessionRecord
+from django_srvsession.records import Delta, SessionRecord, Tombstone
 from django_srvsession.store import Store, StoreUnavailableError
 from tests.backends.sessions import create, stored, touch_later
 
@@ -220,6 +220,9 @@ def crowd(alice: Any) -> dict[str, SessionRecord]:
         ("active=1440", "alice, bob, alice again"),
         ("device=phone", "alice"),
         ("device=desktop", "bob, alice again"),
+        ("device=iphone", "alice"),
+        ("device=linux&kind=user", "bob, alice again"),
+        ("device=tablet", ""),
         ("staff=1", "bob"),
         ("kind=user&device=desktop&active=60", "bob"),
         ("staff=1&active=5", ""),
@@ -258,6 +261,12 @@ def test_the_sessions_of_one_user_can_be_linked_to(viewer: Client, crowd: dict[s
     answer = viewer.get(LIST, {"user": alice.pk})
     assert listed(answer) == [crowd["alice"].sid, crowd["alice again"].sid]
     assert listed(viewer.get(LIST, {"user": "nobody's"})) == []
+
+
+def test_a_store_without_an_index_of_devices_says_so(viewer: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "device, among the next 750 sessions" in page(viewer.get(LIST))
+    monkeypatch.setattr(MemoryStore, "has_device_index", True)
+    assert "among the next" not in page(viewer.get(LIST))
 
 
 @pytest.mark.parametrize(
@@ -367,8 +376,12 @@ def ended_by(client: Client, *sids: str) -> None:
 
 def test_one_session_is_ended_when_asked_twice(boss: Client, alice: Any) -> None:
     record, other = session_of(alice), session_of(alice)
+    assert ">End session</a>" in page(boss.get(f"{LIST}{record.sid}/change/"))
     answer = boss.get(f"{LIST}{record.sid}/delete/")
     assert "End this session?" in page(answer)
+    assert "<h1>End session</h1>" in page(answer)
+    for text in (page(boss.get(f"{LIST}{record.sid}/change/")), page(answer)):
+        assert not re.search(r">[^<]*\bdelet", text, re.IGNORECASE)
     assert services.contents_of(record.sid) is not None
     answer = boss.post(f"{LIST}{record.sid}/delete/", {"post": "yes"}, follow=True)
     assert "Ended 1 session." in page(answer)
@@ -531,6 +544,25 @@ def test_an_outage_while_ending_is_a_503_and_writes_no_log(
     assert LogEntry.objects.count() == 0
 
 
+def test_what_ended_before_an_outage_is_in_the_log(boss: Client, alice: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    session_of(alice), session_of(alice), session_of(alice)
+    end, calls = MemoryStore.end, []
+
+    def out_at_the_third(self: Store, *args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 3:
+            raise StoreUnavailableError("for the test")
+        return end(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryStore, "end", out_at_the_third)
+        assert boss.post(f"{LIST}end-user/", {"user": alice.pk}).status_code == 503
+    entries = LogEntry.objects.values_list("object_id", flat=True)
+    assert len(entries) == 2
+    assert all(isinstance(current_store().load(sid), Tombstone) for sid in entries)
+    assert len(services.sessions_of(alice)) == 1
+
+
 # The overview.
 
 
@@ -586,6 +618,16 @@ def test_selected_users_are_logged_out_when_asked_twice(boss: Client, alice: Any
     assert "Ended 2 sessions." in page(answer)
     ended_by(boss, first.sid, second.sid)
     assert services.contents_of(other.sid) is not None
+
+
+def test_no_more_users_are_logged_out_at_once_than_a_page_can_ask_about(
+    boss: Client, alice: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django_srvsession.admin.users.MOST_USERS", 1)
+    record = session_of(alice)
+    users = [alice, get_user_model().objects.create_user("bob")]
+    assert "Choose no more than 1 users at once." in page(user_list(boss, "log_out_selected_users", *users, post="yes"))
+    assert services.contents_of(record.sid) is not None
 
 
 def test_who_may_not_end_sessions_is_not_offered_to_log_out_users(alice: Any) -> None:

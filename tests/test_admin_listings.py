@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Final
 
 import pytest
 
 from django_srvsession import listings
+from django_srvsession.backends import file
 from django_srvsession.backends.db import DatabaseStore, listing
-from django_srvsession.backends.file import FileStore
+from django_srvsession.backends.file import FileStore, directory
 from django_srvsession.backends.file.directory import SessionDirectory
-from django_srvsession.listings import Wanted
-from django_srvsession.records import SessionRecord
+from django_srvsession.backends.file.recent import RecentMarkers
+from django_srvsession.health import IndexHealth
+from django_srvsession.listings import EVERYONE, Wanted
+from django_srvsession.records import TOUCH, Client, SessionRecord
 from django_srvsession.store import StoreUnavailableError
 from tests.backends.sessions import create, new_user, sids, touch_later
 
@@ -37,6 +43,40 @@ def test_rare_sessions_of_one_kind_are_found_windows_away(database_alias: str, m
     assert (sids(last.records), last.further) == ([rare], None)
 
 
+def test_behind_very_many_ended_sessions_the_live_ones_are_found_step_by_step(
+    database_alias: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A day after everybody was signed out, the newest million rows are tombstones."""
+    for name in ("_WINDOW", "_FIRST_WINDOW"):
+        monkeypatch.setattr(listing, name, 4)
+    monkeypatch.setattr(listings, "LOOK_AT", 8)
+    store = DatabaseStore()
+    live = create(store, client=Client("", "iPhone")).record.sid
+    for _ in range(11):
+        store.end(touch_later(store, create(store, client=Client("", "iPhone"))).record.sid, "revoked")
+    for wanted in (EVERYONE, Wanted(devices=frozenset({"iphone", "ipad"}))):
+        first = store.portion(wanted, 5)
+        assert (first.records, first.looked_at) == ([], 8)
+        assert first.further is not None
+        second = store.portion(wanted, 5, first.further)
+        assert (sids(second.records), second.further) == ([live], None)
+
+
+def test_activity_looks_at_so_many_rows_whatever_they_are(database_alias: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_COUNTED", "_COUNTED_ANYWHERE"):
+        monkeypatch.setattr(listing, name, 4)
+    store = DatabaseStore()
+    create(store)
+    for _ in range(2):
+        store.end(touch_later(store, create(store)).record.sid, "revoked")
+    activity = store.activity()
+    assert (activity.live, activity.precision, sum(activity.minutes)) == (1, "exact", 1)
+    for _ in range(2):
+        store.end(touch_later(store, create(store)).record.sid, "revoked")
+    activity = store.activity()
+    assert (activity.live, activity.precision, sum(activity.minutes)) == (0, "at least", 0)
+
+
 def test_nothing_is_looked_for_before_the_moment_that_is_asked_for(
     database_alias: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,7 +97,9 @@ def test_above_a_number_activity_is_a_sample_or_of_the_newest(
         create(store)
     exact = store.activity()
     assert (exact.live, exact.precision, exact.has_all_minutes, sum(exact.minutes)) == (7, "exact", True, 7)
-    monkeypatch.setattr(listing, "_COUNTED", 5)
+    for name in ("_COUNTED", "_COUNTED_ANYWHERE"):
+        monkeypatch.setattr(listing, name, 5)
+    monkeypatch.setattr(listing, "_SAMPLED_FROM_PAGES", 0)
     some = store.activity()
     if database_alias == "postgresql":  # All pages of so small a table are in the sample.
         assert (some.live, some.precision, some.has_all_minutes, sum(some.minutes)) == (7, "about", True, 7)
@@ -71,7 +113,7 @@ def test_a_sample_counts_neither_ended_sessions_nor_old_ones_as_of_the_last_hour
 ) -> None:
     from django_srvsession.models import Session
 
-    monkeypatch.setattr(listing, "_COUNTED", 1)
+    monkeypatch.setattr(listing, "_SAMPLED_FROM_PAGES", 0)
     store = DatabaseStore()
     ended, old, _ = (create(store).record for _ in range(3))
     store.end(ended.sid, "logout")
@@ -80,10 +122,23 @@ def test_a_sample_counts_neither_ended_sessions_nor_old_ones_as_of_the_last_hour
     assert (activity.live, sum(activity.minutes)) == (2, 1)
 
 
+MINUTE: Final = 29_000_000  # In the year 2025.
+
+
+@pytest.fixture
+def one_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all that the file store does happen in one minute, and a millisecond after the other."""
+    ticks = itertools.count(MINUTE * MINUTE_MS)
+    for module in (file, directory):
+        monkeypatch.setattr(module, "now_ms", lambda: next(ticks))
+
+
 def written_at(monkeypatch: pytest.MonkeyPatch, *moments: tuple[int, str]) -> None:
-    monkeypatch.setattr(SessionDirectory, "by_last_write", lambda self: list(moments))
+    written = [(MINUTE * MINUTE_MS * 1000 + moment, sid) for moment, sid in moments]
+    monkeypatch.setattr(SessionDirectory, "by_last_write", lambda self, minute: written if minute == MINUTE else [])
 
 
+@pytest.mark.usefixtures("one_minute")
 def test_files_are_listed_without_being_read(session_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = FileStore()
     made = [create(store).record.sid for _ in range(20)]
@@ -95,6 +150,32 @@ def test_files_are_listed_without_being_read(session_directory: Path, monkeypatc
     assert len(read) == 6
 
 
+def test_files_of_other_minutes_are_not_even_looked_at(
+    session_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, now = FileStore(), iter(range(10**12, 10**13, 61_000))
+    for module in (file, directory):
+        monkeypatch.setattr(module, "now_ms", lambda: moment)
+    made = []
+    for _ in range(30):
+        moment = next(now)
+        made.append(create(store, lifetime_ms=10**12).record.sid)
+    looked_at: list[str] = []
+    lstat = os.lstat
+    monkeypatch.setattr(os, "lstat", lambda path: looked_at.append(str(path)) or lstat(path))
+    first = store.portion(count=3)
+    assert sids(first.records) == made[:26:-1]
+    deep = store.portion(count=3, after=store.portion(count=20).further or "")
+    assert sids(deep.records) == made[9:6:-1]
+    looked_at.clear()
+    assert store.portion(count=3, after=first.further or "").records
+    assert 0 < len({path for path in looked_at if path.endswith(".json")}) <= 5
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listings, "LOOK_AT", 4)
+        assert store.activity().precision == "exact"
+
+
+@pytest.mark.usefixtures("one_minute")
 def test_files_of_one_moment_are_in_order_of_their_use(
     session_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +190,7 @@ def test_files_of_one_moment_are_in_order_of_their_use(
     assert sids(store.portion(count=9, after=first.further).records) == [made[1], made[0]]
 
 
+@pytest.mark.usefixtures("one_minute")
 def test_a_file_that_goes_while_the_list_is_made_is_left_out(
     session_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +201,66 @@ def test_a_file_that_goes_while_the_list_is_made_is_left_out(
     assert next(steps).place.endswith(second.sid)
     os.unlink(session_directory / first.sid[:2] / f"{first.sid}.json")
     assert next(steps).record is None
+
+
+def marks(session_directory: Path) -> dict[str, int]:
+    """Return how many marks each session has."""
+    return Counter(path.name for path in session_directory.glob("recent/*/*/*"))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A clock of the file store that is set by hand."""
+    clock = SimpleNamespace(now_ms=time.time_ns() // 1_000_000)
+    for module in (file, directory):
+        monkeypatch.setattr(module, "now_ms", lambda: clock.now_ms)
+    return clock
+
+
+def test_a_session_is_marked_once_wherever_it_was_used_and_not_at_all_once_ended(
+    session_directory: Path, clock: Any
+) -> None:
+    store = FileStore()
+    used, other = create(store).record, create(store).record
+    for _ in range(3):
+        clock.now_ms += 2 * MINUTE_MS
+        store.update(used.sid, used.verifier, TOUCH)
+        assert marks(session_directory) == {used.sid: 1, other.sid: 1}
+        assert sids(store.portion().records) == [used.sid, other.sid]
+    store.end(used.sid, "logout")
+    assert marks(session_directory) == {other.sid: 1}
+    assert len(list(session_directory.glob("recent/*/*"))) == 1
+
+
+def test_a_writer_that_is_killed_at_any_step_leaves_the_session_listed_once(
+    session_directory: Path, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileStore()
+    used = create(store).record
+    steps = {(directory, "write_file"): 1, (RecentMarkers, "remove"): 2, (RecentMarkers, "add"): 1}
+    for (owner, name), marked in steps.items():
+        clock.now_ms += 2 * MINUTE_MS
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, lambda *args, **options: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                store.update(used.sid, used.verifier, TOUCH)
+        assert marks(session_directory)[used.sid] >= marked
+        assert sids(store.portion().records) == [used.sid]
+    assert store.check_index() == IndexHealth(1, marks(session_directory)[used.sid] - 1, 0, 0)
+    store.clear_expired()
+    assert sids(store.portion().records) == [used.sid]
+    assert marks(session_directory)[used.sid] <= 2
+
+
+def test_a_lost_mark_is_found_and_made_anew(session_directory: Path, clock: Any) -> None:
+    store = FileStore()
+    lost = [create(store).record.sid, create(store, user_id=new_user()).record.sid]
+    for path in session_directory.glob("recent/*/*/*"):
+        path.unlink()
+    assert store.portion().records == []
+    assert store.check_index() == IndexHealth(2, 0, 2, 0)
+    assert store.check_index(repair=True) == IndexHealth(2, 0, 2, 2)
+    assert set(sids(store.portion().records)) == set(lost)
 
 
 def test_session_files_that_cannot_be_looked_at_are_an_outage(session_directory: Path) -> None:

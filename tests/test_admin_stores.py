@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import Any
 
@@ -41,6 +42,17 @@ def session_of(user: Any = None, agent: str = "", ip: str = "") -> SessionRecord
     return touch_later(current_store(), stored(current_store(), session.sid)).record
 
 
+SIZE = r"[\d.]+ [KMGT]?(B|bytes)"
+KEPT_IN = {
+    "memory": ("memory", ""),
+    "sqlite": ("SQLite", r"\w+"),
+    "mariadb": ("MariaDB", r"\w+"),
+    "postgresql": ("PostgreSQL", rf"\w+, {SIZE} in use"),
+    "redis": ("Redis", rf"[\w-]+, {SIZE}( of {SIZE})? in use"),
+    "file": ("SESSION_FILE_PATH", f"{SIZE} free"),
+}
+
+
 @pytest.fixture
 def boss(every_store: str) -> Client:
     client = Client()
@@ -54,7 +66,7 @@ def listed(client: Client, query: str = "") -> list[str]:
     return [row.sid for row in answer.context["cl"].result_list]
 
 
-def test_every_store_lists_filters_and_finds(boss: Client) -> None:
+def test_every_store_lists_filters_and_finds(boss: Client, every_store: str) -> None:
     alice = get_user_model().objects.create_user("alice", "alice@example.org")
     visitor, phone, laptop = session_of(), session_of(alice, PHONE, "203.0.113.9"), session_of(alice, "x", "192.0.2.1")
     assert [sid for sid in listed(boss) if sid != boss.session.sid] == [laptop.sid, phone.sid, visitor.sid]
@@ -69,6 +81,9 @@ def test_every_store_lists_filters_and_finds(boss: Client) -> None:
     overview = boss.get(LIST).context["overview"]
     assert overview["live"].split()[-1] == "4"
     assert overview["people"] == "2"
+    name, details = KEPT_IN[every_store]
+    assert overview["store"] == name
+    assert re.fullmatch(details, overview["store_details"].replace("\xa0", " "))
 
 
 def test_every_store_ends_for_good_and_tells_once(boss: Client) -> None:

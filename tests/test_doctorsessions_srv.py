@@ -5,21 +5,23 @@ from __future__ import annotations
 import io
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.db import DatabaseError
+from redis.exceptions import ResponseError
 
 from django_srvsession import doctor, services
 from django_srvsession.backends.memory.exam import workers_asked_for
 from django_srvsession.backends.redis import exam
 from django_srvsession.engine import current_store
-from django_srvsession.health import Level, clock_finding
+from django_srvsession.health import Finding, Keeping, Level, clock_finding
 from django_srvsession.models import ClearingRun
 from django_srvsession.store import Store, StoreUnavailableError
-from tests.backends.redis_tools import own_pool
+from tests.backends.redis_tools import Cluster, own_pool
 from tests.backends.sessions import create, new_user
 from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
@@ -242,24 +244,65 @@ def test_a_redis_that_is_too_old_is_an_error(version: str, level: str) -> None:
 
 
 def test_a_server_that_forbids_config_is_examined_as_far_as_it_goes(redis_store: Store, server: Any) -> None:
-    class Shy:
-        def __init__(self, wire: Any) -> None:
-            self._wire = wire
+    def ask(command: Any) -> Any:
+        if command[0] == "CONFIG":
+            return ResponseError("NOPERM")
+        (reply,) = redis_store._wire.call([command])  # type: ignore[attr-defined]
+        return reply.replace(b"maxmemory_policy", b"hidden") if isinstance(reply, bytes) else reply
 
-        def call(self, commands: Any) -> Any:
-            from redis.exceptions import ResponseError
-
-            if commands[0][0] == "CONFIG":
-                return [ResponseError("NOPERM")]
-            replies = self._wire.call(commands)
-            return [
-                reply.replace(b"maxmemory_policy", b"hidden") if isinstance(reply, bytes) else reply
-                for reply in replies
-            ]
-
-    redis_exam = exam.RedisExam(Shy(redis_store._wire))  # type: ignore[arg-type, attr-defined]
-    (finding,) = [one for one in redis_exam.findings() if one.name == "maxmemory-policy"]
+    (finding,) = [one for one in exam.RedisExam(ask).findings() if one.name == "maxmemory-policy"]
     assert finding.level == Level.NOTE
+
+
+def test_a_server_that_forbids_info_still_has_a_name() -> None:
+    class Shy:
+        def call(self, commands: Any) -> Any:
+            return [ResponseError("NOPERM") for _ in commands]
+
+    assert exam.keeping(Shy(), "sessions") == Keeping("Redis", "sessions")  # type: ignore[arg-type]
+
+
+def test_a_server_that_forbids_info_is_a_note_and_no_outage(redis_store: Store) -> None:
+    def ask(command: Any) -> Any:
+        if command[0] == "INFO":
+            return ResponseError("NOPERM")
+        return redis_store._wire.call([command])[0]  # type: ignore[attr-defined]
+
+    findings = list(exam.RedisExam(ask).findings())
+    assert [(one.level, one.name) for one in findings][-1] == (Level.NOTE, "info")
+    assert {one.name for one in findings} == {"reachable", "clock", "info"}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    cluster = Cluster()
+    cluster.start()
+    yield cluster
+    cluster.stop()
+
+
+def test_each_primary_of_a_cluster_is_examined(cluster: Cluster, redis_prefix: str, settings: Any) -> None:
+    settings.SESSION_ENGINE = "django_srvsession.backends.redis"
+    own_pool(settings, cluster.url, CONNECTION_FACTORY="tests.backends.redis_tools.ClusterFactory")
+    bad = cluster.servers[2]
+    bad.client().config_set("maxmemory-policy", "allkeys-lru")
+    findings = found()
+    assert {one["level"] for one in findings["reachable"]} == {"ok"}
+    (version,) = findings["version"]
+    assert version["text"].startswith("All 3 nodes: Redis ")
+    error, fine = sorted(findings["maxmemory-policy"], key=lambda one: one["level"])
+    assert (error["level"], fine["level"]) == ("error", "ok")
+    assert error["text"].startswith(f"{bad.host}:{bad.port}: maxmemory-policy is allkeys-lru")
+    assert fine["text"].count(bad.host) == 2
+
+
+def test_a_node_that_does_not_answer_keeps_no_other_from_being_examined() -> None:
+    def silent(command: Any) -> Any:
+        raise StoreUnavailableError("for the test")
+
+    fine = [Finding(Level.OK, "version", "Redis 7.0.")]
+    told = list(exam._of_nodes({"a:1": fine, "b:1": exam._of_node(silent), "c:1": fine}))
+    assert [(one.level, one.text.partition(" ")[0]) for one in told] == [(Level.OK, "a:1,"), (Level.ERROR, "b:1:")]
 
 
 def test_sessions_that_no_list_shows_are_found_and_repaired_on_redis(

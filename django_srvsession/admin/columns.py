@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_srvsession.admin.rows import is_online, name_of, shown
 from django_srvsession.devices import device_name
-from django_srvsession.models import LiveSession, SessionEvent
+from django_srvsession.models import LiveSession
 from django_srvsession.records import as_datetime
 
 _MOST_SHOWN: Final = 2000
@@ -125,26 +125,10 @@ class Columns:
         head = format_html("<tr><th>{}</th><th>{}</th><th>{}</th></tr>", _("Name"), _("Stored size"), _("Value"))
         return format_html('<table class="srvsession-contents"><thead>{}</thead><tbody>{}</tbody></table>', head, lines)
 
-    @admin.display(description=_("recent activity"))
-    def events(self, row: LiveSession) -> str:
-        """Show when the session's user signed in lately, and how sessions ended."""
-        lines = format_html_join(
-            "",
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td><code>{}</code></td></tr>",
-            map(_told, shown(row).events),
-        )
-        return format_html('<table class="srvsession-contents"><tbody>{}</tbody></table>', lines)
-
     @admin.display(description=_("kept in"))
     def store(self, row: LiveSession) -> str:
         """Show the engine's name."""
         return str(settings.SESSION_ENGINE)
-
-
-def _told(event: SessionEvent) -> tuple[str, ...]:
-    why = f"{event.reason} ({event.by})" if event.by else event.reason
-    device = device_name(event.user_agent) if event.user_agent else ""
-    return _moment(event.at_ms), event.get_kind_display(), why, device, event.ip, event.sid
 
 
 def _local(moment: datetime) -> datetime:

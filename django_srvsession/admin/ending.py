@@ -29,25 +29,33 @@ def may_end(request: HttpRequest) -> bool:
 
 
 def end_sessions(request: HttpRequest, sids: Iterable[str]) -> list[SessionRecord]:
-    """End sessions, log and tell it; those that had ended before are passed over."""
-    ended = (services.revoke(sid, by=request.user) for sid in sids)
-    return _tell(request, [record for record in ended if record is not None])
+    """End sessions, log and tell it; those that had ended before are passed over.
+
+    Raises ``StoreUnavailableError`` when the store stops answering: what had ended by then is in the log.
+    """
+    ended: list[SessionRecord] = []
+    try:
+        for sid in sids:
+            record = services.revoke(sid, by=request.user)
+            ended += [] if record is None else [record]
+    finally:
+        _log(request, ended)
+    _tell(request, len(ended))
+    return ended
 
 
 def end_sessions_of(request: HttpRequest, user_ids: Iterable[str]) -> list[SessionRecord]:
-    """End all sessions of users, log and tell it."""
-    ended = (services.revoke_all(user_id, by=request.user) for user_id in user_ids)
-    return _tell(request, [record for records in ended for record in records])
+    """End all sessions of users, as :func:`end_sessions` does."""
+    return end_sessions(request, (record.sid for user_id in user_ids for record in services.sessions_of(user_id)))
 
 
-def _tell(request: HttpRequest, ended: list[SessionRecord]) -> list[SessionRecord]:
-    _log(request, ended)
-    if ended:
-        text = ngettext("Ended %(count)d session.", "Ended %(count)d sessions.", len(ended)) % {"count": len(ended)}
-        messages.success(request, text)
+def _tell(request: HttpRequest, count: int) -> None:
+    if count:
+        messages.success(
+            request, ngettext("Ended %(count)d session.", "Ended %(count)d sessions.", count) % {"count": count}
+        )
     else:
         messages.warning(request, _("There was no session to end any more."))
-    return ended
 
 
 def _log(request: HttpRequest, ended: Sequence[SessionRecord]) -> None:
@@ -61,7 +69,7 @@ def _log(request: HttpRequest, ended: Sequence[SessionRecord]) -> None:
             object_id=record.sid,
             object_repr=_repr(record, people)[:200],
             action_flag=DELETION,
-            change_message="",
+            change_message="Ended.",
         )
         for record in ended
     )

@@ -8,11 +8,13 @@ from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from django_srvsession.admin import people
-from django_srvsession.devices import device_kind
-from django_srvsession.listings import MINUTE_MS, Wanted, clock_ms
+from django_srvsession.devices import FAMILIES
+from django_srvsession.engine import current_store
+from django_srvsession.listings import LOOK_AT, MINUTE_MS, Wanted, clock_ms
 from django_srvsession.models import LiveSession
 
 _Choices = list[tuple[str, Any]]
@@ -73,7 +75,7 @@ class ActivityFilter(SessionFilter):
         return wanted if value is None else wanted._replace(seen_from_ms=clock_ms() - int(value) * MINUTE_MS)
 
 
-DEVICES: Final[_Choices] = [
+DEVICE_KINDS: Final[_Choices] = [
     ("desktop", _("Computer")),
     ("phone", _("Phone")),
     ("tablet", _("Tablet")),
@@ -81,20 +83,36 @@ DEVICES: Final[_Choices] = [
     ("unknown", _("Unknown device")),
 ]
 
+# Names that are the same in every language are no text to translate.
+_DEVICE_FAMILIES: Final[_Choices] = [
+    ("windows", "Windows"),
+    ("mac", "Mac"),
+    ("linux", "Linux"),
+    ("chromebook", "Chromebook"),
+    ("iphone", "iPhone"),
+    ("android-phone", _("Android phone")),
+    ("ipad", "iPad"),
+    ("android-tablet", _("Android tablet")),
+]
+
 
 class DeviceFilter(SessionFilter):
-    """The kind of device; no store has an index of it."""
+    """The kind of device, or its family: what the user agent says, which anyone may write."""
 
     title = _("device")
     parameter_name = "device"
-    choices_offered = DEVICES
+    choices_offered = [*DEVICE_KINDS, *_DEVICE_FAMILIES]
+
+    def __init__(self, request: HttpRequest, params: dict[str, Any], *args: Any) -> None:
+        super().__init__(request, params, *args)
+        if not current_store().has_device_index:
+            self.title = format_lazy(_("device, among the next {count} sessions"), count=LOOK_AT)
 
     def narrowed(self, wanted: Wanted) -> Wanted:
         """Return what is wanted, and on such a device."""
-        kind = self.value()
-        if kind is None:
-            return wanted
-        return wanted._replace(matches=lambda record: device_kind(record.client.user_agent) == kind)
+        asked = self.value()
+        families = frozenset(family for family, kind in FAMILIES.items() if asked in (family, kind))
+        return wanted._replace(devices=families)
 
 
 class StaffFilter(SessionFilter):

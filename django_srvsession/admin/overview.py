@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
+from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.formats import date_format, localize
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_srvsession import services
-from django_srvsession.admin.filters import DEVICES
+from django_srvsession.admin.filters import DEVICE_KINDS
 from django_srvsession.devices import device_kind
+from django_srvsession.health import Keeping
 from django_srvsession.listings import Activity, Portion
 
 NEWEST: Final = 500
@@ -34,7 +37,7 @@ class Bar(NamedTuple):
 def overview() -> dict[str, Any]:
     """Return what the overview's template shows; raises ``StoreUnavailableError``."""
     activity = services.activity()
-    newest = services.portion_of_sessions(count=NEWEST)
+    newest, kept = services.portion_of_sessions(count=NEWEST), services.keeping()
     return {
         "live": _live(activity),
         "people": localize(len({record.user_id for record in newest.records} - {None})),
@@ -47,8 +50,21 @@ def overview() -> dict[str, Any]:
         "last_hour": localize(sum(activity.minutes)),
         "width": WIDTH,
         "height": HEIGHT,
-        "store": settings.SESSION_ENGINE.rpartition(".")[2],
+        "store": kept.name,
+        "store_details": ", ".join(_details(kept)),
     }
+
+
+def _details(kept: Keeping) -> Iterator[str]:
+    if kept.alias:
+        yield kept.alias
+    if kept.used_bytes is not None and kept.most_bytes is not None:
+        sizes = {"used": filesizeformat(kept.used_bytes), "most": filesizeformat(kept.most_bytes)}
+        yield _("%(used)s of %(most)s in use") % sizes
+    elif kept.used_bytes is not None:
+        yield _("%(used)s in use") % {"used": filesizeformat(kept.used_bytes)}
+    if kept.free_bytes is not None:
+        yield _("%(free)s free") % {"free": filesizeformat(kept.free_bytes)}
 
 
 def _live(activity: Activity) -> str:
@@ -69,7 +85,7 @@ def _scope(newest: Portion) -> str:
 
 def _devices(newest: Portion) -> list[tuple[Any, str]]:
     counts = Counter(device_kind(record.client.user_agent) for record in newest.records)
-    return [(name, str(localize(counts[kind]))) for kind, name in DEVICES if counts[kind]]
+    return [(name, str(localize(counts[kind]))) for kind, name in DEVICE_KINDS if counts[kind]]
 
 
 def bars(minutes: tuple[int, ...], now: datetime) -> list[Bar]:

@@ -21,6 +21,7 @@ from django_srvsession import services
 from django_srvsession.admin import ending, filters
 from django_srvsession.admin.changelist import LiveSessionList
 from django_srvsession.admin.columns import Columns
+from django_srvsession.admin.history import History, events_url
 from django_srvsession.admin.overview import overview
 from django_srvsession.admin.people import people_of
 from django_srvsession.admin.rows import name_of, row_of, shown
@@ -49,7 +50,7 @@ class Chosen:
         return Chosen(pk__in)
 
 
-class LiveSessionAdmin(Columns, ModelAdmin):
+class LiveSessionAdmin(History, Columns, ModelAdmin):
     """List, show and end live sessions: who may view sees, who may delete ends, nobody adds or changes."""
 
     list_display = ("session", "user", "last_active", "device", "address", "started", "expires")
@@ -135,6 +136,8 @@ class LiveSessionAdmin(Columns, ModelAdmin):
         if request.method == "GET" and not request.GET and self.has_view_permission(request):
             context["overview"] = overview()
         user_id = request.GET.get("user")
+        if user_id:
+            context["events_url"] = events_url(self.admin_site, user=user_id)
         if user_id and self.has_delete_permission(request):
             context["end_user_url"] = f"{self._url('end_user')}?{urlencode({'user': user_id})}"
         return super().changelist_view(request, context)
@@ -152,6 +155,10 @@ class LiveSessionAdmin(Columns, ModelAdmin):
         return super().change_view(
             request, object_id, form_url, {"title": gettext("Live session"), **(extra_context or {})}
         )
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """End one session, having asked."""
+        return super().delete_view(request, object_id, {"title": gettext("End session"), **(extra_context or {})})
 
     def end_user_view(self, request: HttpRequest) -> HttpResponse:
         """End all sessions of one user, having asked."""

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.options import IS_POPUP_VAR
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html_join
 from django.utils.http import urlencode
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_srvsession import services
 from django_srvsession.admin import ending
+from django_srvsession.admin.history import events_url
 
 ACTION: Final = "log_out_selected_users"
+MOST_USERS: Final = 1000
 
 
 class EndSessionsMixin:
@@ -42,7 +44,10 @@ class EndSessionsMixin:
     @admin.action(description=_("Log out selected users"))
     def log_out_selected_users(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """End all sessions of the chosen users, having asked."""
-        users = list(queryset)
+        users = list(queryset[: MOST_USERS + 1])
+        if len(users) > MOST_USERS:
+            messages.warning(request, gettext("Choose no more than %(count)d users at once.") % {"count": MOST_USERS})
+            return None
         if request.POST.get("post"):
             ending.end_sessions_of(request, map(services.user_id_of, users))
             return None
@@ -75,9 +80,12 @@ class EndSessionsMixin:
             path = reverse(f"{self.admin_site.name}:srvsession_livesession_changelist")
         except NoReverseMatch:
             return "-"
-        return format_html(
-            '<a href="{}?{}">{}</a>', path, urlencode({"user": services.user_id_of(obj)}), gettext("Show sessions")
-        )
+        user_id = services.user_id_of(obj)
+        links = [
+            (f"{path}?{urlencode({'user': user_id})}", gettext("Show sessions")),
+            (events_url(self.admin_site, user=user_id), gettext("Show recent activity")),
+        ]
+        return format_html_join(" · ", '<a href="{}">{}</a>', [link for link in links if link[0]])
 
 
 def _without(fields: Any) -> tuple[Any, ...]:

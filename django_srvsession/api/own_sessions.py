@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 
 from django_srvsession import proof, services
 from django_srvsession.api.endpoint import Endpoint, no_content
-from django_srvsession.api.problems import PROOF_REQUIRED, ProblemError, error_at, invalid, not_found
+from django_srvsession.api.parameters import cursor_of, limit_of
+from django_srvsession.api.problems import PROOF_REQUIRED, ProblemError, not_found
 from django_srvsession.api.shown import Position, page, session_as_json
 from django_srvsession.api.signing import signed_out
-
-DEFAULT_LIMIT: Final = 50
-MAX_LIMIT: Final = 100
 
 
 class SessionsEndpoint(Endpoint):
@@ -23,7 +18,7 @@ class SessionsEndpoint(Endpoint):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Answer with a page, latest created first, and the cursor of the next one."""
-        after, limit = _cursor_of(request), _limit_of(request)
+        after, limit = cursor_of(request, Position.parse), limit_of(request)
         records, cursor = page(services.sessions_of(request.user), after, limit)
         current = current_sid(request)
         return JsonResponse(
@@ -71,29 +66,3 @@ def _proof_required(request: HttpRequest) -> ProblemError:
     detail = _("Confirm your password first.") if with_password else _("Sign in again first.")
     how = "password" if with_password else "sign_in"
     return ProblemError(403, detail, kind=PROOF_REQUIRED, title=_("Confirm it is you"), confirm_by=how)
-
-
-def _cursor_of(request: HttpRequest) -> Position | None:
-    text = _one_parameter(request, "cursor")
-    if text is None:
-        return None
-    if (position := Position.parse(text)) is None:
-        raise invalid([error_at("?cursor", _("This is no cursor of a list."), "invalid")])
-    return position
-
-
-def _limit_of(request: HttpRequest) -> int:
-    text = _one_parameter(request, "limit")
-    if text is None:
-        return DEFAULT_LIMIT
-    if not re.fullmatch("[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_LIMIT:
-        detail = _("This must be a whole number from 1 to %(most)d.") % {"most": MAX_LIMIT}
-        raise invalid([error_at("?limit", detail, "invalid")])
-    return int(text)
-
-
-def _one_parameter(request: HttpRequest, name: str) -> str | None:
-    found = request.GET.getlist(name)
-    if len(found) > 1:
-        raise invalid([error_at(f"?{name}", _("Give this once."), "repeated")])
-    return found[0] if found else None

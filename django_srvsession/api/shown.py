@@ -11,9 +11,10 @@ from django.http import HttpRequest
 from django.middleware.csrf import get_token
 
 from django_srvsession import reasons
+from django_srvsession.activity import Entry
 from django_srvsession.devices import device_kind, device_name
 from django_srvsession.places import place_of
-from django_srvsession.records import Ended, SessionRecord
+from django_srvsession.records import Client, Ended, SessionRecord
 from django_srvsession.services import user_id_of
 
 _CURSOR: Final = re.compile(r"([0-9]{1,15})-([0-9a-f]{18})")
@@ -58,13 +59,33 @@ def session_as_json(record: SessionRecord, current_sid: str | None) -> dict[str,
     return {
         "sid": record.sid,
         "current": record.sid == current_sid,
-        "device": {"name": device_name(record.client.user_agent), "kind": device_kind(record.client.user_agent)},
-        "ip": record.client.ip or None,
-        "place": place_of(record.client.ip) or None,
+        **_client_as_json(record.client),
         "signed_in_at": _instant(record.signed_in_at),
         "created_at": _instant(record.created_at),
         "last_seen_at": _instant(record.last_seen_at),
         "expires_at": _instant(record.expires_at),
+    }
+
+
+def entry_as_json(entry: Entry, current_sid: str | None) -> dict[str, Any]:
+    """Return what a client may know of a start or an end of a session of its user's."""
+    return {
+        "kind": entry.kind,
+        "at": _instant(entry.at),
+        "sid": entry.sid,
+        "current": entry.sid == current_sid,
+        "reason": entry.reason or None,
+        "by": entry.by or None,
+        "detail": entry.text,
+        **_client_as_json(entry.client),
+    }
+
+
+def _client_as_json(client: Client) -> dict[str, Any]:
+    return {
+        "device": {"name": device_name(client.user_agent), "kind": device_kind(client.user_agent)},
+        "ip": client.ip or None,
+        "place": place_of(client.ip) or None,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from django_srvsession.api import own_sessions, signing
+from django_srvsession.api import activity, own_sessions, signing
 
 app_name = "srvsession_api"
 
@@ -13,6 +13,7 @@ urlpatterns = [
     path("login/", signing.LoginEndpoint.as_view(), name="login"),
     path("logout/", signing.LogoutEndpoint.as_view(), name="logout"),
     path("confirm-password/", signing.ConfirmPasswordEndpoint.as_view(), name="confirm_password"),
+    path("activity/", activity.ActivityEndpoint.as_view(), name="activity"),
     path("sessions/", own_sessions.SessionsEndpoint.as_view(), name="sessions"),
     path("sessions/end-others/", own_sessions.EndOthersEndpoint.as_view(), name="end_others"),
     # Whatever stands for a sid: what is none has the same answer as one that is somebody else's.

@@ -3,18 +3,45 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Any, Final
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from django_srvsession.devices import device_name
+from django_srvsession.devices import english_device_name
+from django_srvsession.management.tables import Table, cut
 from django_srvsession.records import SessionRecord
 
-HEAD: Final = ("SID", "USER", "DEVICE", "ADDRESS", "STARTED", "LAST ACTIVE", "EXPIRES")
+_COMFORTABLE: Final = 20
+_GIVING: Final = (1, 2, 3)
+"""The columns that may be cut: user, device, address."""
+
+
+class Layout(NamedTuple):
+    """Say which columns a line has, and how it tells times."""
+
+    head: tuple[str, ...]
+    times: Callable[[SessionRecord], tuple[str, ...]]
+
+    def line(self, record: SessionRecord, names: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the cells of a session's line."""
+        device = english_device_name(record.client.user_agent)
+        return record.sid, _user(record, names), device, record.client.ip or "-", *self.times(record)
+
+
+def layout_for(records: Iterable[SessionRecord], names: Mapping[str, str], room: int | None) -> tuple[Layout, Table]:
+    """Return the fullest layout for which there is room, and the table for these and all later sessions."""
+    for layout in (_FULL, _BRIEF, _NARROW):
+        rows = [layout.head, *(layout.line(record, names) for record in records)]
+        eased = [
+            tuple(cut(cell, _COMFORTABLE) if at in _GIVING else cell for at, cell in enumerate(row)) for row in rows
+        ]
+        if room is None or layout is _NARROW or Table(eased).width <= room:
+            break
+    return layout, Table(rows, room=room, give=_GIVING)
 
 
 def names_of(records: Iterable[SessionRecord]) -> dict[str, str]:
@@ -28,23 +55,32 @@ def names_of(records: Iterable[SessionRecord]) -> dict[str, str]:
     return {user_id: users[pk].get_username() for user_id, pk in known.items() if pk in users}
 
 
-def line_of(record: SessionRecord, names: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the cells of a session's line, times in the site's time zone."""
-    return (
-        record.sid,
-        _user(record, names),
-        device_name(record.client.user_agent),
-        record.client.ip or "-",
-        *(_local(when) for when in (record.created_at, record.last_seen_at, record.expires_at)),
-    )
-
-
 def _user(record: SessionRecord, names: Mapping[str, str]) -> str:
     return "-" if record.user_id is None else names.get(record.user_id, f"#{record.user_id}")
 
 
-def _local(when: datetime) -> str:
-    return timezone.localtime(when).strftime("%Y-%m-%d %H:%M:%S")
+def _in_full(record: SessionRecord) -> tuple[str, ...]:
+    moments = (record.created_at, record.last_seen_at, record.expires_at)
+    return tuple(timezone.localtime(when).strftime("%Y-%m-%d %H:%M:%S") for when in moments)
+
+
+def _in_brief(record: SessionRecord) -> tuple[str, ...]:
+    now_ms = time.time_ns() // 1_000_000
+    ends = f"in {_span(record.expires_ms - now_ms)}"
+    return f"{_span(now_ms - record.created_ms)} ago", f"{_span(now_ms - record.last_seen_ms)} ago", ends
+
+
+def _span(span_ms: int) -> str:
+    """Return a span in whole units, the largest that it fills: "59s", "5m", "23h", "13d"."""
+    seconds = max(span_ms, 0) // 1000
+    return next(f"{seconds // unit}{name}" for name, unit in _UNITS if seconds >= unit or unit == 1)
+
+
+_UNITS: Final = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
+_WHO: Final = ("SID", "USER", "DEVICE", "ADDRESS")
+_FULL: Final = Layout((*_WHO, "STARTED", "LAST ACTIVE", "EXPIRES"), _in_full)
+_BRIEF: Final = Layout((*_WHO, "STARTED", "ACTIVE", "EXPIRES"), _in_brief)
+_NARROW: Final = Layout((*_WHO, "ACTIVE"), lambda record: _in_brief(record)[1:2])
 
 
 def json_of(record: SessionRecord, names: Mapping[str, str]) -> dict[str, Any]:
@@ -53,7 +89,7 @@ def json_of(record: SessionRecord, names: Mapping[str, str]) -> dict[str, Any]:
         "sid": record.sid,
         "user_id": record.user_id,
         "user": None if record.user_id is None else names.get(record.user_id),
-        "device": device_name(record.client.user_agent),
+        "device": english_device_name(record.client.user_agent),
         "ip": record.client.ip,
         "user_agent": record.client.user_agent,
         "created_at": record.created_at.isoformat(),

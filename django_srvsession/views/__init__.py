@@ -1,4 +1,4 @@
-"""The pages: sign in, sign out, confirm it is you, and a person's own sessions.
+"""The pages: sign in, sign out, confirm it is you, a person's own sessions and recent activity.
 
 All of them say ``Cache-Control: no-store``. What changes something is POST with a CSRF token. An outage of the store
 passes through, and the middleware answers 503. A site changes the looks by overriding ``srvsession/base.html``, and
@@ -7,11 +7,13 @@ the behaviour by subclassing.
 
 from __future__ import annotations
 
+from django_srvsession.views.activity import ActivityView
 from django_srvsession.views.confirming import ConfirmView
 from django_srvsession.views.own_sessions import EndOthersView, EndView, OwnSessionsView, SessionsView
 from django_srvsession.views.signing import LoggedOutView, LoginView, LogoutView
 
 __all__ = [
+    "ActivityView",
     "ConfirmView",
     "EndOthersView",
     "EndView",

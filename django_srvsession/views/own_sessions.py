@@ -21,7 +21,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import TemplateView, View
 
-from django_srvsession import proof, services
+from django_srvsession import eventlog, proof, services
 from django_srvsession.devices import device_name
 from django_srvsession.entry import clear_site_data
 from django_srvsession.forms import ConfirmForm
@@ -32,14 +32,15 @@ from django_srvsession.records import SessionRecord
 class OwnSessionsView(View):
     """Work on the sessions of the person who asks, and on nobody else's.
 
-    An anonymous visitor signs in first, and goes on to the list whatever was asked for: the other pages take POST
-    alone.
+    An anonymous visitor signs in first, and goes on to ``shown_after_sign_in``: what was asked for may take POST alone.
     """
+
+    shown_after_sign_in: ClassVar[str] = "srvsession:sessions"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Let signed-in users pass."""
         if not request.user.is_authenticated:
-            return auth_views.redirect_to_login(resolve_url("srvsession:sessions"))
+            return auth_views.redirect_to_login(resolve_url(self.shown_after_sign_in))
         return super().dispatch(request, *args, **kwargs)
 
     def own_sessions(self) -> Sequence[SessionRecord]:
@@ -64,12 +65,11 @@ class SessionsView(OwnSessionsView, TemplateView):
     paginate_by: ClassVar[int] = 50
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Return this session, one page of the others, and how many others there are."""
+        """Return this session, one page of the others, how many others there are, and whether events are kept."""
         current, page = self.current(), self._page()
         others = [record for record in page if current is None or record.sid != current.sid]
-        return super().get_context_data(
-            current=current, others=others, page=page, count=page.paginator.count - (current is not None), **kwargs
-        )
+        context = {"current": current, "others": others, "page": page, "keeps_events": eventlog.days_kept() is not None}
+        return super().get_context_data(count=page.paginator.count - (current is not None), **context, **kwargs)
 
     def _page(self) -> Any:
         return Paginator(self.own_sessions(), self.paginate_by).get_page(self.request.GET.get("page"))

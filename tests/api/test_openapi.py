@@ -81,6 +81,7 @@ class Asking:
     def __init__(self, path: str, method: str, settings: Any, patch: pytest.MonkeyPatch, store: Any) -> None:
         self.path, self.method, self.store = path, method.upper(), store
         self.settings, self.patch = settings, patch
+        settings.SRVSESSION_EVENT_LOG = 30
         self.api = Api("ann")
         self.body: Any = BODIES.get(path)
         self.headers: dict[str, str] = {}
@@ -115,6 +116,7 @@ class Asking:
 
     def gone(self) -> None:
         self.sid = "0" * 18
+        self.settings.SRVSESSION_EVENT_LOG = None
 
     def long(self) -> None:
         self.body = b" " * 100_000

@@ -22,6 +22,12 @@ ANY_SESSION = "the-key-of-a-new-session"
 """Stands for a session's key: schemathesis makes its requests before there is a store to keep sessions in."""
 
 
+@pytest.fixture(autouse=True)
+def _kept(settings: Any) -> None:
+    """A site that keeps recent activity."""
+    settings.SRVSESSION_EVENT_LOG = 30
+
+
 class Visitor:
     """What schemathesis takes for authentication: a CSRF token."""
 
@@ -90,6 +96,7 @@ def test_the_requests_got_past_the_gates() -> None:
     beyond = {operation: statuses & {200, 204, 404, 422} for operation, statuses in answered.items()}
     assert beyond == {
         "GET /whoami/": {200},
+        "GET /activity/": {200, 422},
         "GET /sessions/": {200, 422},
         "POST /login/": {422},
         "POST /logout/": {204},

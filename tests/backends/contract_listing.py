@@ -378,6 +378,24 @@ class PortionContract:
         assert set(sids(everyone_in_portions(store, 1, Wanted(ip=ip)))) == set(mine)
         assert sids(everyone_in_portions(store, 5, Wanted(ip=ip, signed_in=True))) == mine[1:]
 
+    def test_sessions_on_some_families_of_devices_can_be_had(self, store: Store) -> None:
+        """Marked by an address, because tests share a server."""
+        agents = ("iPhone", "Android Mobile", "iPad", "Windows NT 10.0", "iPhone; later")
+        marks = [Client(f"2001:db8::{token_hex(2)}:{number}", agent) for number, agent in enumerate(agents)]
+        phone, android, _, _, again = (touch_later(store, create(store, client=mark)).record.sid for mark in marks)
+        wanted = Wanted(devices=frozenset({"iphone", "android-phone"}), matches=lambda record: record.client in marks)
+        for count in (1, 2, 7):
+            assert sids(everyone_in_portions(store, count, wanted)) == [again, android, phone]
+        changed = stored(store, phone).record
+        store.update(phone, changed.verifier, Delta(client=Client(marks[0].ip, "iPad")))
+        assert sids(everyone_in_portions(store, 2, wanted)) == [again, android]
+        moved = Client(marks[0].ip, "iPad")
+        on_ipad = Wanted(devices=frozenset({"ipad"}), matches=lambda record: record.client == moved)
+        assert sids(everyone_in_portions(store, 2, on_ipad)) == [phone]
+        combined = Wanted(devices=frozenset({"iphone"}), ip=marks[4].ip)
+        assert sids(everyone_in_portions(store, 2, combined)) == [again]
+        assert everyone_in_portions(store, 2, combined._replace(signed_in=True)) == []
+
     def test_activity_counts_live_sessions_and_those_of_each_minute(self, store: Store) -> None:
         before = store.activity()
         several(store, None, 2)

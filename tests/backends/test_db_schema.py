@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from datetime import UTC
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from django.db import connections
 
 from django_srvsession.backends.db import DatabaseStore, SessionStore
 from django_srvsession.backends.db import table as db_table
+from django_srvsession.devices import device_family
 from django_srvsession.models import LiveSession, Session
-from django_srvsession.records import TOUCH, Delta
+from django_srvsession.records import TOUCH, Client, Delta
 from tests.backends.sessions import create, new_sid, new_verifier, sids, snapshot, stored
 from tests.databases import SendEverythingTo
 
@@ -46,7 +48,7 @@ def test_a_write_has_few_indexes_to_keep(store: DatabaseStore) -> None:
     with connection.cursor() as cursor:
         constraints = connection.introspection.get_constraints(cursor, "srvsession_session")
     indexed = sorted(tuple(c["columns"]) for c in constraints.values() if c["index"] or c["primary_key"])
-    assert indexed == [("expires_ms",), ("last_seen_ms",), ("sid",), ("user_id",)]
+    assert indexed == [("device_family", "last_seen_ms"), ("expires_ms",), ("last_seen_ms",), ("sid",), ("user_id",)]
 
 
 def test_each_look_up_has_an_index(store: DatabaseStore) -> None:
@@ -54,7 +56,13 @@ def test_each_look_up_has_an_index(store: DatabaseStore) -> None:
     verifier = new_verifier()
     numbers = {"created_ms": 1, "lifetime_ms": 1, "expires_ms": 2**61}
     rows = [
-        Session(sid=new_sid(), verifier=verifier, user_id=str(number % 1000), last_seen_ms=number, data=b"", **numbers)
+        Session(
+            sid=new_sid(),
+            verifier=verifier,
+            user_id=str(number % 1000),
+            last_seen_ms=number,
+            **{"device_family": "linux" if number % 50 else "mac", "data": b"", **numbers},
+        )
         for number in range(4000)
     ]
     Session.objects.using(store.using).bulk_create(
@@ -62,6 +70,7 @@ def test_each_look_up_has_an_index(store: DatabaseStore) -> None:
     )
     connection, sql = connections[store.using], store._sql(store.using)
     params = {"sid": rows[7].sid, "user_id": "7", "now": 1, "bound": 0, "limit": 10, "offset": 0, "seen": 2000}
+    params |= {"device_family": "mac", "window": 500}
     explain = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
     used = {
         "read": "pkey|PRIMARY|autoindex",
@@ -70,6 +79,8 @@ def test_each_look_up_has_an_index(store: DatabaseStore) -> None:
         "due": "srvsession_expires",
         "page": "srvsession_last_seen",
         "further": "srvsession_last_seen",
+        "everyone": "srvsession_last_seen",
+        "of_device": "srvsession_device",
     }
     if connection.vendor == "mysql":
         del used["page"]  # of so few rows it sorts all; of a hundred thousand it goes through the index
@@ -82,11 +93,48 @@ def test_each_look_up_has_an_index(store: DatabaseStore) -> None:
             assert re.search(index, plan), (name, plan)
 
 
+def test_sessions_of_before_say_which_family_of_devices_they_are_on_once_migrated(
+    store: DatabaseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the migration is run again after an interruption, and beside a request that knows better."""
+    call_command("migrate", "srvsession", "0003", database=store.using, verbosity=0)
+    agents = {"iPhone": "iphone", "Windows NT": "windows", "": "unknown"}
+    made = {create(store, client=Client("", agent)).record.sid: agents[agent] for agent in [*agents] * 3}
+    known, *rest = made
+    Session.objects.using(store.using).filter(sid__in=rest).update(device_family=None)
+    rows, seen = Session.objects.using(store.using), []
+    rows.filter(sid=known).update(device_family="mac")
+
+    def slowly(agent: str) -> str:
+        if not seen:
+            rows.filter(sid=rest[0]).update(device_family="mac")  # A request, after the batch was read.
+        seen.append(agent)
+        return device_family(agent)
+
+    monkeypatch.setattr(import_module("django_srvsession.migrations.0004_device_index"), "device_family", slowly)
+    try:
+        call_command("migrate", "srvsession", database=store.using, verbosity=0)
+        found = dict(rows.filter(sid__in=made).values_list("sid", "device_family"))
+        assert found == {**made, known: "mac", rest[0]: "mac"}
+        assert len(seen) == len(rest)
+    finally:
+        call_command("migrate", "srvsession", database=store.using, verbosity=0)
+
+
 PARAMS: dict[str, Any] = {
     "sids": ["7" * 18, "8" * 18],
     **{"sid": "7" * 18, "sid0": "7" * 18, "sid1": "8" * 18, "verifier": "7", "version": 1, "new_version": 2, "step": 1},
     **{"user_id": "7", "now": 1, "lifetime_ms": 1, "limit_ms": 1, "deadline_ms": 1, "keep_ms": 1, "nothing": b""},
-    **{"reason": "logout", "by": None, "ip": "", "user_agent": "", "data": b"", "new_verifier": "8", "final": True},
+    **{
+        "reason": "logout",
+        "by": None,
+        "ip": "",
+        "user_agent": "",
+        "device_family": "",
+        "data": b"",
+        "new_verifier": "8",
+        "final": True,
+    },
 }
 
 

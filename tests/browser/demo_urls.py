@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 from importlib import import_module
 from typing import Final
@@ -13,8 +14,8 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from django_srvsession import services
-from django_srvsession.models import Session
+from django_srvsession import activity, services
+from django_srvsession.models import Session, SessionEvent
 from django_srvsession.records import Client
 from django_srvsession.store import StoreUnavailableError
 from example_project.urls import urlpatterns as demo_patterns
@@ -72,6 +73,21 @@ def _sign_in(request: HttpRequest, ip: str, agent: str, age_ms: int) -> None:
 
 
 @login_required
+def write_past(request: HttpRequest, count: int) -> HttpResponse:
+    """Write down so many events of this user's, an hour apart and of every kind, the latest an hour ago."""
+    now_ms, owner = time.time_ns() // 1_000_000, str(request.user.pk)
+    by_whom = {"logout": owner, "revoked": "boss", "password_changed": owner}
+    told = [("ended", reason, by_whom.get(reason, "")) for reason in activity.REASONS]
+    for number, (kind, reason, by) in enumerate(itertools.islice(itertools.cycle([("started", "", ""), *told]), count)):
+        ip, agent, _ = DEVICES[number % len(DEVICES)]
+        moment, sid = now_ms - (number + 1) * 3_600_000, f"{number:018x}"
+        SessionEvent.objects.create(
+            at_ms=moment, kind=kind, sid=sid, user_id=owner, reason=reason, by=by, ip=ip, user_agent=agent
+        )
+    return HttpResponse("done")
+
+
+@login_required
 def end_all(request: HttpRequest, reason: str) -> HttpResponse:
     """End all sessions of this user, this one included, behind its back."""
     services.revoke_all(request.user, reason=reason, by=request.user)
@@ -91,4 +107,5 @@ urlpatterns = [
     path("outage/", outage),
     path("elsewhere/<int:count>/", sign_in_elsewhere),
     path("end-all/<reason>/", end_all),
+    path("past/<int:count>/", write_past),
 ]

@@ -27,6 +27,12 @@ def main() -> None:
     with DemoSite("db") as site:
         browser.visit(site.url)
         take_pages(browser)
+    with DemoSite("db") as site:
+        browser.visit(site.url)
+        browser.prefer(width=WIDE)
+        sign_in(browser)
+        browser.go("/past/9/")
+        take(browser, "activity", "/account/activity/")
     for look in ("admin", "bootstrap"):
         with DemoSite("db", look=look) as site:
             browser.visit(site.url)

@@ -54,7 +54,7 @@ def test_an_administrator_sees_who_is_here_and_ends_one_session(admin: Browser) 
     admin.run("document.querySelectorAll('#result_list tbody tr')[1].querySelector('.field-session a').click()")
     admin.wait_for("document.querySelector('.srvsession-contents') !== null")
     assert "_auth_user_hash" in admin.find(".srvsession-contents").text
-    admin.follow("Delete")
+    admin.follow("End session")
     submit(admin, "#content input[type=submit]")
     assert admin.texts(".messagelist li") == ["Ended 1 session."]
     assert rows(admin) == ["admin", "alice", "alice", "alice"]

@@ -15,15 +15,15 @@ from django.db import connections, router, transaction
 
 from django_srvsession import conf, engine
 from django_srvsession.backends.db import admission as db_admission
+from django_srvsession.backends.db import clearing as db_clearing
 from django_srvsession.backends.db import connection as db_connection
 from django_srvsession.backends.db import exam as db_exam
 from django_srvsession.backends.db import listing
 from django_srvsession.backends.db.changes import Change, new_params
-from django_srvsession.backends.db.clearing import Clearing
 from django_srvsession.backends.db.listing import AllRecords, UserRecords
 from django_srvsession.backends.db.statements import Params, Row, Statements
 from django_srvsession.backends.db.table import Table
-from django_srvsession.health import Finding
+from django_srvsession.health import Finding, Keeping
 from django_srvsession.listings import EVERYONE, Activity, Step, Wanted
 from django_srvsession.models import Session
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
@@ -45,6 +45,7 @@ class DatabaseStore(Store):
     """
 
     settings_used: ClassVar[frozenset[str]] = frozenset({"DATABASES", "DATABASE_ROUTERS"})
+    has_device_index: ClassVar[bool] = True
 
     def __init__(self, using: str | None = None) -> None:
         self._using = using
@@ -155,6 +156,10 @@ class DatabaseStore(Store):
         """Do as the interface says: exactly up to 10,000 sessions, of more a sample, or else of the newest."""
         return listing.activity(self._fetch, can_sample=connections[self.using].vendor == "postgresql")
 
+    def keeping(self) -> Keeping:
+        """Return which database the sessions are in."""
+        return self._run(db_exam.keeping, writes=False)
+
     def examine(self) -> Iterator[Finding]:
         """Ask the database what an operator should know of it."""
         return iter(self._run(db_exam.findings, writes=False))
@@ -182,15 +187,15 @@ class DatabaseStore(Store):
         if dry_run:
             return int(self._fetch("count_due", {})[0][0])
         total = 0
-        clearing = Clearing(batch_size, conf.get("ENDED_KEEP"), with_records=on_ended is not None)
+        clearing = db_clearing.Clearing(batch_size, conf.get("ENDED_KEEP"), with_records=on_ended is not None)
         while not clearing.is_done:
-            self._run(clearing.batch)
-            total += clearing.ended
+            batch = self._run(clearing.batch)
+            total += batch.ended
             if on_ended:
-                for record in clearing.records():
+                for record in batch.records():
                     on_ended(record)
-            if on_swept and clearing.forgotten:
-                on_swept("tombstones", clearing.forgotten)
+            if on_swept and batch.forgotten:
+                on_swept("tombstones", batch.forgotten)
             if on_progress:
                 on_progress(total)
         return total
@@ -199,6 +204,11 @@ class DatabaseStore(Store):
     def has_one_writer(self) -> bool:
         """Tell whether the database is SQLite, whose lock is on the whole file."""
         return connections[self.using].vendor == "sqlite"
+
+    @property
+    def clears_at_once(self) -> int:
+        """Return how many rows a batch may have where each takes little time; slow ones make batches smaller."""
+        return db_clearing.most_at_once(connections[self.using].vendor)
 
     @property
     def in_transaction(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from django_srvsession.backends.db.framing import frame
 from django_srvsession.backends.db.statements import FOREVER, Params
+from django_srvsession.devices import device_family
 from django_srvsession.records import (
     NO_CLIENT,
     UNSET,
@@ -15,9 +16,11 @@ from django_srvsession.records import (
     Loaded,
     Unset,
     conflicts,
+    given,
     new_session,
     rotated,
     updated,
+    updated_values,
 )
 from django_srvsession.store import ConflictError, UpdateError
 
@@ -58,41 +61,46 @@ class Change:
             after = after._replace(record=after.record._replace(version=version))
         return after
 
-    def parts(self) -> tuple[str, ...]:
+    def parts(self, current: Loaded) -> tuple[str, ...]:
         """Return the names of what is written, as ``Statements.update`` takes them: what the delta names, no more."""
         delta = self.delta
-        named = {
-            "lifetime": delta.lifetime_ms is not UNSET,
-            "deadline": delta.deadline_ms is not UNSET,
-            "user": delta.user_id is not UNSET,
-            "client": delta.client is not UNSET,
-            "values": delta.writes_values,
-            "rotate": self.new_verifier is not None,
-            "rotated at sign-in": self.new_verifier is not None and delta.user_id is not UNSET,
-            "rotated later": self.new_verifier is not None and delta.user_id is UNSET,
-        }
-        return ("seen", "extend" if delta.extend else "keep", *(part for part, is_named in named.items() if is_named))
+        parts = ["seen", "extend" if delta.extend else "keep"]
+        if delta.lifetime_ms is not UNSET:
+            parts.append("lifetime")
+        if delta.deadline_ms is not UNSET:
+            parts.append("deadline")
+        if delta.user_id is not UNSET:
+            parts.append("user")
+        if delta.client is not UNSET:
+            parts.append("client")
+        if delta.writes_values:
+            parts.append("values")
+        if self.new_verifier is not None:
+            parts += "rotate", "rotated later" if delta.user_id is UNSET else "rotated at sign-in"
+        elif self.verifier != current.record.verifier:
+            parts.append("by the key before")
+        return tuple(parts)
 
     def params(self, current: Loaded, version: int) -> Params:
         """Return the parameters of that statement; it holds where the session is still ``current``."""
-        record, _, now_ms = current
-        after = self.applied(current, now_ms, version)
-        deadline_ms = after.record.deadline_ms
+        delta, record = self.delta, current.record
+        deadline_ms = given(delta.deadline_ms, record.deadline_ms)
         params: Params = {
             "sid": record.sid,
             "verifier": self.verifier,
             "version": record.version,
             "new_version": version,
-            "lifetime_ms": after.record.lifetime_ms,
+            "lifetime_ms": given(delta.lifetime_ms, record.lifetime_ms),
             "deadline_ms": deadline_ms,
             "limit_ms": _limit(deadline_ms),
-            "user_id": after.record.user_id,
+            "user_id": given(delta.user_id, record.user_id),
             "new_verifier": self.new_verifier,
             "final": self.final,
-            **client_params(self.delta.client),
         }
-        if self.delta.writes_values:
-            params["data"] = frame(after.values)
+        if delta.client is not UNSET:
+            params |= client_params(delta.client)
+        if delta.writes_values:
+            params["data"] = frame(updated_values(current.values, delta))
         return params
 
 
@@ -119,7 +127,8 @@ def _limit(deadline_ms: int | None) -> int:
 def client_params(client: Client | Unset) -> Params:
     """Return a client's columns, without what some database refuses (NUL, lone surrogates)."""
     given = NO_CLIENT if client is UNSET else client
-    return {"ip": _storable(given.ip)[:64], "user_agent": _storable(given.user_agent)}
+    agent = _storable(given.user_agent)
+    return {"ip": _storable(given.ip)[:64], "user_agent": agent, "device_family": device_family(agent)}
 
 
 def _storable(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from django_srvsession.backends.db.table import Table
-from django_srvsession.health import Finding, Level, clock_finding
+from django_srvsession.health import Finding, Keeping, Level, clock_finding
 
 _LEAST_MS: Final = 5000
 
@@ -15,6 +15,14 @@ _LEAST_MS: Final = 5000
 def findings(table: Table) -> list[Finding]:
     """Return what there is to say; raises errors of ``django.db``."""
     return list(_sqlite(table) if table.sql.vendor == "sqlite" else _clock(table))
+
+
+def keeping(table: Table) -> Keeping:
+    """Return which database it is, and on PostgreSQL how much the sessions take; raises errors of ``django.db``."""
+    connection = table.connection
+    name = "MariaDB" if getattr(connection, "mysql_is_mariadb", False) else connection.display_name
+    used = int(table.rows(table.sql.table_bytes, {})[0][0]) if connection.vendor == "postgresql" else None
+    return Keeping(name, connection.alias, used)
 
 
 def _clock(table: Table) -> Iterator[Finding]:

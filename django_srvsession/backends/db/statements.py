@@ -48,7 +48,7 @@ _SET: Final[Mapping[str, str]] = {
     "lifetime": "{lifetime_ms} = %(lifetime_ms)s",
     "deadline": "{deadline_ms} = %(deadline_ms)s",
     "user": "{user_id} = %(user_id)s, {signed_in_ms} = {now}",
-    "client": "{ip} = %(ip)s, {user_agent} = %(user_agent)s",
+    "client": "{ip} = %(ip)s, {user_agent} = %(user_agent)s, {device_family} = %(device_family)s",
     "values": "{data} = %(data)s",
     "rotate": ("{previous_verifier} = {verifier}, {verifier} = %(new_verifier)s, {rotation_final} = %(final)s"),
     "rotated at sign-in": "{rotated_ms} = {now}",
@@ -56,12 +56,12 @@ _SET: Final[Mapping[str, str]] = {
 }
 _BURY = "{ended_expires_ms} = {expires_ms}, {expires_ms} = {now} + %(keep_ms)s, {data} = %(nothing)s"
 _END = "{ended_ms} = {now}, {ended_reason} = %(reason)s, {ended_by} = %(by)s, " + _BURY
-_EXPIRE = (
+EXPIRE: Final = (
     "{ended_ms} = {now}, {ended_reason} = CASE WHEN {deadline_ms} IS NOT NULL AND {expires_ms} >= {deadline_ms}"
     " THEN 'expired_lifetime' ELSE 'expired_idle' END, " + _BURY
 )
 _INSERTED: Final[Mapping[str, str]] = {
-    **{name: f"%({name})s" for name in ("sid", "verifier", "user_id", "ip", "user_agent", "data")},
+    **{name: f"%({name})s" for name in ("sid", "verifier", "user_id", "ip", "user_agent", "device_family", "data")},
     **{"lifetime_ms": "%(lifetime_ms)s", "deadline_ms": "%(deadline_ms)s", "signed_in_ms": "{signed_in}"},
     **{"created_ms": "{told_now}", "last_seen_ms": "{now}", "version": "1", "rotation_final": "%(final)s"},
     "expires_ms": "{least}({now} + %(lifetime_ms)s, %(limit_ms)s)",
@@ -117,6 +117,10 @@ class Statements:
     def _sql(self, *templates: str, **words: str) -> str:
         return "".join(templates).format_map(self._words | words)
 
+    def spell(self, template: str) -> str:
+        """Return a template of this module's kind as this database spells it."""
+        return self._sql(template)
+
     def _columns(self, *names: str) -> str:
         return ", ".join(self._words[name] for name in names)
 
@@ -135,7 +139,7 @@ class Statements:
         was = self._columns(*RECORD_COLUMNS).replace(self._words["expires_ms"], self._words["ended_expires_ms"])
         returning = f" RETURNING {was}" if self.ends_in_one else ""
         end = self._sql("UPDATE {table} SET ", _END, " WHERE {sid} = %(sid)s AND ", _LIVE)
-        expire = self._sql("UPDATE {table} SET ", _EXPIRE, " WHERE {sid} = %(sid)s AND ", _DUE)
+        expire = self._sql("UPDATE {table} SET ", EXPIRE, " WHERE {sid} = %(sid)s AND ", _DUE)
         self.end = end + returning
         self.end_of_verifier = self._sql(end, " AND ", _ACCEPTS, returning)
         self.expire = expire + returning
@@ -151,30 +155,48 @@ class Statements:
         self.page = self._sql(f"SELECT {columns} ", live, newest_first, " LIMIT %(limit)s OFFSET %(offset)s")
         further = " AND {last_seen_ms} <= %(seen)s AND ({last_seen_ms} < %(seen)s OR {sid} < %(sid)s)"
         self.further = self._sql(f"SELECT {columns} ", live, further, newest_first, " LIMIT %(limit)s")
-        self._build_walk(columns, newest_first, live, further)
+        self._build_walk(columns, newest_first, further)
         self.clock = self._sql("SELECT {now}")
         self._build_admission()
         self._build_clearing(columns, can_skip_locked)
 
-    def _build_walk(self, columns: str, newest_first: str, live: str, further: str) -> None:
-        """Spell out lists of some sessions, found among so many of the newest: the index is of all of them."""
-        window = f"(SELECT {columns} {live}{further}{newest_first} LIMIT %(window)s) w"
-        some, rest = f"SELECT {columns} FROM {window} WHERE ", f"{newest_first} LIMIT %(limit)s"
-        self.signed_in = self._sql(some, "{user_id} IS NOT NULL", rest)
-        self.anonymous = self._sql(some, "{user_id} IS NULL", rest)
-        self.of_ip = self._sql(some, "{ip} = %(ip)s", rest)
-        ends = f"SELECT {{last_seen_ms}}, {{sid}} {live}{further}{newest_first}"
-        self.window_end = self._sql(ends, " LIMIT 1 OFFSET %(window)s")
-        self.count_some = self._sql(f"SELECT COUNT(*) FROM (SELECT 1 {live} LIMIT %(window)s) w")
+    def _build_walk(self, columns: str, newest_first: str, further: str) -> None:
+        """Spell out lists of some sessions, found among so many of the next rows, tombstones included.
+
+        However many sessions have ended, and whatever they were, no statement goes further than its window.
+        """
+        rows = f"FROM {{table}} WHERE 1 = 1{further}"
+        by_device = f"{rows} AND {{device_family}} = %(device_family)s"
+        self.everyone = self._window(columns, newest_first, rows)
+        self.signed_in = self._window(columns, newest_first, rows, " AND {user_id} IS NOT NULL")
+        self.anonymous = self._window(columns, newest_first, rows, " AND {user_id} IS NULL")
+        self.of_ip = self._window(columns, newest_first, rows, " AND {ip} = %(ip)s")
+        self.of_device = self._window(columns, newest_first, by_device)
+        end = f"{newest_first} LIMIT 1 OFFSET %(window)s"
+        self.window_end = self._sql(f"SELECT {{last_seen_ms}}, {{sid}} {rows}{end}")
+        self.window_end_of_device = self._sql(f"SELECT {{last_seen_ms}}, {{sid}} {by_device}{end}")
+        self._build_activity()
+
+    def _window(self, columns: str, newest_first: str, rows: str, asked_for: str = "") -> str:
+        window = f"(SELECT {columns}, {{ended_ms}} {rows}{newest_first} LIMIT %(window)s) w"
+        return self._sql(f"SELECT {columns} FROM {window} WHERE {_LIVE}{asked_for}{newest_first} LIMIT %(limit)s")
+
+    def _build_activity(self) -> None:
+        newest = "{last_seen_ms} DESC LIMIT %(window)s"
+        looked_at = f"SELECT {{ended_ms}}, {{expires_ms}} FROM {{table}} ORDER BY {newest}"
+        live = f"SUM(CASE WHEN {_LIVE} THEN 1 ELSE 0 END)"
+        self.count_some = self._sql(f"SELECT COUNT(*), {live} FROM ({looked_at}) w")
         minute = "{last_seen_ms} - {last_seen_ms} %% 60000 AS minute"
-        recent = " AND {last_seen_ms} >= %(since)s ORDER BY {last_seen_ms} DESC LIMIT %(window)s"
-        self.by_minute = self._sql(f"SELECT minute, COUNT(*) FROM (SELECT {minute} {live}{recent}) w GROUP BY minute")
+        recent = f"FROM {{table}} WHERE {{last_seen_ms}} >= %(since)s ORDER BY {newest}"
+        seen = f"(SELECT {minute}, {{ended_ms}}, {{expires_ms}} {recent}) w"
+        self.by_minute = self._sql(f"SELECT minute, COUNT(*) FROM {seen} WHERE {_LIVE} GROUP BY minute")
         # PostgreSQL alone: a sample of the table's pages, and how many there are.
         known = "CASE WHEN {last_seen_ms} >= %(since)s THEN {last_seen_ms} - {last_seen_ms} %% 60000 END AS minute"
         sampled = f"SELECT {known} FROM {{table}} TABLESAMPLE SYSTEM (CAST(%(percent)s AS real)) WHERE {_LIVE}"
         self.sample = self._sql(f"SELECT minute, COUNT(*) FROM ({sampled}) w GROUP BY minute")
         table = self._words["table"].replace("'", "''")
         self.pages = f"SELECT pg_relation_size('{table}') / current_setting('block_size')::bigint"
+        self.table_bytes = f"SELECT pg_total_relation_size('{table}')"
 
     def _build_admission(self) -> None:
         # The version moves only if the session changes hands; it is assigned first, while user_id is what it was.
@@ -205,21 +227,26 @@ class Statements:
         brief = "SELECT {ended_ms}, {now}, {sid}, {expires_ms}"
         self.due_briefly = self._sql(brief, " FROM {table}", walk, due, lock)
         self.due = self._sql(brief, f", {columns} FROM {{table}}", walk, due, lock)
+        self.locked_due = self._sql(due, lock)
         self.count_due = self._sql("SELECT COUNT(*) FROM {table} WHERE {expires_ms} <= {now} AND {ended_ms} IS NULL")
 
     def update(self, parts: tuple[str, ...]) -> str:
-        """Return the statement that sets these parts (keys of ``_SET``) where version and verifier stand."""
+        """Return the statement that sets these parts (keys of ``_SET``) where version and verifier stand.
+
+        With "by the key before" that may be the one from before a rotation, as long as it is accepted.
+        """
         try:
             return self._updates[parts]
         except KeyError:
             return self._updates.setdefault(parts, self._new_update(parts))
 
     def _new_update(self, parts: tuple[str, ...]) -> str:
-        accepts = "{verifier} = %(verifier)s" if "rotate" in parts else _ACCEPTS
+        # As long as the version stands, so does the verifier: the key before is the one that time may have run out for.
+        accepts = _ACCEPTS if "by the key before" in parts else "{verifier} = %(verifier)s"
         # A second guard against giving a session to another user, should a version ever be mistaken.
         own = f" AND {_OWN}" if "user" in parts else ""
         condition = f"{{sid}} = %(sid)s AND {_SAME_VERSION} AND {_LIVE} AND {accepts}{own}"
-        assignments = ", ".join(_SET[part] for part in parts)
+        assignments = ", ".join(_SET[part] for part in parts if part in _SET)
         return self._sql(f"UPDATE {{table}} SET {assignments} WHERE {condition}", "{returning}")
 
     def of_sids(self, verb: str, count: int) -> str:
@@ -229,7 +256,7 @@ class Statements:
         """
         heads = {
             "delete": "DELETE FROM {table} WHERE {expires_ms} + 0 <= {now} AND ",
-            "expire": "UPDATE {table} SET " + _EXPIRE + " WHERE " + _DUE + " AND ",
+            "expire": "UPDATE {table} SET " + EXPIRE + " WHERE " + _DUE + " AND ",
             "evict": "UPDATE {table} SET {evicting_ms} = {now} WHERE {ended_ms} IS NULL AND ",
         }
         if self.vendor == "postgresql":

@@ -47,12 +47,15 @@ class Table:
         """Execute a statement, inside a transaction, that is to walk along an index rather than to sort."""
         if not self.sql.sort_no_more:
             return self.rows(sql, params)
-        with self.connection.cursor() as cursor:
-            cursor.execute(self.sql.sort_no_more)
+        self.execute(self.sql.sort_no_more)
         rows = self.rows(sql, params)
-        with self.connection.cursor() as cursor:
-            cursor.execute(self.sql.sort_again)
+        self.execute(self.sql.sort_again)
         return rows
+
+    def execute(self, sql: str) -> None:
+        """Execute a statement that returns nothing."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql)
 
     def count(self, sql: str, params: Params) -> int:
         """Execute a statement and return how many rows it met."""
@@ -151,7 +154,7 @@ class Table:
 
     def _compare_and_set(self, change: Change, current: Loaded) -> Loaded | None:
         version = current.record.version + version_step(self.connection.in_atomic_block)
-        now_ms = self._written_at(self.sql.update(change.parts()), change.params(current, version))
+        now_ms = self._written_at(self.sql.update(change.parts(current)), change.params(current, version))
         return None if now_ms is None else change.applied(current, now_ms, version)
 
     # End.

@@ -5,6 +5,7 @@
                                modification is when ``clear_expired`` will have something to do with it
 ``<2 hex>/.lock``              the lock of the sessions in this directory
 ``users/<2 hex>/<digest>/``    whose sessions are whose (``users.py``)
+``recent/<day>/<minute>/``     which sessions were last used in a minute (``recent.py``)
 ``.srvsession``                says that this is the directory: without it, it is not empty but *missing*
 =============================  ========================================================================================
 
@@ -27,12 +28,13 @@ from django.core import checks
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 
-from django_srvsession import engine
+from django_srvsession import conf, engine
 from django_srvsession.backends import rules
 from django_srvsession.backends.file import exam as file_exam
 from django_srvsession.backends.file.directory import SessionDirectory, is_sid, now_ms, problem_with
+from django_srvsession.backends.file.recent import MINUTE_MS, minute_of
 from django_srvsession.backends.file.users import UserMarkers, digest_of
-from django_srvsession.health import Finding, IndexHealth
+from django_srvsession.health import Finding, IndexHealth, Keeping
 from django_srvsession.listings import EVERYONE, Step, Wanted, parse_place, place_at
 from django_srvsession.records import UNSET, Delta, Loaded, SessionRecord, Tombstone, Unset, new_session
 from django_srvsession.store import CorruptSessionError, CreateError, Store, StoreUnavailableError
@@ -142,7 +144,9 @@ class FileStore(Store):
             now = now_ms()
             current = self._sessions.read_sound(sid, now)
             changed = change(current, now)
-            return changed if changed is current else self._sessions.write(changed)
+            if changed is current:
+                return changed
+            return self._sessions.write(changed, current if isinstance(current, Loaded) else None)
 
     @answering
     def end(
@@ -162,9 +166,18 @@ class FileStore(Store):
         return self._end(sid, rules.may_expire, None, None)
 
     def _end(
-        self, sid: str, choose: Callable[[rules.Stored, int], SessionRecord | None], reason: str | None, by: str | None
+        self,
+        sid: str,
+        choose: Callable[[rules.Stored, int], SessionRecord | None],
+        reason: str | None,
+        by: str | None,
+        *,
+        is_cleared: bool = False,
     ) -> SessionRecord | None:
-        """End the session that ``choose`` returns; without a reason, because its time is up."""
+        """End the session that ``choose`` returns; without a reason, because its time is up.
+
+        ``is_cleared``: one that expired longer ago than ``SRVSESSION_ENDED_KEEP`` leaves no tombstone.
+        """
         if choose(self._sessions.read_sound(sid, now_ms()), now_ms()) is None:
             return None
         with self._sessions.locked(sid):
@@ -172,8 +185,11 @@ class FileStore(Store):
             record = choose(self._sessions.read_sound(sid, now), now)
             if record is None:
                 return None
-            tombstone = rules.tombstone(record, reason or record.expiry_reason, by, now)
-            self._sessions.bury(tombstone, durable=reason is not None)
+            if is_cleared and record.expires_ms + conf.get("ENDED_KEEP") <= now:
+                self._sessions.remove(record)
+            else:
+                tombstone = rules.tombstone(record, reason or record.expiry_reason, by, now)
+                self._sessions.bury(record, tombstone, durable=reason is not None)
         self._unlist(record)
         return record
 
@@ -246,17 +262,23 @@ class FileStore(Store):
         return self._newest_first(self._users.sids(digest), digest)
 
     def walk(self, after: str = "", wanted: Wanted = EVERYONE) -> Iterator[Step]:
-        """Do as :meth:`Store.walk`, in the order in which the files were last written: asks for the time of each."""
+        """Do as :meth:`Store.walk`, minute by minute, and in each in the order in which the files were last written.
+
+        Asks for the time of each file of a minute: of no more than can be written in one.
+        """
         last = parse_place(after)[0] if after else None
         with answering:
-            written = [one for one in self._sessions.by_last_write() if last is None or one[0] <= last]
-            for moment, group in groupby(sorted(written, reverse=True), key=itemgetter(0)):
-                steps = self._steps_at(moment, [sid for _, sid in group])
-                yield from _behind(steps, after) if moment == last else steps
+            for minute in self._sessions.recent.minutes(None if last is None else last // (MINUTE_MS * 1000)):
+                written = [one for one in self._sessions.by_last_write(minute) if last is None or one[0] <= last]
+                for moment, group in groupby(sorted(written, reverse=True), key=itemgetter(0)):
+                    steps = self._steps_at(minute, moment, [sid for _, sid in group])
+                    yield from _behind(steps, after) if moment == last else steps
 
-    def _steps_at(self, moment: int, sids: Iterable[str]) -> list[Step]:
+    def _steps_at(self, minute: int, moment: int, sids: Iterable[str]) -> list[Step]:
         """Return the files of one moment, which is some milliseconds long on most systems, by their last use."""
-        found = [(sid, self._live(sid, None, now_ms())) for sid in sids]
+        live = [(sid, self._live(sid, None, now_ms())) for sid in sids]
+        # One that was used in another minute is listed there.
+        found = [(sid, record if record and minute_of(record) == minute else None) for sid, record in live]
         newest_first = sorted(found, key=lambda one: (one[1].last_seen_ms if one[1] else 0, one[0]), reverse=True)
         return [Step(place_at(moment, sid), record) for sid, record in newest_first]
 
@@ -267,6 +289,12 @@ class FileStore(Store):
         return sorted(records, key=lambda record: record.last_seen_ms, reverse=True)
 
     # Health.
+
+    @answering
+    def keeping(self) -> Keeping:
+        """Return how much room there is on the disk."""
+        self._sessions.prepare()
+        return file_exam.keeping(self._sessions.path)
 
     def examine(self) -> Iterator[Finding]:
         """Tell how much room is left on the disk."""
@@ -280,21 +308,31 @@ class FileStore(Store):
         now, sids = now_ms(), [sid for shard in self._sessions.shards() for sid in self._sessions.sids(shard)]
         marks = [(digest, sid) for digest in self._users.digests() for sid in self._users.sids(digest)]
         ghosts = sum(self._live(sid, digest, now) is None for digest, sid in marks)
+        recent = self._sessions.recent
+        ghosts += sum(self._is_stale(sid, minute, now) for minute in recent.minutes() for sid in recent.sids(minute))
         live = [record for sid in sids if (record := self._live(sid, None, now))]
         unlisted = [record for record in live if not self._is_listed(record)]
         repaired = sum(self._list_again(record) for record in unlisted) if repair else 0
         return IndexHealth(len(live), ghosts, len(unlisted), repaired)
 
     def _is_listed(self, record: SessionRecord) -> bool:
-        return record.user_id is None or self._users.has(digest_of(record.user_id), record.sid)
+        is_recent = self._sessions.recent.has(record.sid, minute_of(record))
+        return is_recent and (record.user_id is None or self._users.has(digest_of(record.user_id), record.sid))
+
+    def _is_stale(self, sid: str, minute: int, now: int) -> bool:
+        stored = self._sessions.read_sound(sid, now)
+        return not isinstance(stored, Loaded) or minute_of(stored.record) != minute
 
     def _list_again(self, record: SessionRecord) -> bool:
-        digest = digest_of(record.user_id or "")
-        with self._users.locked(digest):
-            is_live = self._live(record.sid, digest, now_ms()) is not None
-            if is_live:
-                self._users.add(digest, record.sid)
-            return is_live
+        listing = contextlib.nullcontext() if record.user_id is None else self._users.locked(digest_of(record.user_id))
+        with listing, self._sessions.locked(record.sid):
+            live = self._live(record.sid, None, now_ms())
+            if live is None or live.user_id != record.user_id:
+                return False  # It has ended, or somebody has just signed in, and it is listed.
+            self._sessions.recent.add(live.sid, minute_of(live))
+            if live.user_id is not None:
+                self._users.add(digest_of(live.user_id), live.sid)
+            return True
 
     # Clearing.
 
@@ -328,7 +366,7 @@ class FileStore(Store):
             for shard in self._sessions.shards():
                 forgotten = 0
                 for sid in self._sessions.due(shard, now):
-                    record = self.expire(sid)
+                    record = self._end(sid, rules.may_expire, None, None, is_cleared=True)
                     if record is None:
                         forgotten += self._sessions.forget(sid, now)
                     else:
@@ -337,6 +375,7 @@ class FileStore(Store):
                 swept("leftovers", self._sessions.remove_leftovers(shard))
             for digest in self._users.digests():
                 self._tidy_list(digest, now, swept)
+            swept("index entries", self._sessions.remove_stale_marks())
 
     def _tidy_list(self, digest: str, now: int, swept: Callable[[str, int], object]) -> None:
         """Take ghosts off a user's list. Under the lock there is no login half done that could be taken for one."""

@@ -16,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django_srvsession import conf
 from django_srvsession.backends import rules
 from django_srvsession.backends.file import format as file_format
+from django_srvsession.backends.file.recent import MINUTE_MS, RecentMarkers, minute_of
 from django_srvsession.backends.file.system import (
     MAX_FILE_BYTES,
     TEMPORARY,
@@ -26,13 +27,14 @@ from django_srvsession.backends.file.system import (
     remove_file,
     write_file,
 )
-from django_srvsession.records import Loaded, Tombstone
+from django_srvsession.records import Loaded, SessionRecord, Tombstone
 from django_srvsession.store import CorruptSessionError, StoreUnavailableError
 
 _SID: Final = re.compile(r"[0-9a-f]{18}")
 _SESSION_FILE: Final = re.compile(r"([0-9a-f]{18})\.json")
 _SHARD: Final = re.compile(r"[0-9a-f]{2}")
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_MINUTE_US: Final = MINUTE_MS * 1000
 _SIGN: Final = ".srvsession"
 
 
@@ -66,6 +68,7 @@ class SessionDirectory:
 
     def __init__(self, path: str, timeout_seconds: float) -> None:
         self.path = path
+        self.recent = RecentMarkers(f"{path}/recent")
         self._timeout_seconds = timeout_seconds
         self._is_ready = False
 
@@ -113,16 +116,34 @@ class SessionDirectory:
         except CorruptSessionError:
             return None
 
-    def write(self, session: Loaded) -> Loaded:
-        """Store a session, durably, and return it; under its lock. Raises ``ValueError`` above 16 MiB."""
+    def write(self, session: Loaded, before: Loaded | None = None) -> Loaded:
+        """Store a session, durably, and return it; under its lock. Raises ``ValueError`` above 16 MiB.
+
+        ``before`` is what it replaces.
+        """
         data = file_format.encode(session)
         if len(data) > MAX_FILE_BYTES:
             raise ValueError(f"The session would take {len(data)} bytes; a file may have {MAX_FILE_BYTES}.")
-        write_file(self._file(session.record.sid), data, session.record.expires_ms)
+        with self._marked(session.record, None if before is None else before.record):
+            write_file(self._file(session.record.sid), data, session.record.expires_ms)
         return session
 
-    def bury(self, tombstone: Tombstone, *, durable: bool) -> None:
+    @contextlib.contextmanager
+    def _marked(self, record: SessionRecord, before: SessionRecord | None) -> Iterator[None]:
+        """Mark the minute of a session's last use before it is written, and no earlier one afterwards."""
+        minute, minute_before = minute_of(record), None if before is None else minute_of(before)
+        if minute != minute_before:
+            self.recent.add(record.sid, minute)
+        yield
+        if minute_before not in (None, minute):
+            self.recent.remove(record.sid, minute_before)
+
+    def bury(self, record: SessionRecord, tombstone: Tombstone, *, durable: bool) -> None:
         """Put a tombstone in a session's place, under its lock; on a full disk nothing, since ending comes first."""
+        self._bury(tombstone, durable)
+        self.recent.remove(record.sid, minute_of(record))
+
+    def _bury(self, tombstone: Tombstone, durable: bool) -> None:
         path = self._file(tombstone.sid)
         try:
             keep_until_ms = tombstone.ended_ms + conf.get("ENDED_KEEP")
@@ -131,6 +152,11 @@ class SessionDirectory:
             if error.errno not in _FULL:
                 raise
             remove_file(path, durable=durable)
+
+    def remove(self, record: SessionRecord) -> None:
+        """Remove a session that ended so long ago that no tombstone is due, under its lock; time repeats it."""
+        remove_file(self._file(record.sid), durable=False)
+        self.recent.remove(record.sid, minute_of(record))
 
     def forget(self, sid: str, now: int) -> bool:
         """Remove a tombstone that is past its time, or an empty file; tell whether it was one."""
@@ -158,16 +184,44 @@ class SessionDirectory:
         found = (_SESSION_FILE.fullmatch(name) for name in names_in(f"{self.path}/{shard}"))
         return [match[1] for match in found if match]
 
-    def by_last_write(self) -> list[tuple[int, str]]:
-        """Return when each file was last written, in microseconds since 1970 UTC, and its sid; reads no file."""
+    def by_last_write(self, minute: int) -> list[tuple[int, str]]:
+        """Return when the files of the sessions of a minute were written, and their sids; reads no file.
+
+        In microseconds since 1970 UTC; one that is just outside of the minute counts as its first or its last moment.
+        """
         found: list[tuple[int, str]] = []
-        for shard in self.shards():
-            with contextlib.suppress(FileNotFoundError), os.scandir(f"{self.path}/{shard}") as entries:
-                for entry in entries:
-                    if match := _SESSION_FILE.fullmatch(entry.name):
-                        with contextlib.suppress(FileNotFoundError):
-                            found.append((entry.stat(follow_symlinks=False).st_ctime_ns // 1000, match[1]))
+        first, last = minute * _MINUTE_US, (minute + 1) * _MINUTE_US - 1
+        for sid in self.recent.sids(minute):
+            with contextlib.suppress(FileNotFoundError):
+                written_us = os.lstat(self._file(sid)).st_ctime_ns // 1000
+                found.append((min(max(written_us, first), last), sid))
         return found
+
+    def remove_stale_marks(self) -> int:
+        """Remove the marks of minutes in which sessions were not last used; return how many.
+
+        The time of a file says it nearly always, without reading it. Writers mark under the session's lock.
+        """
+        removed = 0
+        for minute in self.recent.minutes():
+            for sid in self.recent.sids(minute):
+                if not self._was_written_about(sid, minute):
+                    removed += self._remove_stale_mark(sid, minute)
+        return removed
+
+    def _was_written_about(self, sid: str, minute: int) -> bool:
+        try:
+            return abs(os.lstat(self._file(sid)).st_ctime_ns // (1000 * _MINUTE_US) - minute) <= 1
+        except FileNotFoundError:
+            return False
+
+    def _remove_stale_mark(self, sid: str, minute: int) -> bool:
+        with self.locked(sid):
+            found = self.read_sound(sid, 0)
+            is_stale = not isinstance(found, Loaded) or minute_of(found.record) != minute
+            if is_stale:
+                self.recent.remove(sid, minute)
+            return is_stale
 
     def due(self, shard: str, now: int) -> list[str]:
         """Return the sids of a shard whose files' time is up; only reading them tells for certain."""

@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from django_srvsession.health import Finding, Level
+from django_srvsession.health import Finding, Keeping, Level
 
 _LEAST_SHARE: Final = 0.05
+
+
+def keeping(path: str) -> Keeping:
+    """Return how much room a directory's disk has left. Raises ``OSError``."""
+    info = os.statvfs(path)
+    return Keeping("SESSION_FILE_PATH", free_bytes=info.f_bavail * info.f_frsize)
 
 
 def room_on(path: str) -> Finding:

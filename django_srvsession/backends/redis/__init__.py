@@ -19,10 +19,10 @@ from django.core.checks import CheckMessage
 
 from django_srvsession import conf, engine
 from django_srvsession.backends.redis import checks as redis_checks
+from django_srvsession.backends.redis import exam as redis_exam
 from django_srvsession.backends.redis import lists as redis_lists
 from django_srvsession.backends.redis.audit import IndexAudit
 from django_srvsession.backends.redis.clock import RedisClock
-from django_srvsession.backends.redis.exam import RedisExam
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.backends.redis.limit import admit_steps
 from django_srvsession.backends.redis.lists import AllRecords, Lists, UserRecords
@@ -30,7 +30,7 @@ from django_srvsession.backends.redis.loops import LoopWires
 from django_srvsession.backends.redis.steps import SessionSteps
 from django_srvsession.backends.redis.sweep import Sweep
 from django_srvsession.backends.redis.wire import ClusterWire, Steps, Wire, arun, open_wire, run
-from django_srvsession.health import Finding, IndexHealth
+from django_srvsession.health import Finding, IndexHealth, Keeping
 from django_srvsession.listings import EVERYONE, Activity, Step, Wanted
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import Store
@@ -175,13 +175,21 @@ class RedisStore(Store):
         """Count the entries of the lists, which may run ahead of the sessions: two round trips."""
         return self._run(self._lists.activity())
 
+    async def aactivity(self) -> Activity:
+        """Do as :meth:`activity`."""
+        return await self._arun(self._lists.activity())
+
     async def arecords(self, user_id: str | None = None) -> Sequence[SessionRecord]:
         """Do as :meth:`records`, with the sessions already fetched."""
         return await self._arun(self._lists.everyone() if user_id is None else self._lists.user(user_id))
 
+    def keeping(self) -> Keeping:
+        """Return which server the sessions are in, and how full it is: one round trip."""
+        return redis_exam.keeping(self._wire, settings.SESSION_CACHE_ALIAS)
+
     def examine(self) -> Iterator[Finding]:
-        """Ask the server, or a node of the cluster, what an operator should know of it."""
-        return RedisExam(self._wire).findings()
+        """Ask the server, or each primary node of the cluster, what an operator should know of it."""
+        return redis_exam.findings(self._wire)
 
     def check_index(self, *, repair: bool = False) -> IndexHealth:
         """Compare the indexes with the sessions, both ways, in batches; ``repair``: list what is not listed."""

@@ -1,17 +1,21 @@
-"""What an operator should know of the Redis that sessions are in. A cluster tells of one of its nodes."""
+"""What an operator should know of the Redis that sessions are in; of a cluster, of each of its primary nodes."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
-from django_srvsession.backends.redis.codec import as_pairs
+from django_srvsession.backends.redis.codec import Command, as_pairs
 from django_srvsession.backends.redis.wire import ClusterWire, Wire, checked_index
-from django_srvsession.health import Finding, Level, clock_finding
+from django_srvsession.health import Finding, Keeping, Level, clock_finding
+from django_srvsession.store import StoreUnavailableError
+
+Ask = Callable[[Command], Any]
+"""Send a server a command and return its reply, which may be a ``ResponseError``."""
 
 _OLDEST: Final = (6, 2)
 _SAMPLES: Final = 5
@@ -21,16 +25,59 @@ _MOST_LAG_S: Final = 10
 _COSTS: Final = {"always": "nothing", "everysec": "up to a second"}
 
 
+def findings(wire: Wire | ClusterWire) -> Iterator[Finding]:
+    """Yield what there is to say of a server, or of all primary nodes; raises ``StoreUnavailableError``."""
+    if isinstance(wire, ClusterWire):
+        yield from _of_nodes({name: _of_node(ask) for name, ask in wire.primaries().items()})
+    else:
+        yield from RedisExam(lambda command: wire.call([command])[0]).findings()
+
+
+def keeping(wire: Wire | ClusterWire, alias: str) -> Keeping:
+    """Return which server it is, and its memory, where it may be asked for that; of a cluster the name alone."""
+    if isinstance(wire, ClusterWire):
+        return Keeping("Redis Cluster", alias)
+    (reply,) = wire.call([("INFO", "memory")])
+    if isinstance(reply, ResponseError):
+        return Keeping("Redis", alias)
+    info = parse_info(reply)
+    return Keeping("Redis", alias, int(info.get("used_memory", 0)), int(info.get("maxmemory", 0)) or None)
+
+
+def _of_node(ask: Ask) -> list[Finding]:
+    try:
+        return list(RedisExam(ask).findings())
+    except StoreUnavailableError as error:
+        advice = "Sessions in its slots get 503 until it answers, or a replica takes over."
+        return [Finding(Level.ERROR, "reachable", f"The node does not answer: {error}", advice)]
+
+
+def _of_nodes(found: Mapping[str, Sequence[Finding]]) -> Iterator[Finding]:
+    """Say of which nodes each finding is; what is so of all of them, once."""
+    nodes: dict[Finding, list[str]] = {}
+    for name, of_node in found.items():
+        for finding in of_node:
+            nodes.setdefault(finding, []).append(name)
+    for finding, names in nodes.items():
+        where = f"All {len(names)} nodes" if len(names) == len(found) else ", ".join(names)
+        yield finding._replace(text=f"{where}: {finding.text}")
+
+
 class RedisExam:
     """Ask a server about itself, by INFO, CONFIG GET and TIME; changes nothing."""
 
-    def __init__(self, wire: Wire | ClusterWire) -> None:
-        self._wire = wire
+    def __init__(self, ask: Ask) -> None:
+        self._ask_server = ask
 
     def findings(self) -> Iterator[Finding]:
         """Yield what there is to say; raises ``StoreUnavailableError``."""
         yield from self._distance()
-        info = parse_info(checked_index(self._ask("INFO")))
+        reply = self._ask("INFO")
+        if isinstance(reply, ResponseError):
+            advice = "Look up its version, maxmemory-policy, persistence and replicas where it is managed."
+            yield Finding(Level.NOTE, "info", "The server does not tell of itself: it refuses INFO.", advice)
+            return
+        info = parse_info(reply)
         yield version(info)
         yield from self._eviction(info)
         yield from memory(info)
@@ -38,7 +85,7 @@ class RedisExam:
         yield from replication(info)
 
     def _ask(self, *command: str) -> Any:
-        return self._wire.call([command])[0]
+        return self._ask_server(command)
 
     def _config(self, name: str) -> str | None:
         """Return a setting of the server, or None where it must not be asked, as with many hosted ones."""

@@ -11,9 +11,10 @@ from django.core.management.base import CommandParser
 from django_srvsession.doctor import examine
 from django_srvsession.health import Finding, Level
 from django_srvsession.management.base import SessionCommand
-from django_srvsession.management.tables import printable
+from django_srvsession.management.tables import printable, room_in
 
 _WIDTH: Final = 88
+_NARROWEST: Final = 40
 _INDENT: Final = 10
 _WORSE: Final = {Level.ERROR: (Level.ERROR,), Level.WARNING: (Level.ERROR, Level.WARNING)}
 
@@ -71,11 +72,11 @@ when there is a warning; 130 when interrupted."""
     def _print(self, finding: Finding) -> None:
         styles = {Level.OK: self.style.SUCCESS, Level.WARNING: self.style.WARNING, Level.ERROR: self.style.ERROR}
         style = styles.get(finding.level, str)
-        first, *rest = _wrapped(f"{finding.name}: {finding.text}")
+        first, *rest = self._wrapped(f"{finding.name}: {finding.text}")
         self.say(style(f"{finding.level.value:<{_INDENT}}") + first)
-        for line in (*rest, *(_wrapped(f"-> {finding.advice}") if finding.advice else ())):
+        for line in (*rest, *(self._wrapped(f"-> {finding.advice}") if finding.advice else ())):
             self.say(" " * _INDENT + line)
 
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(printable(text.replace("\n", " ")), _WIDTH - _INDENT)
+    def _wrapped(self, text: str) -> list[str]:
+        width = max(min(room_in(self.stdout) or _WIDTH, _WIDTH), _NARROWEST)
+        return textwrap.wrap(printable(text.replace("\n", " ")), width - _INDENT)

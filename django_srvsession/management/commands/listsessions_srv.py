@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from django.core.management.base import CommandError, CommandParser
@@ -10,8 +11,9 @@ from django.core.management.base import CommandError, CommandParser
 from django_srvsession.choosing import Choice
 from django_srvsession.management import arguments
 from django_srvsession.management.base import SessionCommand
-from django_srvsession.management.showing import HEAD, json_of, line_of, names_of
-from django_srvsession.management.tables import rows_of
+from django_srvsession.management.showing import json_of, layout_for, names_of
+from django_srvsession.management.tables import Table, room_in
+from django_srvsession.records import SessionRecord
 
 _PORTION: Final = 500
 
@@ -28,12 +30,14 @@ List the live sessions, newest activity first, on whatever store SESSION_ENGINE 
   listsessions_srv --json --limit 0      all, one JSON object in a line
 
 The SID names a session and does not open it: end one with revokesessions_srv SID. Times
-are in the site's TIME_ZONE, in JSON in UTC. "Last active" is exact to
-SRVSESSION_TOUCH_INTERVAL. The sessions of the memory engine are seen by their own
-process only, not by this one.
+are in the site's TIME_ZONE, in JSON in UTC; in a narrow terminal they are given as spans,
+and long names are cut. "Last active" is exact to SRVSESSION_TOUCH_INTERVAL. The sessions
+of the memory engine are seen by their own process only, not by this one.
 
 Exit status: 0, also when there are none; 1 when there is no such user, the engine is not
 one of django-srvsession or its store does not answer; 130 when interrupted."""
+
+    _table: Table | None = None
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the conditions and the limit."""
@@ -61,20 +65,27 @@ one of django-srvsession or its store does not answer; 130 when interrupted."""
             inactive_ms=options["inactive"],
         )
         records = choice.records()
-        shown = 0
+        shown, self._table = 0, None
         while portion := list(itertools.islice(records, min(_PORTION, limit - shown) if limit else _PORTION)):
             names = names_of(portion)
             if as_json:
                 for record in portion:
                     self.say_json(json_of(record, names))
             else:
-                for line in itertools.islice(
-                    rows_of(HEAD, [line_of(one, names) for one in portion]), bool(shown), None
-                ):
-                    self.stdout.write(line)
+                self._write(portion, names)
             shown += len(portion)
         if not as_json:
             self._say_rest(shown, is_cut=bool(limit) and next(records, None) is not None)
+
+    def _write(self, portion: Sequence[SessionRecord], names: Mapping[str, str]) -> None:
+        """Print lines; the first portion decides how wide they are, and comes below a head."""
+        rows: list[Sequence[str]] = []
+        if self._table is None:
+            self._layout, self._table = layout_for(portion, names, room_in(self.stdout))
+            rows.append(self._layout.head)
+        rows += [self._layout.line(record, names) for record in portion]
+        for line in self._table.lines(rows):
+            self.stdout.write(line)
 
     def _say_rest(self, shown: int, *, is_cut: bool) -> None:
         if not shown:

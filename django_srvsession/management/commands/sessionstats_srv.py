@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from django.core.management.base import CommandParser
 
 from django_srvsession.management import arguments
 from django_srvsession.management.base import SessionCommand
-from django_srvsession.management.tables import bar_of, rows_of
+from django_srvsession.management.tables import Table, bar_of, room_in
 from django_srvsession.stats import SPANS, Statistics, gather
 
 _TOP: Final = 10
@@ -24,8 +24,9 @@ class Command(SessionCommand):
     help = """\
 Count the live sessions, on whatever store SESSION_ENGINE names: by kind of user, by
 device, by age and by last use; and measure a random sample of them: sizes as they are
-stored, and which session keys take most room. Values are never opened, only weighed. Where lists and
-sessions are apart (Redis, files), whether they fit; doctorsessions_srv --repair mends it.
+stored, and which session keys take most room. Values are never opened, only weighed.
+Where lists and sessions are apart (Redis, files), whether they fit; doctorsessions_srv
+--repair mends it.
 
 Looks at every live session once, in portions, beside a running site: a million take
 about a minute. --sample 0 measures none, which saves one read for each.
@@ -78,7 +79,12 @@ answer; 130 when interrupted."""
         greatest = max([*counts.values(), 1])
         plain = not self._can_draw()
         rows = [(f"  {name}", str(count), bar_of(count / greatest, plain=plain)) for name, count in counts.items()]
-        for line in list(rows_of(("", "", ""), rows))[1:]:
+        self._lines(rows)
+
+    def _lines(self, rows: Sequence[Sequence[str]]) -> None:
+        """Print a name, a number (further ones), and what else there is in each row; long names give way."""
+        numbers = [at for at, text in enumerate(rows[-1]) if text[:1].isdigit()]
+        for line in Table(rows, room=room_in(self.stdout), give=(0,), right=numbers).lines(rows):
             self.say(line)
 
     def _can_draw(self) -> bool:
@@ -92,12 +98,11 @@ answer; 130 when interrupted."""
         if not statistics.measured:
             return
         self.say(f"\nSize in bytes, of {statistics.measured} sessions")
-        for share, size in statistics.size_percentiles().items():
-            self.say(f"  {'largest' if share == 100 else f'{share} % up to'}: {size}")
+        sizes = statistics.size_percentiles().items()
+        self._lines([("  largest" if share == 100 else f"  {share} % up to", str(size)) for share, size in sizes])
         self.say("\nBiggest session keys, in bytes")
         rows = [_key_row(name, sizes, statistics.measured) for name, sizes in statistics.biggest_keys(_TOP)]
-        for line in rows_of(("  KEY", "IN", "MEAN", "LARGEST"), rows):
-            self.say(line)
+        self._lines([("  KEY", "IN", "MEAN", "LARGEST"), *rows])
 
 
 def _key_row(name: str, sizes: list[int], measured: int) -> tuple[str, ...]:
