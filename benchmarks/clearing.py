@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from multiprocessing.synchronize import Event
 from typing import Any
 
+import psutil
+
 from benchmarks.places import Place, served
 
 STORES = ("postgresql", "mariadb", "sqlite", "file", "redis")
@@ -36,7 +38,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, metavar="N")
     parser.add_argument("--pause", type=float, metavar="PART")
     parser.add_argument("--writers", type=int, default=2, metavar="N", help="processes that use sessions meanwhile")
-    parser.add_argument("--one-delete", action="store_true", help="also time one big DELETE of as many rows")
+    parser.add_argument("--control", type=float, default=5, metavar="SECONDS", help="use sessions so long beforehand")
+    parser.add_argument(
+        "--one-delete", action="store_true", help="also time one big DELETE of as many rows, beside the same and alone"
+    )
     return parser.parse_args(arguments)
 
 
@@ -181,61 +186,117 @@ class Traffic:
             writer.join()
 
     def summary(self) -> dict[str, float]:
-        waits = self.waits
+        waits = self.waits or [0.0]
         return {
             "requests": len(waits),
             "p50_ms": round(waits[len(waits) // 2], 1),
             "p99_ms": round(waits[len(waits) * 99 // 100], 1),
             "p999_ms": round(waits[len(waits) * 999 // 1000], 1),
             "longest_ms": round(waits[-1], 1),
+            "over_100_ms": sum(wait > 100 for wait in waits),
         }
 
 
 # Measuring.
 
 
-def measure(place: Place, options: argparse.Namespace) -> dict[str, Any]:
-    from django.conf import settings
-
-    from django_srvsession.clearing import Clearing
+def prepare(place: Place, options: argparse.Namespace) -> list[tuple[str, str]]:
+    """Fill the store, and return the sessions that the traffic uses."""
     from django_srvsession.engine import current_store
     from django_srvsession.records import Delta
 
-    place.use()
-    settings.SESSION_ENGINE = f"django_srvsession.backends.{place.ours}"
+    for statement in ROOM if place.name == "mariadb" else ():
+        execute(place, statement)
     fill(place, options.live, now_ms() + DAY_MS)
     fill(place, options.expired, now_ms() - (HOUR_MS if options.recent else 2 * DAY_MS))
     used = [(secrets.token_hex(9), secrets.token_hex(32)) for _ in range(USED)]
     for sid, verifier in used:
         current_store().create(sid, verifier, Delta(lifetime_ms=DAY_MS))
+    for statement in SETTLE.get(place.name, ()):
+        execute(place, statement)
+    return used
+
+
+# What a server has done, or was given, by the time that so many sessions are in it.
+ROOM = ("SET GLOBAL innodb_buffer_pool_size = 1 << 30", "SET GLOBAL innodb_log_file_size = 1 << 28")
+SETTLE = {"postgresql": ("ANALYZE", "CHECKPOINT"), "sqlite": ("PRAGMA wal_checkpoint(TRUNCATE)",)}
+
+
+def execute(place: Place, sql: str, *params: Any) -> None:
+    from django.db import connections
+
+    with connections[place.name].cursor() as cursor:
+        cursor.execute(sql, params)
+
+
+def measure(place: Place, options: argparse.Namespace) -> dict[str, Any]:
+    from django.conf import settings
+
+    from django_srvsession.clearing import Clearing
+
+    place.use()
+    settings.SESSION_ENGINE = f"django_srvsession.backends.{place.ours}"
+    used = prepare(place, options)
     with Traffic(place, used, options.writers) as quiet:
-        time.sleep(5)
-    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        time.sleep(options.control)
+    memory = Memory()
     with Traffic(place, used, options.writers) as busy:
-        clearing = Clearing(batch_size=options.batch_size, pause=options.pause)
+        ended = EndOfExpired()
+        clearing = Clearing(batch_size=options.batch_size, pause=options.pause, on_progress=ended.note)
         clearing.run()
     result = {
         "store": place.name,
         "expired": clearing.expired,
-        "seconds": round(clearing.seconds, 1),
+        "seconds": round(ended.seconds, 1),
+        "all_seconds": round(clearing.seconds, 1),
         "quiet": quiet.summary(),
         "clearing": busy.summary(),
-        "grown_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb,
+        **memory.summary(),
     }
-    if options.one_delete and place.is_database:
-        result["one_delete_seconds"] = round(one_delete(place, options), 1)
-    return result
+    return result | (one_delete(place, options, ended.seconds) if options.one_delete and place.is_database else {})
 
 
-def one_delete(place: Place, options: argparse.Namespace) -> float:
-    """Fill again and delete as many rows by one statement, with nobody beside it."""
-    from django.db import connections
+class EndOfExpired:
+    """Tell how long the expired sessions took: what comes after them looks for users who are gone."""
 
-    fill(place, options.expired, now_ms() - 2 * DAY_MS)
-    started = time.monotonic()
-    with connections[place.name].cursor() as cursor:
-        cursor.execute("DELETE FROM srvsession_session WHERE expires_ms <= %s", [now_ms()])
-    return time.monotonic() - started
+    def __init__(self) -> None:
+        self.seconds, self._began = 0.0, time.monotonic()
+
+    def note(self, ended: int) -> None:
+        if ended:
+            self.seconds = time.monotonic() - self._began
+
+
+class Memory:
+    """See how much memory this process takes from now on."""
+
+    def __init__(self) -> None:
+        self._before, self._peak = psutil.Process().memory_info().rss, self._peak_kb()
+
+    def _peak_kb(self) -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def summary(self) -> dict[str, float]:
+        after = psutil.Process().memory_info().rss
+        rss = {"rss_before_mb": round(self._before / 2**20, 1), "rss_after_mb": round(after / 2**20, 1)}
+        return rss | {"peak_grown_mb": round((self._peak_kb() - self._peak) / 2**10, 1)}
+
+
+def one_delete(place: Place, options: argparse.Namespace, clearing_s: float) -> dict[str, Any]:
+    """Delete as many rows of a table filled alike by one statement: beside the same traffic, then alone."""
+    seconds, waits = [], {}
+    for writers in (options.writers, 0):
+        execute(place, "DELETE FROM srvsession_session" if place.name == "sqlite" else "TRUNCATE srvsession_session")
+        with Traffic(place, prepare(place, options), writers) as traffic:
+            began = time.monotonic()
+            execute(place, "DELETE FROM srvsession_session WHERE expires_ms <= %s", now_ms())
+            seconds.append(time.monotonic() - began)
+        waits = waits or traffic.summary()
+    return {
+        "one_delete": waits,
+        "one_delete_seconds": [round(one, 2) for one in seconds],
+        "times_one_delete": [round(clearing_s / one, 1) for one in seconds],
+    }
 
 
 def main(arguments: list[str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, router, transaction
@@ -18,15 +18,12 @@ from django_srvsession.engine import current_store
 from django_srvsession.models import ClearingRun
 
 _RUNS_KEPT: Final = 50
+_USERS_AT_ONCE: Final = 500
 
-
-class _Pace(NamedTuple):
-    batch_size: int
-    pause: float
-
-
-_ONE_WRITER: Final = _Pace(batch_size=200, pause=3.0)
-_MANY_WRITERS: Final = _Pace(batch_size=500, pause=0.1)
+_PAUSE: Final = 0.1
+_PAUSE_OF_ONE_WRITER: Final = 3.0
+_GAP_OF_ONE_WRITER_S: Final = 0.03
+"""Who waits for SQLite's lock asks every 25 ms, at least, in its first tenth of a second: it must meet a gap."""
 
 
 class BudgetSpentError(Exception):
@@ -36,7 +33,8 @@ class BudgetSpentError(Exception):
 class Clearing:
     """Clear once, and count what was done.
 
-    ``batch_size``: end so many at a time; None: 200 where one writer keeps all others waiting (SQLite), else 500.
+    ``batch_size``: end so many at a time, at most; None: as suits the store. Databases make batches smaller that would
+    keep locks for long.
     ``pause``: how long to wait after each batch, as a part of the time that the batch took: 1 is as long, 0 not at all.
     None: 3 where there is one writer (who waits for SQLite asks now and then, and must meet a gap), else a tenth.
     ``budget_seconds``: stop after the batch that exceeds it; None: go on to the end. ``on_progress`` gets how many
@@ -54,6 +52,7 @@ class Clearing:
     ) -> None:
         self._batch_size = batch_size
         self._pause = pause
+        self._least_gap = 0.0
         self._budget_seconds = budget_seconds
         self._dry_run = dry_run
         self._on_progress = on_progress
@@ -63,6 +62,7 @@ class Clearing:
         self.events = 0
         self.swept: Counter[str] = Counter()
         self.is_complete = False
+        self._resume_at = ""
         self._started_ms = time.time_ns() // 1_000_000
         self._started = self._batch_started = time.monotonic()
 
@@ -73,23 +73,38 @@ class Clearing:
 
     def run(self) -> None:
         """Do all parts, as far as the time goes; raises as ``services``."""
-        pace = _ONE_WRITER if current_store().has_one_writer else _MANY_WRITERS
-        self._pause = pace.pause if self._pause is None else self._pause
-        batch_size = self._batch_size or pace.batch_size
+        store = current_store()
+        if self._pause is None:
+            self._pause = _PAUSE_OF_ONE_WRITER if store.has_one_writer else _PAUSE
+            self._least_gap = _GAP_OF_ONE_WRITER_S if store.has_one_writer else 0.0
+        batch_size = self._batch_size or store.clears_at_once
+        self._resume_at = "" if self._dry_run else _last_place()
         try:
             self.expired = services.clear_expired(
                 batch_size=batch_size, dry_run=self._dry_run, on_progress=self._paced, on_swept=self._note_swept
             )
-            self.missing = services.end_sessions_of_missing_users(
-                batch_size=batch_size, dry_run=self._dry_run, on_progress=self._missing_paced
-            )
-            self.events = eventlog.purge(dry_run=self._dry_run)
+            self._end_sessions_of_missing_users()
+            self.events = eventlog.purge(dry_run=self._dry_run, on_progress=self._events_paced)
             self.is_complete = True
         except BudgetSpentError:
             pass
         finally:
             if not self._dry_run:
                 self._remember()
+
+    def _end_sessions_of_missing_users(self) -> None:
+        """Look at all signed-in sessions, from where the last run had to stop."""
+        self.missing = services.end_sessions_of_missing_users(
+            batch_size=self._batch_size or _USERS_AT_ONCE,
+            dry_run=self._dry_run,
+            after=self._resume_at,
+            on_place=self._note_place,
+            on_progress=self._missing_paced,
+        )
+        self._resume_at = ""
+
+    def _note_place(self, place: str) -> None:
+        self._resume_at = place
 
     def _paced(self, total: int) -> None:
         self._count_batch(total - self.expired)
@@ -101,13 +116,17 @@ class Clearing:
         self.missing = total
         self._wait()
 
+    def _events_paced(self, total: int) -> None:
+        self.events = total
+        self._wait()
+
     def _count_batch(self, ended: int) -> None:
         if self._on_progress is not None:
             self._on_progress(ended)
 
     def _wait(self) -> None:
         """Leave room for others, and stop when the time is used up."""
-        time.sleep((self._pause or 0) * (time.monotonic() - self._batch_started))
+        time.sleep(max((self._pause or 0) * (time.monotonic() - self._batch_started), self._least_gap))
         if self._budget_seconds is not None and self.seconds >= self._budget_seconds:
             raise BudgetSpentError
         self._batch_started = time.monotonic()
@@ -126,7 +145,20 @@ class Clearing:
                     seconds=self.seconds,
                     ended=self.expired + self.missing,
                     is_complete=self.is_complete,
+                    resume_at=self._resume_at,
                 )
                 ClearingRun.objects.using(using).filter(pk__lte=run.pk - _RUNS_KEPT).delete()
         except (DatabaseError, ImproperlyConfigured):
             return
+
+
+def _last_place() -> str:
+    """Return where the last run stopped looking for sessions of missing users: "" for the beginning."""
+    using = router.db_for_write(ClearingRun)
+    try:
+        with transaction.atomic(using=using):
+            last = ClearingRun.objects.using(using).order_by("-pk").values_list("resume_at", flat=True).first() or ""
+        current_store().portion(count=1, after=last)
+    except (DatabaseError, ImproperlyConfigured, ValueError):
+        return ""  # Not migrated yet, or another engine's place.
+    return last

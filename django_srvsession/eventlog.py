@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
@@ -75,6 +75,16 @@ def days_kept() -> int | None:
         return None
 
 
+def kept_from_ms() -> int | None:
+    """Return the moment (ms) before which events are too old to be kept, or shown; None: none are kept."""
+    days = days_kept()
+    return None if days is None else _now_ms() - days * _DAY_MS
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def _told(signal: Signal, arguments: Mapping[str, Any]) -> tuple[str, str, str | None]:
     kind = SessionEvent.STARTED if signal is session_started else SessionEvent.ENDED
     return kind, arguments.get("reason", ""), arguments.get("by")
@@ -92,7 +102,7 @@ def _write_after_commit(event: SessionEvent) -> None:
 
 def _event(record: SessionRecord, kind: str, reason: str, by: str | None) -> SessionEvent:
     return SessionEvent(
-        at_ms=time.time_ns() // 1_000_000,
+        at_ms=_now_ms(),
         kind=kind,
         sid=record.sid,
         user_id=_fit("user_id", record.user_id),
@@ -108,19 +118,21 @@ def _fit(field: str, text: str | None) -> str:
     return (text or "").replace("\0", "")[: _LENGTHS[field]]
 
 
-def purge(*, dry_run: bool = False) -> int:
+def purge(*, dry_run: bool = False, on_progress: Callable[[int], object] | None = None) -> int:
     """Delete the events that are older than ``SRVSESSION_EVENT_LOG`` days, in batches; return how many.
 
-    Does nothing where no events are kept.
+    ``on_progress`` gets how many that were so far. Does nothing where no events are kept.
     """
-    days = days_kept()
-    if days is None:
+    oldest_ms = kept_from_ms()
+    if oldest_ms is None:
         return 0
     using = router.db_for_write(SessionEvent)
-    old = SessionEvent.objects.using(using).filter(at_ms__lt=time.time_ns() // 1_000_000 - days * _DAY_MS)
+    old = SessionEvent.objects.using(using).filter(at_ms__lt=oldest_ms)
     if dry_run:
         return old.count()
     purged = 0
     while ids := list(old.order_by("at_ms").values_list("pk", flat=True)[:_PORTION]):
         purged += SessionEvent.objects.using(using).filter(pk__in=ids).delete()[0]
+        if on_progress is not None:
+            on_progress(purged)
     return purged

@@ -11,18 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connections, transaction
 
 from django_srvsession import clearing, conf, services
+from django_srvsession.backends.db import clearing_in_one, listing
+from django_srvsession.backends.db.statements import Statements
 from django_srvsession.backends.db.table import Table
 from django_srvsession.clearing import Clearing
 from django_srvsession.engine import current_store
 from django_srvsession.models import ClearingRun, Session, SessionEvent
+from django_srvsession.records import SessionRecord, Tombstone
 from django_srvsession.signals import session_ended
 from django_srvsession.store import Store
-from tests.backends.sessions import create, in_threads, make_due, new_sid, new_user
-from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
+from tests.backends.sessions import create, in_threads, make_due, new_sid, new_user, touch_later
+from tests.every_store import DATABASES, every_store_fixture  # noqa: F401 - used as a fixture
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
 
 DAY_MS = 86_400_000
@@ -82,17 +86,24 @@ def test_a_batch_walks_along_the_index_and_never_sorts_all_that_is_due(every_sto
     due = [Session(sid=new_sid(), expires_ms=number + 1, **numbers) for number in range(2000)]
     Session.objects.bulk_create(due, batch_size=40)
     connection, sql = connections[store.using], store._sql(store.using)
+    burial = {"keep_ms": 0, "nothing": b""}
     explain = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
     with transaction.atomic(using=store.using):
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL random_page_cost = 10000")  # Let it think that an index is dear.
-        for statement in (sql.due, sql.due_briefly):
-            table = Table(connection, sql)
-            plan = str(table.rows_in_order_of_index(explain + statement, {"bound": 0, "limit": 10}))
+        table = Table(connection, sql)
+        for statement in statements(sql):
+            plan = str(table.rows_in_order_of_index(explain + statement, {"bound": 0, "limit": 10, **burial}))
             assert "srvsession_expires" in plan
             assert not re.search("(?i)sort|b-tree", plan), plan
     assert cleared(batch_size=300).expired == 2000
+
+
+def statements(sql: Statements) -> list[str]:
+    if sql.vendor == "postgresql":
+        return [clearing_in_one.of_index(sql, with_records) for with_records in (True, False)]
+    return [sql.due, sql.due_briefly]
 
 
 def cleared(**options: Any) -> Clearing:
@@ -129,9 +140,29 @@ def test_leftovers_and_lost_marks_of_the_file_store_are_removed_and_counted(
     gone, live = create(store, user_id=user_id).record.sid, create(store, user_id=user_id).record.sid
     (session_directory / gone[:2] / f"{gone}.json").unlink()
     (session_directory / live[:2] / "half-written.tmp").touch()
-    assert run()["removed"] == {"leftovers": 1, "index entries": 1}
+    assert run()["removed"] == {"leftovers": 1, "index entries": 2}
     assert run()["removed"] == {}
     assert [record.sid for record in services.sessions_of(user_id)] == [live]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_file_that_expired_long_ago_is_removed_at_once_and_a_recent_one_leaves_a_tombstone(
+    settings: Any, session_directory: Path
+) -> None:
+    settings.SESSION_ENGINE = "django_srvsession.backends.file"
+    store = current_store()
+    old, noticed, recent = (
+        create(store, deadline_ms=1000),
+        create(store, deadline_ms=1000),
+        make_due(store, create(store)),
+    )
+    assert store.expire(noticed.record.sid) == noticed.record
+    ended: list[SessionRecord] = []
+    assert store.clear_expired(on_ended=ended.append) == 2
+    assert {record.sid: record for record in ended} == {one.record.sid: one.record for one in (old, recent)}
+    assert store.load(old.record.sid) is None
+    assert [isinstance(store.load(one.record.sid), Tombstone) for one in (noticed, recent)] == [True, True]
+    assert not list(session_directory.glob(f"??/{old.record.sid}*"))
 
 
 @pytest.mark.django_db
@@ -141,6 +172,43 @@ def test_the_time_budget_stops_after_a_batch_and_the_next_run_goes_on(store: Sto
     assert (first.expired, first.is_complete) == (3, False)
     second = cleared(batch_size=3)
     assert (second.expired, second.is_complete) == (7, True)
+
+
+def test_the_search_for_users_who_are_gone_goes_on_where_the_time_was_up(
+    every_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run has time to look at one session, and the one to end is the one used longest ago."""
+    monkeypatch.setattr(services, "clear_expired", lambda **options: 0)
+    user = get_user_model().objects.create(username="ann")
+    store = current_store()
+    gone = create(store, user_id="123456789")
+    live = touch_later(store, create(store, user_id=str(user.pk)), gone.record.last_seen_ms)
+    touch_later(store, create(store, user_id=str(user.pk)), live.record.last_seen_ms)
+    runs = [cleared(batch_size=1, budget_seconds=0) for _ in range(6)]
+    assert sum(one.missing for one in runs) == 1, [(one.missing, one.is_complete) for one in runs]
+    assert isinstance(store.load(gone.record.sid), Tombstone)
+    assert cleared().is_complete
+    assert ClearingRun.objects.latest("pk").resume_at == ""
+
+
+@pytest.mark.django_db
+def test_a_place_that_is_none_of_this_stores_begins_anew(store: Store) -> None:
+    gone = create(store, user_id="123456789").record
+    ClearingRun.objects.create(started_ms=1, seconds=1, ended=0, is_complete=False, resume_at="of another engine")
+    one = cleared()
+    assert (one.missing, one.is_complete) == (1, True)
+    assert isinstance(store.load(gone.sid), Tombstone)
+
+
+def test_the_search_pauses_also_where_nobody_is_signed_in(every_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A walk through a million visitors is no excuse for not keeping to the budget."""
+    monkeypatch.setattr(listing, "_FIRST_WINDOW", 4)
+    monkeypatch.setattr(listing, "_WINDOW", 4)
+    paused: list[int] = []
+    for _ in range(30):
+        create(current_store())
+    services.end_sessions_of_missing_users(batch_size=4, on_progress=paused.append)
+    assert len(paused) >= (7 if every_store in DATABASES else 0)
 
 
 @pytest.mark.django_db
@@ -194,11 +262,11 @@ def test_a_run_is_remembered_and_a_dry_run_is_not(store: Store, monkeypatch: pyt
 
 @pytest.mark.django_db
 def test_a_site_without_our_tables_is_cleared_all_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def create_run(**fields: Any) -> None:
+    def no_table(alias: str) -> None:
         raise DatabaseError("no such table")
 
     due(store, 1)
-    monkeypatch.setattr(ClearingRun.objects, "using", lambda alias: type("Manager", (), {"create": create_run}))
+    monkeypatch.setattr(ClearingRun.objects, "using", no_table)
     assert cleared().expired == 1
 
 
@@ -215,7 +283,10 @@ def test_old_events_are_deleted_and_newer_ones_stay(
     settings.SRVSESSION_EVENT_LOG = 7
     monkeypatch.setattr("django_srvsession.eventlog._PORTION", 2)
     assert run("--dry-run")["events"] == 3
+    waits: list[int] = []
+    monkeypatch.setattr(Clearing, "_wait", lambda self: waits.append(self.events))
     assert run()["events"] == 3
+    assert waits[-2:] == [2, 3]  # This part keeps to the pace, and to the budget, too.
     assert SessionEvent.objects.count() == 2
 
 
@@ -248,16 +319,16 @@ def test_each_record_is_read_only_if_somebody_wants_to_hear_of_it(
 
 
 @pytest.mark.parametrize("every_store", ["sqlite", "postgresql"], indirect=True)
-def test_one_writer_at_a_time_gets_small_batches_and_long_pauses(
+def test_where_there_is_one_writer_each_pause_is_long_enough_for_who_waits_to_meet_it(
     every_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: dict[str, Any] = {}
-
-    def clear_expired(**options: Any) -> int:
-        seen.update(options)
-        return 0
-
-    monkeypatch.setattr(services, "clear_expired", clear_expired)
-    one = Clearing()
-    one.run()
-    assert (seen["batch_size"], one._pause) == ((200, 3.0) if every_store == "sqlite" else (500, 0.1))
+    """SQLite asks for a lock that is taken every 25 ms at least, so a gap of 30 ms is never missed."""
+    waits: list[float] = []
+    monkeypatch.setattr(clearing.time, "monotonic", lambda: 0.0)  # A batch takes no time at all.
+    monkeypatch.setattr(clearing.time, "sleep", waits.append)
+    due(current_store(), 1)
+    Clearing().run()
+    assert set(waits) == ({0.03} if every_store == "sqlite" else {0})
+    waits.clear()
+    Clearing(pause=0).run()
+    assert set(waits) == {0}

@@ -175,7 +175,7 @@ def test_the_help_says_when_to_run_it_and_what_the_exit_status_means() -> None:
     assert "Run it regularly" in text
     assert "Exit status: 0" in text
     assert "--dry-run" in text
-    assert "200 on SQLite, else 500" in " ".join(text.split())
+    assert "--batch-size" in text
 
 
 # In a process, as cron and people run it.
@@ -202,10 +202,20 @@ def start(directory: Path, *argv: str, **environment: str) -> subprocess.Popen[s
 
 
 def test_the_exit_status_is_0_when_all_are_ended(tmp_path: Path) -> None:
+    start(tmp_path, "manage.py", "migrate", "--verbosity=0").communicate(timeout=60)  # The demo keeps events.
     process = start(tmp_path, "manage.py", "clearsessions_srv")
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (0, "")
     assert stdout.startswith("Ended 0 expired sessions. ")
+
+
+def test_the_exit_status_is_1_and_the_remedy_is_named_when_the_database_was_not_migrated(tmp_path: Path) -> None:
+    process = start(tmp_path, "manage.py", "clearsessions_srv", SRVSESSION_DEMO_ENGINE="db")
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (1, "")
+    assert stderr.startswith("CommandError: The database refused: no such table")
+    assert "migrate" in stderr
+    assert "Traceback" not in stderr
 
 
 def test_the_exit_status_is_1_when_the_store_does_not_answer(tmp_path: Path) -> None:

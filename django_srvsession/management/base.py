@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
-from django.db import connections
+from django.db import DatabaseError, connections
 from tqdm import tqdm
 
 from django_srvsession.engine import current_store
@@ -58,6 +58,9 @@ class SessionCommand(BaseCommand):
         except StoreUnavailableError as error:
             done = self._so_far("It is safe to run this again.")
             raise CommandError(f"The session store did not answer: {error}{done}") from error
+        except DatabaseError as error:
+            hints = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+            raise CommandError(f"The database refused: {error}{self._so_far('')}{hints}") from error
         except KeyboardInterrupt:
             self.stderr.write(f"\nInterrupted.{self._so_far('')}")
             sys.exit(EXIT_INTERRUPTED)

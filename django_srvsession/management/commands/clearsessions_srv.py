@@ -45,7 +45,8 @@ not one of django-srvsession, when its store does not answer, or for a wrong bat
             "--batch-size",
             type=int,
             metavar="N",
-            help="End at most N sessions in one step (default: 200 on SQLite, else 500). Small steps lock shorter.",
+            help="End at most N sessions in one step. Default: 500; in a database so many that a step takes"
+            " 50 ms (MariaDB: 20, SQLite: 10).",
         )
         parser.add_argument(
             "--pause",
