@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from django_srvsession.backends.db.framing import frame
 from django_srvsession.backends.db.statements import FOREVER, Params
@@ -25,8 +25,7 @@ from django_srvsession.records import (
 from django_srvsession.store import ConflictError, UpdateError
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """Hold one update; with ``new_verifier``, one rotation."""
 
     verifier: str

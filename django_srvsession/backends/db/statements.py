@@ -75,6 +75,7 @@ class _Dialect(NamedTuple):
     greatest: str = "GREATEST"
     least: str = "LEAST"
     told_now: str = "{now}"
+    said: str = "{now}"
     for_update: str = " FOR UPDATE"
     returning: str = ""
     on_conflict: str = " ON CONFLICT ({sid}) DO NOTHING"
@@ -83,7 +84,10 @@ class _Dialect(NamedTuple):
 _DIALECTS: Final[Mapping[str, _Dialect]] = {
     # The start of the statement: within a transaction it moves on, and it is one instant for the whole statement.
     "postgresql": _Dialect(
-        now="(date_part('epoch', statement_timestamp()) * 1000)::bigint", returning=" RETURNING {now}"
+        now="(date_part('epoch', statement_timestamp()) * 1000)::bigint",
+        # Whoever reads it multiplies and rounds: for less than it costs to parse that.
+        said="date_part('epoch', statement_timestamp())",
+        returning=" RETURNING {said}",
     ),
     # An UPDATE cannot return columns there. What LAST_INSERT_ID() is given comes back with the acknowledgement.
     "mysql": _Dialect(
@@ -103,7 +107,7 @@ class Statements:
         quote, dialect = connection.ops.quote_name, _DIALECTS[connection.vendor]
         fields = {field.name: quote(field.attname) for field in Session._meta.concrete_fields}
         words = {**dialect._asdict(), **fields, "table": quote(Session._meta.db_table)}
-        words |= {name: words[name].format_map(words) for name in ("told_now", "returning", "on_conflict")}
+        words |= {name: words[name].format_map(words) for name in ("said", "told_now", "returning", "on_conflict")}
         self._words = words
         self._updates: dict[tuple[str, ...], str] = {}
         self.vendor = connection.vendor
@@ -126,7 +130,7 @@ class Statements:
 
     def _build_reads(self) -> None:
         columns = self._columns(*RECORD_COLUMNS, "ended_ms", "ended_reason", "ended_by", "data")
-        self.read = self._sql("SELECT ", columns, ", {now} FROM {table} WHERE {sid} = %(sid)s")
+        self.read = self._sql("SELECT ", columns, ", {said} FROM {table} WHERE {sid} = %(sid)s")
         self.read_locked = self._sql(self.read, "{for_update}")
         # SQLite has no lock on a row. A write that finds nothing takes the lock on the file, before anything is read.
         lock_file = self._sql("UPDATE {table} SET {version} = 0 WHERE {sid} = ''")
@@ -269,6 +273,11 @@ def clock_param() -> int:
     return time.time_ns() // 1_000_000
 
 
+def clock_said(said: float) -> int:
+    """Return the clock, in milliseconds, that a statement returned as ``{said}``: as such, or as a float of seconds."""
+    return said if isinstance(said, int) else round(said * 1000)
+
+
 def record_of(row: Row) -> SessionRecord:
     """Make a record of a row that begins with ``RECORD_COLUMNS``."""
     *front, ip, user_agent = row[:9]
@@ -281,7 +290,8 @@ class Found:
 
     def __init__(self, row: Row) -> None:
         self.record = record_of(row)
-        self.ended_ms, self.reason, self.by, self.data, self.now_ms = row[len(RECORD_COLUMNS) :]
+        self.ended_ms, self.reason, self.by, self.data, said = row[len(RECORD_COLUMNS) :]
+        self.now_ms = clock_said(said)
 
     @property
     def is_ended(self) -> bool:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from django.db import IntegrityError, transaction
 
 from django_srvsession.backends.db.changes import Change, version_step
-from django_srvsession.backends.db.statements import Found, Params, Row, Statements, clock_param, record_of
+from django_srvsession.backends.db.cursors import open_cursor
+from django_srvsession.backends.db.statements import Found, Params, Row, Statements, clock_param, clock_said, record_of
 from django_srvsession.records import Delta, Loaded, SessionRecord, conflicts, new_session
 from django_srvsession.store import CorruptSessionError, CreateError, StoreUnavailableError, UpdateError
 
@@ -39,8 +40,8 @@ class Table:
 
     def rows(self, sql: str, params: Params) -> list[Row]:
         """Execute a statement and return all its rows."""
-        with self.connection.cursor() as cursor:
-            cursor.execute(sql, {**params, "now": clock_param()})
+        with self.connection.wrap_database_errors, open_cursor(self.connection) as cursor:
+            cursor.execute(sql, self._with_clock(params))
             return cursor.fetchall()  # type: ignore[no-any-return]
 
     def rows_in_order_of_index(self, sql: str, params: Params) -> list[Row]:
@@ -54,26 +55,30 @@ class Table:
 
     def execute(self, sql: str) -> None:
         """Execute a statement that returns nothing."""
-        with self.connection.cursor() as cursor:
+        with self.connection.wrap_database_errors, open_cursor(self.connection) as cursor:
             cursor.execute(sql)
 
     def count(self, sql: str, params: Params) -> int:
         """Execute a statement and return how many rows it met."""
-        with self.connection.cursor() as cursor:
-            cursor.execute(sql, {**params, "now": clock_param()})
+        with self.connection.wrap_database_errors, open_cursor(self.connection) as cursor:
+            cursor.execute(sql, self._with_clock(params))
             return int(cursor.rowcount)
 
     def _written_at(self, sql: str, params: Params) -> int | None:
         """Execute a statement that writes one row, and return the clock it saw; None: it met no row."""
-        params = {**params, "now": clock_param()}
-        with self.connection.cursor() as cursor:
+        params = self._with_clock(params)
+        with self.connection.wrap_database_errors, open_cursor(self.connection) as cursor:
             cursor.execute(sql, params)
             if self.sql.vendor == "postgresql":
                 row = cursor.fetchone()
-                return None if row is None else int(row[0])
+                return None if row is None else clock_said(row[0])
             if not cursor.rowcount:
                 return None
             return int(params["now"] if self.sql.vendor == "sqlite" else cursor.lastrowid)
+
+    def _with_clock(self, params: Params) -> Params:
+        """Add the time for SQLite, whose clock is ours."""
+        return {**params, "now": clock_param()} if self.sql.vendor == "sqlite" else params
 
     def each(self, verb: str, sids: Sequence[str], params: Params | None = None) -> None:
         """Do a verb of ``Statements.of_sids`` to sessions, in statements that every database takes."""
