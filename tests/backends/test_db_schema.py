@@ -16,8 +16,9 @@ from django.contrib.auth.models import Permission
 from django.core.management import call_command
 from django.db import connections
 
+from django_srvsession.backends.clock import LocalClock
 from django_srvsession.backends.db import DatabaseStore, SessionStore
-from django_srvsession.backends.db import table as db_table
+from django_srvsession.backends.db.statements import BY_KEY_BEFORE
 from django_srvsession.devices import device_family
 from django_srvsession.models import LiveSession, Session
 from django_srvsession.records import TOUCH, Client, Delta
@@ -123,18 +124,10 @@ def test_sessions_of_before_say_which_family_of_devices_they_are_on_once_migrate
 
 PARAMS: dict[str, Any] = {
     "sids": ["7" * 18, "8" * 18],
-    **{"sid": "7" * 18, "sid0": "7" * 18, "sid1": "8" * 18, "verifier": "7", "version": 1, "new_version": 2, "step": 1},
-    **{"user_id": "7", "now": 1, "lifetime_ms": 1, "limit_ms": 1, "deadline_ms": 1, "keep_ms": 1, "nothing": b""},
-    **{
-        "reason": "logout",
-        "by": None,
-        "ip": "",
-        "user_agent": "",
-        "device_family": "",
-        "data": b"",
-        "new_verifier": "8",
-        "final": True,
-    },
+    **{"sid": "7" * 18, "sid0": "7" * 18, "sid1": "8" * 18, "verifier": "7", "version": 1, "step": 1, "user_id": "7"},
+    **{"now": 1, "keep_ms": 1, "nothing": b"", "reason": "logout", "by": None},
+    **{"new_last_seen_ms": 1, "new_expires_ms": 1, "new_user_id": "7", "new_signed_in_ms": 1, "new_verifier": "8"},
+    **{"new_data": b"", "new_ip": ""},
 }
 
 
@@ -146,7 +139,8 @@ def test_a_write_goes_to_its_row_by_the_sid_alone(store: DatabaseStore, rows: in
     past = [Session(sid=new_sid(), verifier="7", data=b"", **numbers) for _ in range(rows)]
     Session.objects.using(store.using).bulk_create(past, batch_size=40)
     connection, sql = connections[store.using], store._sql(store.using)
-    writes = [sql.update(("seen", "extend", *part)) for part in ((), ("user",), ("rotate", "values", "client"))]
+    parts = ((), (BY_KEY_BEFORE,), ("user_id", "signed_in_ms"), ("verifier", "data", "ip"))
+    writes = [sql.update(("last_seen_ms", "expires_ms", *part)) for part in parts]
     writes += [sql.end, sql.end_of_verifier, sql.end_of_version, sql.expire, sql.expire_of_version, sql.bind]
     writes += [sql.of_sids(verb, 2) for verb in ("delete", "expire", "evict")]
     writes += [sql.read_locked, sql.take_lock or sql.read]
@@ -238,7 +232,7 @@ def test_a_user_of_any_primary_key_is_found_through_the_engine(database_alias: s
 
 
 def test_the_clock_of_a_server_is_its_own(store: DatabaseStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(db_table, "clock_param", lambda: 1)
+    monkeypatch.setattr(LocalClock, "now_ms", 1)
     created = create(store)
     updated = store.update(created.record.sid, created.record.verifier, Delta(changed={"a": b"a"}), created)
     clocks = [created.now_ms, updated.now_ms, stored(store, created.record.sid).now_ms]

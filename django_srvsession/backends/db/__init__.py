@@ -19,7 +19,7 @@ from django_srvsession.backends.db import clearing as db_clearing
 from django_srvsession.backends.db import connection as db_connection
 from django_srvsession.backends.db import exam as db_exam
 from django_srvsession.backends.db import listing
-from django_srvsession.backends.db.changes import Change, new_params
+from django_srvsession.backends.db.changes import Change
 from django_srvsession.backends.db.listing import AllRecords, UserRecords
 from django_srvsession.backends.db.statements import Params, Row, Statements
 from django_srvsession.backends.db.table import Table
@@ -77,8 +77,7 @@ class DatabaseStore(Store):
 
     def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
         """Do as the interface says; the same ``sid`` and verifier succeed only as long as that session is live."""
-        params = new_params(sid, verifier, delta)
-        return self._run(lambda table: table.insert(params, delta))
+        return self._run(lambda table: table.insert(sid, verifier, delta))
 
     def load(self, sid: str) -> Loaded | Tombstone | None:
         """Do as the interface says; a ``sid`` of any other form than ours is unknown, without a statement."""

@@ -6,21 +6,16 @@ import secrets
 from typing import NamedTuple
 
 from django_srvsession.backends.db.framing import frame
-from django_srvsession.backends.db.statements import FOREVER, Params
+from django_srvsession.backends.db.statements import BY_KEY_BEFORE, Params
 from django_srvsession.devices import device_family
 from django_srvsession.records import (
-    NO_CLIENT,
     UNSET,
     Client,
     Delta,
     Loaded,
-    Unset,
     conflicts,
-    given,
-    new_session,
     rotated,
     updated,
-    updated_values,
 )
 from django_srvsession.store import ConflictError, UpdateError
 
@@ -60,74 +55,65 @@ class Change(NamedTuple):
             after = after._replace(record=after.record._replace(version=version))
         return after
 
-    def parts(self, current: Loaded) -> tuple[str, ...]:
-        """Return the names of what is written, as ``Statements.update`` takes them: what the delta names, no more."""
+    def columns(self, current: Loaded) -> tuple[str, ...]:
+        """Return the columns that are written, for ``Statements.update``: what the delta names, no more."""
         delta = self.delta
-        parts = ["seen", "extend" if delta.extend else "keep"]
+        names = ["version", "last_seen_ms", "expires_ms"]
         if delta.lifetime_ms is not UNSET:
-            parts.append("lifetime")
+            names.append("lifetime_ms")
         if delta.deadline_ms is not UNSET:
-            parts.append("deadline")
+            names.append("deadline_ms")
         if delta.user_id is not UNSET:
-            parts.append("user")
+            names += "user_id", "signed_in_ms"
         if delta.client is not UNSET:
-            parts.append("client")
+            names += "ip", "user_agent", "device_family"
         if delta.writes_values:
-            parts.append("values")
+            names.append("data")
         if self.new_verifier is not None:
-            parts += "rotate", "rotated later" if delta.user_id is UNSET else "rotated at sign-in"
+            names += "verifier", "previous_verifier", "rotated_ms", "rotation_final"
         elif self.verifier != current.record.verifier:
-            parts.append("by the key before")
-        return tuple(parts)
+            names.append(BY_KEY_BEFORE)
+        return tuple(names)
 
-    def params(self, current: Loaded, version: int) -> Params:
-        """Return the parameters of that statement; it holds where the session is still ``current``."""
-        delta, record = self.delta, current.record
-        deadline_ms = given(delta.deadline_ms, record.deadline_ms)
+    def params(self, current: Loaded, after: Loaded) -> Params:
+        """Return the parameters of that statement: what is to stand, and what has to stand as in ``current``."""
+        delta, record = self.delta, after.record
         params: Params = {
             "sid": record.sid,
             "verifier": self.verifier,
-            "version": record.version,
-            "new_version": version,
-            "lifetime_ms": given(delta.lifetime_ms, record.lifetime_ms),
-            "deadline_ms": deadline_ms,
-            "limit_ms": _limit(deadline_ms),
-            "user_id": given(delta.user_id, record.user_id),
-            "new_verifier": self.new_verifier,
-            "final": self.final,
+            "version": current.record.version,
+            "user_id": record.user_id,
+            "new_version": record.version,
+            "new_last_seen_ms": record.last_seen_ms,
+            "new_expires_ms": record.expires_ms,
+            "new_lifetime_ms": record.lifetime_ms,
+            "new_deadline_ms": record.deadline_ms,
+            "new_user_id": record.user_id,
+            "new_signed_in_ms": record.signed_in_ms,
         }
         if delta.client is not UNSET:
-            params |= client_params(delta.client)
+            params |= {f"new_{name}": value for name, value in client_params(delta.client).items()}
         if delta.writes_values:
-            params["data"] = frame(updated_values(current.values, delta))
+            params["new_data"] = frame(after.values)
+        if self.new_verifier is not None:
+            params["new_verifier"] = record.verifier
+            params["new_previous_verifier"] = record.previous_verifier
+            params["new_rotated_ms"] = record.rotated_ms
+            params["new_rotation_final"] = record.rotation_final
         return params
 
 
-def new_params(sid: str, verifier: str, delta: Delta) -> Params:
-    """Return the parameters of ``Statements.insert``; raises ``ValueError`` without a lifetime."""
-    record, values, _ = new_session(sid, verifier, delta, 0)
-    return {
-        "sid": sid,
-        "verifier": verifier,
-        "user_id": record.user_id,
-        "final": True,
-        "lifetime_ms": record.lifetime_ms,
-        "deadline_ms": record.deadline_ms,
-        "limit_ms": _limit(record.deadline_ms),
-        **client_params(delta.client),
-        "data": frame(values),
-    }
+def new_params(new: Loaded) -> Params:
+    """Return the parameters of ``Statements.insert``."""
+    params = new.record._asdict()
+    client = params.pop("client")
+    return {**params, **client_params(client), "data": frame(new.values)}
 
 
-def _limit(deadline_ms: int | None) -> int:
-    return FOREVER if deadline_ms is None else deadline_ms
-
-
-def client_params(client: Client | Unset) -> Params:
+def client_params(client: Client) -> Params:
     """Return a client's columns, without what some database refuses (NUL, lone surrogates)."""
-    given = NO_CLIENT if client is UNSET else client
-    agent = _storable(given.user_agent)
-    return {"ip": _storable(given.ip)[:64], "user_agent": agent, "device_family": device_family(agent)}
+    agent = _storable(client.user_agent)
+    return {"ip": _storable(client.ip)[:64], "user_agent": agent, "device_family": device_family(agent)}
 
 
 def _storable(text: str) -> str:

@@ -27,7 +27,7 @@ def keeping(table: Table) -> Keeping:
 
 def _clock(table: Table) -> Iterator[Finding]:
     before_ns = time.time_ns()
-    ((its_ms,),) = table.rows(table.sql.clock, {})
+    ((its_ms,),) = table.rows(table.sql.ask_clock, {})
     ours_ms = (before_ns + time.time_ns()) / 2_000_000
     yield clock_finding(its_ms - ours_ms, "The database's")
 

@@ -35,7 +35,14 @@ def unframe(data: bytes) -> dict[str, bytes]:
         if version != VERSION:
             raise CorruptSessionError(f"The session's values are in format {version}, which is not known here.")
         lengths = struct.unpack_from(f"<{2 * count}I", data, _HEAD.size)
-        values = _cut(data, _HEAD.size + 8 * count, lengths)
+        place = _HEAD.size + 8 * count
+        if place + sum(lengths) != len(data):
+            raise CorruptSessionError("The session's values are damaged.")
+        values, pairs = {}, iter(lengths)
+        for name_length, value_length in zip(pairs, pairs, strict=True):
+            middle = place + name_length
+            name, place = _names[data[place:middle]], middle + value_length
+            values[name] = data[middle:place]
     except (struct.error, UnicodeDecodeError) as error:
         raise CorruptSessionError("The session's values are damaged.") from error
     if len(values) != count:
@@ -43,13 +50,15 @@ def unframe(data: bytes) -> dict[str, bytes]:
     return values
 
 
-def _cut(data: bytes, place: int, lengths: tuple[int, ...]) -> dict[str, bytes]:
-    """Cut names and values out of the bytes from ``place`` on, which they must fill exactly."""
-    if place + sum(lengths) != len(data):
-        raise CorruptSessionError("The session's values are damaged.")
-    values = {}
-    for name_length, value_length in zip(lengths[::2], lengths[1::2], strict=True):
-        middle = place + name_length
-        values[data[place:middle].decode("utf-8", "surrogatepass")] = data[middle : middle + value_length]
-        place = middle + value_length
-    return values
+class _Names(dict[bytes, str]):
+    """Hold names as text: they come again in every session."""
+
+    def __missing__(self, raw: bytes) -> str:
+        if len(self) >= _MOST_NAMES:
+            self.clear()
+        name = self[raw] = raw.decode("utf-8", "surrogatepass")
+        return name
+
+
+_MOST_NAMES: Final = 1024
+_names: Final = _Names()

@@ -7,10 +7,10 @@ In the templates ``{name}`` is a quoted column, ``{now}`` the clock of the datab
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from django_srvsession.backends.clock import LocalClock, ServerClock
 from django_srvsession.backends.db.framing import unframe
 from django_srvsession.models import Session
 from django_srvsession.records import ROTATION_GRACE_MS, Client, Loaded, SessionRecord, Tombstone
@@ -22,12 +22,17 @@ Row = tuple[Any, ...]
 Params = dict[str, Any]
 
 FOREVER: Final = 2**62
-"""Stands for "no deadline" in a minimum: of NULL and a number that is NULL, on some databases."""
+"""Is later than everything."""
+
+BY_KEY_BEFORE: Final = "by the key before"
+"""Stands among the columns of an update whose caller has the key from before a rotation."""
 
 RECORD_COLUMNS: Final = (
     *("sid", "verifier", "created_ms", "last_seen_ms", "lifetime_ms", "expires_ms", "user_id", "ip", "user_agent"),
     *("signed_in_ms", "deadline_ms", "previous_verifier", "rotated_ms", "rotation_final", "version"),
 )
+
+_REST: Final = slice(len(RECORD_COLUMNS), len(RECORD_COLUMNS) + 4)
 
 # Sums, not columns, so that no database goes through the index of expiries to a session that has a sid or a user.
 # (MariaDB did where the table was small: an UPDATE then locks index entries first, and two of them deadlock.)
@@ -40,44 +45,24 @@ _ACCEPTS = (
 )
 _SAME_VERSION = "{version} = %(version)s"
 
-# MariaDB and MySQL assign from left to right, and each assignment sees those before it: what was comes first.
-_SET: Final[Mapping[str, str]] = {
-    "seen": "{version} = %(new_version)s, {last_seen_ms} = {greatest}({told_now}, {last_seen_ms})",
-    "extend": "{expires_ms} = {least}({now} + %(lifetime_ms)s, %(limit_ms)s)",
-    "keep": "{expires_ms} = {least}({expires_ms}, %(limit_ms)s)",
-    "lifetime": "{lifetime_ms} = %(lifetime_ms)s",
-    "deadline": "{deadline_ms} = %(deadline_ms)s",
-    "user": "{user_id} = %(user_id)s, {signed_in_ms} = {now}",
-    "client": "{ip} = %(ip)s, {user_agent} = %(user_agent)s, {device_family} = %(device_family)s",
-    "values": "{data} = %(data)s",
-    "rotate": ("{previous_verifier} = {verifier}, {verifier} = %(new_verifier)s, {rotation_final} = %(final)s"),
-    "rotated at sign-in": "{rotated_ms} = {now}",
-    "rotated later": "{rotated_ms} = {greatest}({now}, COALESCE({signed_in_ms}, 0) + 1)",
-}
 _BURY = "{ended_expires_ms} = {expires_ms}, {expires_ms} = {now} + %(keep_ms)s, {data} = %(nothing)s"
 _END = "{ended_ms} = {now}, {ended_reason} = %(reason)s, {ended_by} = %(by)s, " + _BURY
 EXPIRE: Final = (
     "{ended_ms} = {now}, {ended_reason} = CASE WHEN {deadline_ms} IS NOT NULL AND {expires_ms} >= {deadline_ms}"
     " THEN 'expired_lifetime' ELSE 'expired_idle' END, " + _BURY
 )
-_INSERTED: Final[Mapping[str, str]] = {
-    **{name: f"%({name})s" for name in ("sid", "verifier", "user_id", "ip", "user_agent", "device_family", "data")},
-    **{"lifetime_ms": "%(lifetime_ms)s", "deadline_ms": "%(deadline_ms)s", "signed_in_ms": "{signed_in}"},
-    **{"created_ms": "{told_now}", "last_seen_ms": "{now}", "version": "1", "rotation_final": "%(final)s"},
-    "expires_ms": "{least}({now} + %(lifetime_ms)s, %(limit_ms)s)",
-}
+_INSERTED: Final = (
+    *("sid", "verifier", "user_id", "ip", "user_agent", "device_family", "data", "created_ms", "last_seen_ms"),
+    *("lifetime_ms", "expires_ms", "deadline_ms", "signed_in_ms", "rotation_final", "version"),
+)
 
 
 class _Dialect(NamedTuple):
     """How one kind of database spells what they all can do."""
 
     now: str
-    greatest: str = "GREATEST"
-    least: str = "LEAST"
-    told_now: str = "{now}"
     said: str = "{now}"
     for_update: str = " FOR UPDATE"
-    returning: str = ""
     on_conflict: str = " ON CONFLICT ({sid}) DO NOTHING"
 
 
@@ -87,16 +72,10 @@ _DIALECTS: Final[Mapping[str, _Dialect]] = {
         now="(date_part('epoch', statement_timestamp()) * 1000)::bigint",
         # Whoever reads it multiplies and rounds: for less than it costs to parse that.
         said="date_part('epoch', statement_timestamp())",
-        returning=" RETURNING {said}",
     ),
-    # An UPDATE cannot return columns there. What LAST_INSERT_ID() is given comes back with the acknowledgement.
-    "mysql": _Dialect(
-        now="(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000)",
-        told_now="LAST_INSERT_ID({now})",
-        on_conflict="",
-    ),
+    "mysql": _Dialect(now="(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000)", on_conflict=""),
     # Runs in this process: its clock is ours.
-    "sqlite": _Dialect(now="%(now)s", greatest="MAX", least="MIN", for_update=""),
+    "sqlite": _Dialect(now="%(now)s", for_update=""),
 }
 
 
@@ -107,10 +86,11 @@ class Statements:
         quote, dialect = connection.ops.quote_name, _DIALECTS[connection.vendor]
         fields = {field.name: quote(field.attname) for field in Session._meta.concrete_fields}
         words = {**dialect._asdict(), **fields, "table": quote(Session._meta.db_table)}
-        words |= {name: words[name].format_map(words) for name in ("said", "told_now", "returning", "on_conflict")}
+        words |= {name: words[name].format_map(words) for name in ("said", "on_conflict")}
         self._words = words
         self._updates: dict[tuple[str, ...], str] = {}
         self.vendor = connection.vendor
+        self.clock = LocalClock() if self.vendor == "sqlite" else ServerClock()
         self.ends_in_one = self.vendor == "postgresql" or (
             self.vendor == "sqlite" and sqlite3.sqlite_version_info >= (3, 35)
         )
@@ -130,16 +110,19 @@ class Statements:
 
     def _build_reads(self) -> None:
         columns = self._columns(*RECORD_COLUMNS, "ended_ms", "ended_reason", "ended_by", "data")
-        self.read = self._sql("SELECT ", columns, ", {said} FROM {table} WHERE {sid} = %(sid)s")
-        self.read_locked = self._sql(self.read, "{for_update}")
+        found = " FROM {table} WHERE {sid} = %(sid)s"
+        self.read = self._sql("SELECT ", columns, found)
+        self.read_with_clock = self._sql("SELECT ", columns, ", {said}", found)
+        self.read_locked = self._sql(self.read_with_clock, "{for_update}")
         # SQLite has no lock on a row. A write that finds nothing takes the lock on the file, before anything is read.
         lock_file = self._sql("UPDATE {table} SET {version} = 0 WHERE {sid} = ''")
         self.take_lock = lock_file if self.vendor == "sqlite" else ""
 
     def _build_writes(self) -> None:
-        into = f"INSERT INTO {{table}} ({self._columns(*_INSERTED)}) VALUES ({', '.join(_INSERTED.values())})"
-        self.insert = self._sql(into, "{on_conflict}{returning}", signed_in="NULL")
-        self.insert_signed_in = self._sql(into, "{on_conflict}{returning}", signed_in=self._words["now"])
+        given = ", ".join(f"%({name})s" for name in _INSERTED)
+        self.insert = self._sql(
+            f"INSERT INTO {{table}} ({self._columns(*_INSERTED)}) VALUES ({given})", "{on_conflict}"
+        )
         was = self._columns(*RECORD_COLUMNS).replace(self._words["expires_ms"], self._words["ended_expires_ms"])
         returning = f" RETURNING {was}" if self.ends_in_one else ""
         end = self._sql("UPDATE {table} SET ", _END, " WHERE {sid} = %(sid)s AND ", _LIVE)
@@ -160,7 +143,7 @@ class Statements:
         further = " AND {last_seen_ms} <= %(seen)s AND ({last_seen_ms} < %(seen)s OR {sid} < %(sid)s)"
         self.further = self._sql(f"SELECT {columns} ", live, further, newest_first, " LIMIT %(limit)s")
         self._build_walk(columns, newest_first, further)
-        self.clock = self._sql("SELECT {now}")
+        self.ask_clock = self._sql("SELECT {now}")
         self._build_admission()
         self._build_clearing(columns, can_skip_locked)
 
@@ -234,24 +217,24 @@ class Statements:
         self.locked_due = self._sql(due, lock)
         self.count_due = self._sql("SELECT COUNT(*) FROM {table} WHERE {expires_ms} <= {now} AND {ended_ms} IS NULL")
 
-    def update(self, parts: tuple[str, ...]) -> str:
-        """Return the statement that sets these parts (keys of ``_SET``) where version and verifier stand.
+    def update(self, names: tuple[str, ...]) -> str:
+        """Return the statement that sets these columns where version and verifier stand.
 
-        With "by the key before" that may be the one from before a rotation, as long as it is accepted.
+        With ``BY_KEY_BEFORE`` among them the verifier may be the one from before a rotation, as long as it is accepted.
         """
         try:
-            return self._updates[parts]
+            return self._updates[names]
         except KeyError:
-            return self._updates.setdefault(parts, self._new_update(parts))
+            return self._updates.setdefault(names, self._new_update(names))
 
-    def _new_update(self, parts: tuple[str, ...]) -> str:
+    def _new_update(self, names: tuple[str, ...]) -> str:
         # As long as the version stands, so does the verifier: the key before is the one that time may have run out for.
-        accepts = _ACCEPTS if "by the key before" in parts else "{verifier} = %(verifier)s"
+        accepts = _ACCEPTS if BY_KEY_BEFORE in names else "{verifier} = %(verifier)s"
         # A second guard against giving a session to another user, should a version ever be mistaken.
-        own = f" AND {_OWN}" if "user" in parts else ""
+        own = f" AND {_OWN}" if "user_id" in names else ""
         condition = f"{{sid}} = %(sid)s AND {_SAME_VERSION} AND {_LIVE} AND {accepts}{own}"
-        assignments = ", ".join(_SET[part] for part in parts if part in _SET)
-        return self._sql(f"UPDATE {{table}} SET {assignments} WHERE {condition}", "{returning}")
+        assigned = ", ".join(f"{{{name}}} = %(new_{name})s" for name in names if name != BY_KEY_BEFORE)
+        return self._sql(f"UPDATE {{table}} SET {assigned} WHERE {condition}")
 
     def of_sids(self, verb: str, count: int) -> str:
         """Return the statement that does a verb to ``count`` sessions, named by the parameters ``sid0``, ``sid1``...
@@ -268,11 +251,6 @@ class Statements:
         return self._sql(heads[verb], "{sid} IN (", ", ".join(f"%(sid{i})s" for i in range(count)), ")")
 
 
-def clock_param() -> int:
-    """Return what ``{now}`` is where it is a parameter: milliseconds since 1970 UTC."""
-    return time.time_ns() // 1_000_000
-
-
 def clock_said(said: float) -> int:
     """Return the clock, in milliseconds, that a statement returned as ``{said}``: as such, or as a float of seconds."""
     return said if isinstance(said, int) else round(said * 1000)
@@ -280,18 +258,16 @@ def clock_said(said: float) -> int:
 
 def record_of(row: Row) -> SessionRecord:
     """Make a record of a row that begins with ``RECORD_COLUMNS``."""
-    *front, ip, user_agent = row[:9]
-    *middle, is_final, version = row[9 : len(RECORD_COLUMNS)]
-    return SessionRecord(*front, Client(ip, user_agent), *middle, bool(is_final), version)  # type: ignore[call-arg]
+    return SessionRecord(*row[:7], Client(row[7], row[8]), *row[9:13], bool(row[13]), row[14])  # type: ignore[call-arg]
 
 
 class Found:
     """Hold a row of the statement ``read``: a session or a tombstone, with its values still framed."""
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: Row, now_ms: int) -> None:
         self.record = record_of(row)
-        self.ended_ms, self.reason, self.by, self.data, said = row[len(RECORD_COLUMNS) :]
-        self.now_ms = clock_said(said)
+        self.ended_ms, self.reason, self.by, self.data = row[_REST]
+        self.now_ms = now_ms
 
     @property
     def is_ended(self) -> bool:

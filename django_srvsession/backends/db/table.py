@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from django.db import IntegrityError, transaction
 
-from django_srvsession.backends.db.changes import Change, version_step
+from django_srvsession.backends.db.changes import Change, new_params, version_step
 from django_srvsession.backends.db.cursors import open_cursor
-from django_srvsession.backends.db.statements import Found, Params, Row, Statements, clock_param, clock_said, record_of
+from django_srvsession.backends.db.statements import Found, Params, Row, Statements, clock_said, record_of
 from django_srvsession.records import Delta, Loaded, SessionRecord, conflicts, new_session
 from django_srvsession.store import CorruptSessionError, CreateError, StoreUnavailableError, UpdateError
 
@@ -64,21 +64,16 @@ class Table:
             cursor.execute(sql, self._with_clock(params))
             return int(cursor.rowcount)
 
-    def _written_at(self, sql: str, params: Params) -> int | None:
-        """Execute a statement that writes one row, and return the clock it saw; None: it met no row."""
-        params = self._with_clock(params)
-        with self.connection.wrap_database_errors, open_cursor(self.connection) as cursor:
-            cursor.execute(sql, params)
-            if self.sql.vendor == "postgresql":
-                row = cursor.fetchone()
-                return None if row is None else clock_said(row[0])
-            if not cursor.rowcount:
-                return None
-            return int(params["now"] if self.sql.vendor == "sqlite" else cursor.lastrowid)
+    def now_ms(self) -> int:
+        """Return the clock of the database, which is asked for it where nothing has told it within a minute."""
+        clock = self.sql.clock
+        if clock.needs_asking:
+            clock.learn(self.rows(self.sql.ask_clock, {})[0][0])
+        return clock.now_ms
 
     def _with_clock(self, params: Params) -> Params:
         """Add the time for SQLite, whose clock is ours."""
-        return {**params, "now": clock_param()} if self.sql.vendor == "sqlite" else params
+        return {**params, "now": self.sql.clock.now_ms} if self.sql.vendor == "sqlite" else params
 
     def each(self, verb: str, sids: Sequence[str], params: Params | None = None) -> None:
         """Do a verb of ``Statements.of_sids`` to sessions, in statements that every database takes."""
@@ -98,11 +93,20 @@ class Table:
     # Find.
 
     def find(self, sid: str, locked: bool = False) -> Found | None:
-        """Return what stands under a sid; ``locked``, inside a transaction: and keep others from changing it."""
+        """Return what stands under a sid; ``locked``, inside a transaction: and keep others from changing it.
+
+        The time is told with it where it is not known within a minute, or somebody is about to decide by it.
+        """
+        clock, sql = self.sql.clock, self.sql.read
         if locked:
             self.take_lock()
-        rows = self.rows(self.sql.read_locked if locked else self.sql.read, {"sid": sid})
-        return Found(rows[0]) if rows else None
+            sql = self.sql.read_locked
+        elif clock.needs_asking:
+            sql = self.sql.read_with_clock
+        rows = self.rows(sql, {"sid": sid})
+        if not rows:
+            return None
+        return Found(rows[0], clock.now_ms if sql is self.sql.read else clock.learn(clock_said(rows[0][-1])))
 
     def _retry(self, sid: str, attempt: Callable[[Found | None], T | None]) -> T:
         """Return what ``attempt`` makes of the session; None from it means that another request was first.
@@ -119,18 +123,17 @@ class Table:
 
     # Insert.
 
-    def insert(self, params: Params, delta: Delta) -> Loaded:
+    def insert(self, sid: str, verifier: str, delta: Delta) -> Loaded:
         """Store a new session; raises ``CreateError`` when the sid is not free."""
-        sid, verifier = params["sid"], params["verifier"]
-        sql = self.sql.insert if params["user_id"] is None else self.sql.insert_signed_in
+        new = new_session(sid, verifier, delta, self.now_ms())
         try:
-            now_ms = self._written_at(sql, params)
+            is_stored = self.count(self.sql.insert, new_params(new)) > 0
         except IntegrityError as error:
             # MariaDB and MySQL have no "on conflict do nothing" that does not hide other errors too.
             if error.args[:1] != (_DUPLICATE_KEY,):
                 raise
-            now_ms = None
-        return self._inserted_before(sid, verifier) if now_ms is None else new_session(sid, verifier, delta, now_ms)
+            is_stored = False
+        return new if is_stored else self._inserted_before(sid, verifier)
 
     def _inserted_before(self, sid: str, verifier: str) -> Loaded:
         found = self.find(sid, locked=self.connection.in_atomic_block)
@@ -159,8 +162,9 @@ class Table:
 
     def _compare_and_set(self, change: Change, current: Loaded) -> Loaded | None:
         version = current.record.version + version_step(self.connection.in_atomic_block)
-        now_ms = self._written_at(self.sql.update(change.parts(current)), change.params(current, version))
-        return None if now_ms is None else change.applied(current, now_ms, version)
+        after = change.applied(current, max(self.now_ms(), current.now_ms), version)
+        sql = self.sql.update(change.columns(current))
+        return after if self.count(sql, change.params(current, after)) else None
 
     # End.
 
