@@ -90,7 +90,10 @@ def test_a_hostile_user_agent_is_kept_clean_or_refused_by_the_server(site: Site)
 
 def test_a_header_of_60_kilobytes_harms_nothing(site: Site) -> None:
     for name in ("User-Agent", "X-Forwarded-For"):
-        status, client = ask(site, (name, "1.2.3.4," * (LONG // 8)))
+        try:
+            status, client = ask(site, (name, "1.2.3.4," * (LONG // 8)))
+        except ConnectionResetError:
+            continue  # The server refused it, and closed, before all of it was sent.
         assert status in (200, 400, 431), name
         assert client is None or len(client["ip"] + client["user_agent"]) < 300
     assert ask(site, ("X-Forwarded-For", "198.51.100.7"))[1]["ip"] == "198.51.100.7"

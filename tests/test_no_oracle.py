@@ -168,6 +168,7 @@ def test_no_page_changes_anything_without_its_csrf_token(people: People) -> None
 def test_pages_guard_themselves_on_a_site_without_the_middleware(people: People, settings: Any) -> None:
     csrf = "django.middleware.csrf.CsrfViewMiddleware"
     settings.MIDDLEWARE = [entry for entry in django_settings.MIDDLEWARE if entry != csrf]
+    settings.SRVSESSION_EVENT_LOG = 30  # Or there is no page of recent activity.
     before = contents(people)
     for name in PAGES:
         for who, browser in people.all().items():
