@@ -9,7 +9,7 @@ from django_srvsession.backends.db.clearing_walk import Batch, RowsWalk, Walk
 from django_srvsession.backends.db.table import Table
 
 _MOST: Final = {"sqlite": 500, "postgresql": 20_000}
-_LOCKED_S: Final = {"sqlite": 0.01, "mysql": 0.02}
+_LOCKED_S: Final = {"sqlite": 0.01, "mysql": 0.01}
 _FIRST: Final = 100
 
 
@@ -21,7 +21,7 @@ def most_at_once(vendor: str) -> int:
 class Clearing:
     """Clear by the way that suits the database, in batches that keep their locks for a few milliseconds.
 
-    A batch has ``most`` sessions at most, and fewer where it would take longer: 50 ms, 20 on MariaDB, and 10 on SQLite,
+    A batch has ``most`` sessions at most, and fewer where it would take longer: 50 ms, 10 on MariaDB and on SQLite,
     whose lock keeps every writer waiting. The records are read only ``with_records``, which takes most of the time.
     """
 
