@@ -227,7 +227,7 @@ def test_clearing_that_is_interrupted_goes_on_later_and_no_end_is_told_twice(
 @on_databases
 def test_a_batch_that_keeps_locks_for_long_makes_the_next_one_smaller(every_store: str) -> None:
     store: Any = current_store()
-    should_s = {"sqlite": 0.01, "postgresql": 0.05, "mariadb": 0.02}[every_store]
+    should_s = {"sqlite": 0.01, "postgresql": 0.05, "mariadb": 0.01}[every_store]
     times, sizes = [should_s / 10, should_s / 10, should_s, *[10.0] * 9], list[int]()
 
     class Slow:

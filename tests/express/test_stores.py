@@ -105,7 +105,7 @@ def test_a_session_in_redis_lives_as_long_as_its_cookie_and_then_leaves_a_tombst
     response = browser.visit(lambda request: request.session.set_expiry(HOUR))
     left = get_redis_connection("sessions").ttl(f"{settings.SRVSESSION_REDIS_PREFIX}s:{key_of(browser).sid}")
     assert set_cookie(response)["max-age"] == pytest.approx(HOUR, abs=3)
-    assert left == pytest.approx(HOUR + 100, abs=5)
+    assert HOUR + 100 - 5 <= left <= HOUR + 100 + 60 + 5  # It moves by the minute.
 
 
 # Files.

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+from django_srvsession.backends.db.statements import clock_said
 from django_srvsession.backends.db.table import Table
 from django_srvsession.health import Finding, Keeping, Level, clock_finding
 
@@ -27,9 +28,9 @@ def keeping(table: Table) -> Keeping:
 
 def _clock(table: Table) -> Iterator[Finding]:
     before_ns = time.time_ns()
-    ((its_ms,),) = table.rows(table.sql.ask_clock, {})
+    ((said,),) = table.rows(table.sql.ask_clock, {})
     ours_ms = (before_ns + time.time_ns()) / 2_000_000
-    yield clock_finding(its_ms - ours_ms, "The database's")
+    yield clock_finding(clock_said(said) - ours_ms, "The database's")
 
 
 def _sqlite(table: Table) -> Iterator[Finding]:

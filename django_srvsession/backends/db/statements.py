@@ -70,7 +70,7 @@ _DIALECTS: Final[Mapping[str, _Dialect]] = {
     # The start of the statement: within a transaction it moves on, and it is one instant for the whole statement.
     "postgresql": _Dialect(
         now="(date_part('epoch', statement_timestamp()) * 1000)::bigint",
-        # Whoever reads it multiplies and rounds: for less than it costs to parse that.
+        # Whoever reads it multiplies: for less than it costs to parse that.
         said="date_part('epoch', statement_timestamp())",
     ),
     "mysql": _Dialect(now="(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000)", on_conflict=""),
@@ -143,7 +143,7 @@ class Statements:
         further = " AND {last_seen_ms} <= %(seen)s AND ({last_seen_ms} < %(seen)s OR {sid} < %(sid)s)"
         self.further = self._sql(f"SELECT {columns} ", live, further, newest_first, " LIMIT %(limit)s")
         self._build_walk(columns, newest_first, further)
-        self.ask_clock = self._sql("SELECT {now}")
+        self.ask_clock = self._sql("SELECT {said}")
         self._build_admission()
         self._build_clearing(columns, can_skip_locked)
 
@@ -252,8 +252,11 @@ class Statements:
 
 
 def clock_said(said: float) -> int:
-    """Return the clock, in milliseconds, that a statement returned as ``{said}``: as such, or as a float of seconds."""
-    return said if isinstance(said, int) else round(said * 1000)
+    """Return the clock, in milliseconds, that a statement returned as ``{said}``: as such, or as a float of seconds.
+
+    Cut, not rounded: what is known of the clock must never be ahead of it.
+    """
+    return int(said if isinstance(said, int) else said * 1000)
 
 
 def record_of(row: Row) -> SessionRecord:
@@ -267,7 +270,8 @@ class Found:
     def __init__(self, row: Row, now_ms: int) -> None:
         self.record = record_of(row)
         self.ended_ms, self.reason, self.by, self.data = row[_REST]
-        self.now_ms = now_ms
+        # What has happened is not ahead of the clock, whatever is known of it here.
+        self.now_ms = max(now_ms, self.record.last_seen_ms, self.ended_ms or 0)
 
     @property
     def is_ended(self) -> bool:

@@ -68,7 +68,7 @@ class Table:
         """Return the clock of the database, which is asked for it where nothing has told it within a minute."""
         clock = self.sql.clock
         if clock.needs_asking:
-            clock.learn(self.rows(self.sql.ask_clock, {})[0][0])
+            clock.learn(clock_said(self.rows(self.sql.ask_clock, {})[0][0]))
         return clock.now_ms
 
     def _with_clock(self, params: Params) -> Params:
