@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import Table
@@ -33,3 +34,16 @@ def later_fixture(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     for name in CLOCKS:
         monkeypatch.setattr(name, lambda: int(time.time() * 1000) + ahead[0])
     return ahead
+
+
+@pytest.fixture(name="pages")
+def pages_fixture(store: Store, settings: Any) -> None:
+    """A site that uses our pages, on an empty memory store."""
+    settings.LOGIN_URL = "srvsession:login"
+    settings.LOGIN_REDIRECT_URL = "/whoami/"
+
+
+@pytest.fixture(name="alice")
+def alice_fixture() -> Any:
+    """A user."""
+    return get_user_model().objects.create_user("alice", password="pass-alice")

@@ -14,10 +14,9 @@ from django.test import Client
 from django.urls import include, path
 
 from django_srvsession import reasons, services, views
-from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.memory.table import Table
 from django_srvsession.records import Ended
 from django_srvsession.views.signing import TOLD_COOKIE
+from tests.memory import alice_fixture, memory_store_fixture, pages_fixture  # noqa: F401 - used as fixtures
 
 LOGIN, LOGOUT, SESSIONS, END_OTHERS = (
     f"/account/{page}/" for page in ("login", "logout", "sessions", "sessions/end-others")
@@ -43,20 +42,7 @@ urlpatterns = [
     path("forbidden/", forbidden),
 ]
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
-
-
-@pytest.fixture(autouse=True)
-def _site(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.SESSION_ENGINE = "django_srvsession.backends.memory"
-    settings.LOGIN_URL = "srvsession:login"
-    settings.LOGIN_REDIRECT_URL = "/whoami/"
-    monkeypatch.setattr(MemoryStore, "table", Table())
-
-
-@pytest.fixture
-def alice() -> Any:
-    return get_user_model().objects.create_user("alice", password="pass-alice")
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__), pytest.mark.usefixtures("pages")]
 
 
 def sign_in(client: Client, password: str = "pass-alice", page: str = LOGIN, **fields: str) -> Any:

@@ -16,11 +16,10 @@ from django.urls import include, path, reverse
 from django.utils.formats import date_format
 
 from django_srvsession import services, views
-from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.memory.table import Table
 from django_srvsession.engine import current_store
 from django_srvsession.records import Delta, SessionRecord, Tombstone
 from django_srvsession.store import Store, StoreUnavailableError
+from tests.memory import alice_fixture, memory_store_fixture, pages_fixture  # noqa: F401 - used as fixtures
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 SAFARI = (
@@ -48,21 +47,7 @@ def whoami(request: Any) -> HttpResponse:
 
 urlpatterns = [path("account/", include("django_srvsession.urls")), path("whoami/", whoami)]
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
-
-
-@pytest.fixture(autouse=True)
-def _site(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A site that uses the pages, on an empty memory store."""
-    settings.SESSION_ENGINE = "django_srvsession.backends.memory"
-    settings.LOGIN_URL = "srvsession:login"
-    settings.LOGIN_REDIRECT_URL = "/whoami/"
-    monkeypatch.setattr(MemoryStore, "table", Table())
-
-
-@pytest.fixture
-def alice() -> Any:
-    return get_user_model().objects.create_user("alice", password="pass-alice")
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__), pytest.mark.usefixtures("pages")]
 
 
 @pytest.fixture

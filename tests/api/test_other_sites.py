@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.runs import ROOT
+from tests.runs import play
 
 BEGIN = """
 import django
@@ -57,20 +54,11 @@ assert api.key == key
 """
 
 
-def run(settings: str, story: str, directory: Path) -> None:
-    """Play a story on a site, in a process of its own."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    env = {**kept, "DJANGO_SETTINGS_MODULE": settings, "PYTHONPATH": str(ROOT)}
-    argv = [sys.executable, "-c", BEGIN + story]
-    done = subprocess.run(argv, env=env, cwd=directory, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-
-
 def test_people_of_another_user_model_sign_in_by_its_own_name(tmp_path: Path) -> None:
-    run("tests.custom_user.settings", BY_ADDRESS, tmp_path)
+    play("tests.custom_user.settings", BEGIN + BY_ADDRESS, tmp_path)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("axes") is None, reason="no django-axes for this Django")
 @pytest.mark.parametrize("story", [LOCKED_OUT, CONFIRMED_WRONGLY], ids=["sign in", "confirm"])
 def test_django_axes_locks_out_who_guesses_and_nobody_else(tmp_path: Path, story: str) -> None:
-    run("tests.api.axes_settings", story, tmp_path)
+    play("tests.api.axes_settings", BEGIN + story, tmp_path)

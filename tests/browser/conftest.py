@@ -7,12 +7,20 @@ from collections.abc import Iterator
 import pytest
 
 from tests.browser.browsers import Browser, Driver
+from tests.browser.demo import DemoSite
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 SAFARI = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
     "Version/17.5 Mobile/15E148 Safari/604.1"
 )
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[DemoSite]:
+    """The example project, on SQLite."""
+    with DemoSite("db") as site:
+        yield site
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,6 @@ ACTIVITY = "/account/activity/"
 EVENTS = "/admin/srvsession/sessionevent/"
 
 
-@pytest.fixture(scope="module")
-def site() -> Iterator[DemoSite]:
-    with DemoSite("db") as site:
-        yield site
-
-
 @pytest.fixture
 def browser(laptop: Browser, site: DemoSite) -> Iterator[Browser]:
     """A browser of alice's; thirty things happened in the hours before."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,12 +11,6 @@ from tests.browser.browsers import Browser
 from tests.browser.demo import DemoSite
 
 LIST = "/admin/srvsession/livesession/"
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[DemoSite]:
-    with DemoSite("db") as site:
-        yield site
 
 
 @pytest.fixture

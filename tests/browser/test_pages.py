@@ -19,13 +19,6 @@ LOGIN, SESSIONS, CONFIRM, LOGGED_OUT = (f"/account/{page}/" for page in ("login"
 PHONE_WIDTH = 320  # CSS pixels: the narrowest that WCAG 2.2 (1.4.10) speaks of
 
 
-@pytest.fixture(scope="module")
-def site() -> Iterator[DemoSite]:
-    """The example project."""
-    with DemoSite("db") as site:
-        yield site
-
-
 @pytest.fixture
 def browser(laptop: Browser, site: DemoSite) -> Iterator[Browser]:
     """A browser that has never been on the site."""

@@ -6,7 +6,6 @@ needs to read a session. Where nobody listens, statements go to the driver's own
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db.backends import utils
@@ -18,8 +17,9 @@ if TYPE_CHECKING:
 _DJANGOS_OWN: Final = frozenset({"django.db.backends.postgresql.base", "django.contrib.gis.db.backends.postgis.base"})
 """Other databases' cursors translate parameters; other people's backends may do what they like."""
 
-_is_replaced: Final = inspect.getsourcefile(CursorWrapper.execute) != inspect.getsourcefile(utils)
 _execute: Final = CursorWrapper.execute
+_is_djangos: Final = getattr(_execute, "__globals__", None) is vars(utils)
+"""False where a tracer was there before us."""
 
 
 def open_cursor(connection: BaseDatabaseWrapper) -> Any:
@@ -43,6 +43,6 @@ def _nobody_listens(connection: BaseDatabaseWrapper) -> bool:
         or connection.execute_wrappers
         # Tracers put functions of theirs in the place of these, on the class or on one connection.
         or CursorWrapper.execute is not _execute
-        or _is_replaced
+        or not _is_djangos
         or "cursor" in vars(connection)
     )
