@@ -88,7 +88,7 @@ def fill_database(place: Place, count: int, expires_ms: int, values: dict[str, b
     """Store a few thousand sessions, and have the database copy them under other names until there are enough."""
     from django.db import connections
 
-    from django_srvsession.backends.db.framing import frame
+    from django_srvsession.backends.framing import frame
     from django_srvsession.models import Session
 
     connection, rows, data = connections[place.name], [], frame(values)

@@ -121,23 +121,21 @@ def fill_redis(found: Iterator[Any]) -> None:
     from django_redis import get_redis_connection
 
     from django_srvsession import conf
+    from django_srvsession.backends.redis.image import session_image
     from django_srvsession.backends.redis.keys import Keys, kind_of
     from django_srvsession.engine import current_store
 
     redis, keys = get_redis_connection("default"), Keys(conf.get("REDIS_PREFIX"))
     redis.config_set("maxmemory", 8 << 30)  # Bytes; our own server.
-    template = redis.hgetall(keys.session(current_store().records()[0].sid))
+    store = current_store()
+    template = store.load(store.records()[0].sid)
     while batch := list(itertools.islice(found, 2000)):
         pipeline = redis.pipeline(transaction=False)
         for record in batch:
-            own = {"v": record.verifier, "l": record.last_seen_ms, "e": record.expires_ms, "c": record.created_ms}
-            own |= {"i": record.client.ip, "a": record.client.user_agent, "t": record.lifetime_ms}
             if record.user_id is not None:
-                own |= {"u": record.user_id, "s": record.signed_in_ms}
                 pipeline.zadd(keys.user(record.user_id), {record.sid: record.expires_ms})
-            base = {name: value for name, value in template.items() if name not in (b"u", b"s")}
-            pipeline.hset(keys.session(record.sid), mapping={**base, **own})
-            pipeline.pexpireat(keys.session(record.sid), record.expires_ms + DAYS_MS)
+            image = session_image(record, template.values, record.expires_ms)
+            pipeline.set(keys.session(record.sid), image, pxat=record.expires_ms + DAYS_MS)
             pipeline.zadd(keys.live_of(kind_of(record.user_id), record.sid), {record.sid: record.last_seen_ms})
         pipeline.execute()
 

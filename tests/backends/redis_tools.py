@@ -15,6 +15,8 @@ from redis.cluster import RedisCluster
 
 from django_srvsession.backends.redis import RedisStore
 from django_srvsession.backends.redis.codec import Command
+from django_srvsession.backends.redis.image import NEVER, read_image, session_image
+from django_srvsession.records import Loaded
 from tests.runs import wait_until
 from tests.servers import RedisServer, free_port
 
@@ -151,3 +153,10 @@ class Cluster:
     def stop(self) -> None:
         for server in self.servers:
             server.kill()
+
+
+def rewrite(client: redis.Redis, key: bytes, **fields: Any) -> None:
+    """Change the record of a session where it is stored, by hand; its user's index is taken to hold it for ever."""
+    session = read_image("", client.get(key), 0)
+    assert isinstance(session, Loaded)
+    client.set(key, session_image(session.record._replace(**fields), session.values, NEVER), keepttl=True)

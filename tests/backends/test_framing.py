@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_srvsession.backends.db.framing import frame, unframe
+from django_srvsession.backends.framing import frame, unframe
 from django_srvsession.store import CorruptSessionError
 
 NAMES = st.text(st.characters(codec=None, exclude_categories=()))  # lone surrogates and NUL too

@@ -134,18 +134,25 @@ def test_a_key_of_another_type_is_a_corrupt_session(fake: FakeRedis, verb: str, 
         VERBS[verb](RedisStore())
 
 
-@pytest.mark.parametrize("answer", [b":1", b"+OK", b"$2\r\nhi", b"*3\r\n:1\r\n:2\r\n:3", b"*1\r\n:1", b"$-1"])
-def test_an_answer_that_is_no_hash_is_a_corrupt_session(fake: FakeRedis, answer: bytes) -> None:
+@pytest.mark.parametrize("answer", [b":1", b"+OK", b"$2\r\nhi", b"*3\r\n:1\r\n:2\r\n:3", b"*1\r\n:1", b"$0\r\n"])
+def test_an_answer_that_is_no_session_is_a_corrupt_one(fake: FakeRedis, answer: bytes) -> None:
     fake.answer = lambda command: answer + b"\r\n"
     with pytest.raises(CorruptSessionError):
         RedisStore().load(new_sid())
 
 
-@pytest.mark.parametrize("verb", ["create anonymous", "update", "rotate", "end", "expire"])
+SENSELESS = [b":1", b"$2\r\nok", b"*0", b"*1\r\n$2\r\nok", b"*2\r\n$2\r\nok\r\n$1\r\n1"]
+SAID_BY_SET = [b"+OK", b"*-1"]  # Stored; the key is taken.
+
+
 @pytest.mark.parametrize(
-    "answer", [b":1", b"+OK", b"$2\r\nok", b"*-1", b"*0", b"*1\r\n$2\r\nok", b"*2\r\n$2\r\nok\r\n$1\r\n1"]
+    ("verb", "answer"),
+    [
+        *(("create anonymous", answer) for answer in SENSELESS),
+        *((verb, answer) for verb in ("update", "rotate", "end", "expire") for answer in SENSELESS + SAID_BY_SET),
+    ],
 )
-def test_an_answer_that_no_script_of_ours_gives_is_an_outage(fake: FakeRedis, verb: str, answer: bytes) -> None:
+def test_an_answer_that_the_command_never_gives_is_an_outage(fake: FakeRedis, verb: str, answer: bytes) -> None:
     fake.answer = lambda command: answer + b"\r\n"
     with pytest.raises(StoreUnavailableError):
         VERBS[verb](RedisStore())
@@ -171,7 +178,7 @@ def test_a_write_whose_answer_was_lost_is_not_sent_again_whatever_the_alias_says
     fake.answer = lambda command: b":1\r\n" if command[0] == b"ZADD" else b""
     with pytest.raises(StoreUnavailableError):
         VERBS[verb](RedisStore())
-    assert len(fake.named(b"MULTI" if verb.startswith("create") else b"EVALSHA")) == 1
+    assert len(fake.named(b"SET" if verb.startswith("create") else b"EVALSHA")) == 1
     assert not fake.named(b"EVAL")
 
 

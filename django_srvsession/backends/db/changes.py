@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import NamedTuple
 
-from django_srvsession.backends.db.framing import frame
 from django_srvsession.backends.db.statements import BY_KEY_BEFORE, Params
+from django_srvsession.backends.framing import frame
 from django_srvsession.devices import device_family
 from django_srvsession.records import (
     UNSET,

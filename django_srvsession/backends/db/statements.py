@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django_srvsession.backends.clock import LocalClock, ServerClock
-from django_srvsession.backends.db.framing import unframe
+from django_srvsession.backends.framing import unframe
 from django_srvsession.models import Session
 from django_srvsession.records import ROTATION_GRACE_MS, Client, Loaded, SessionRecord, Tombstone
 

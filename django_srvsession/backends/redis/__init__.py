@@ -1,4 +1,4 @@
-"""Sessions in Redis, one hash each, through django-redis: the engine and its store.
+"""Sessions in Redis, one string each, through django-redis: the engine and its store.
 
 Each verb is written once, as steps: a generator that yields the commands of one round trip and is sent their replies.
 Threads run it over the cache alias's pool, a long-lived event loop over a pool of its own.
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class RedisStore(Store):
-    """Keep each session in one hash, changed by one script on one key; see :class:`Store` for the verbs."""
+    """Keep each session in one string, changed by one script on one key; see :class:`Store` for the verbs."""
 
     compress_from_bytes = 16 * 1024
     settings_used = frozenset({"CACHES", "SESSION_CACHE_ALIAS", "SRVSESSION_REDIS_PREFIX"})
@@ -78,7 +78,7 @@ class RedisStore(Store):
         return await self._arun(self._steps.create(sid, verifier, delta))
 
     def load(self, sid: str) -> Loaded | Tombstone | None:
-        """Read the session's hash."""
+        """Read the session."""
         if self._clock.needs_asking:
             return self._run(self._steps.load(sid))
         # Every request does this: without the driver of steps.
@@ -128,7 +128,7 @@ class RedisStore(Store):
         verifier: str | None = None,
         expected: Mapping[str, bytes | None] | None = None,
     ) -> SessionRecord | None:
-        """Reduce a session's hash to a tombstone, then take it out of the indexes: two round trips."""
+        """Put a tombstone in a session's place, then take it out of the indexes: two round trips."""
         return self._run(self._steps.end(sid, reason, by, verifier, expected))
 
     async def aend(

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from django_srvsession.backends.redis.clock import RedisClock
-from django_srvsession.backends.redis.codec import Command, listed_record, record_command
+from django_srvsession.backends.redis.codec import Command, listed_record
 from django_srvsession.backends.redis.keys import Keys, kind_of
+from django_srvsession.backends.redis.looks import look_at
 from django_srvsession.backends.redis.sweep import Sweep
-from django_srvsession.backends.redis.wire import ClusterWire, Wire, checked_index
+from django_srvsession.backends.redis.wire import ClusterWire, Wire, checked_index, run
 from django_srvsession.health import IndexHealth
 from django_srvsession.records import SessionRecord
 
@@ -44,7 +45,7 @@ class IndexAudit:
 
     def _live_records(self) -> Iterator[list[SessionRecord]]:
         for session_keys in self._wire.scan(self._keys.every_session, _PORTION):
-            replies = self._wire.call([record_command(key) for key in session_keys]) if session_keys else []
+            replies = run(look_at(session_keys), self._wire.call) if session_keys else []
             sids = map(self._keys.sid_of, session_keys)
             found = (listed_record(sid, reply) for sid, reply in zip(sids, replies, strict=True))
             now_ms = self._sweep.now_ms()

@@ -16,15 +16,13 @@ KINDS: Final = (USERS, ANONYMOUS)
 class Keys:
     """Name the keys of a store.
 
-    ``<prefix>s:<sid>``, a HASH: the session (see ``scripts.FIELDS``), or its tombstone. It has a TTL.
-    ``<prefix>new:{<key of the session>}``: the same, while a transaction makes it and gives it its own key.
+    ``<prefix>s:<sid>``, a string: the session, or its tombstone (see ``image.py``). It has a TTL.
     ``<prefix>u:{<user id>}``, a ZSET: the user's sids by expiry, running ahead of it, and the marks of ``admit``.
     ``<prefix>live:<user|anon>:<00..0f>``, ZSETs: all sids by last use, in shards, because one ZSET is on one node.
     """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._encoded_prefix = prefix.encode()
         self._sessions = f"{prefix}s:".encode()
         self._shards = {kind: [self.live(kind, shard) for shard in SHARDS] for kind in KINDS}
         self.all_live = [(kind, key) for kind, keys in self._shards.items() for key in keys]
@@ -32,10 +30,6 @@ class Keys:
     def session(self, sid: str) -> bytes:
         """Return the key of a session."""
         return self._sessions + encoded(sid)
-
-    def new_session(self, sid: str) -> bytes:
-        """Return the key under which a session is made, before it gets its own if that is free."""
-        return b"%bnew:{%b}" % (self._encoded_prefix, self.session(sid))
 
     def user(self, user_id: str) -> str:
         """Return the key of a user's index; the id is quoted: a brace in it would move the key to another slot."""

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from django_srvsession.backends.redis.clock import RedisClock
-from django_srvsession.backends.redis.codec import Command, evalsha, is_tombstone, listed_record, record_command
+from django_srvsession.backends.redis.codec import Command, evalsha, listed_record
+from django_srvsession.backends.redis.image import is_tombstone
 from django_srvsession.backends.redis.keys import KINDS, Keys, decoded
+from django_srvsession.backends.redis.looks import look_at
 from django_srvsession.backends.redis.scripts import ADMIT, MARGIN_MS
 from django_srvsession.backends.redis.wire import Steps, checked, checked_index
 from django_srvsession.records import SessionRecord
@@ -26,7 +28,7 @@ def admit_steps(keys: Keys, clock: RedisClock, user_id: str, sid: str, limit: in
     reply, time = yield [("ZRANGE", user_key, 0, -1), ("TIME",)]
     now_ms = clock.learn_from_time(checked(time))
     sids = list({sid, *(_sid(decoded(member)) for member in checked_index(reply))})
-    replies = yield [record_command(keys.session(known)) for known in sids]
+    replies = yield from look_at([keys.session(known) for known in sids])
     arguments = _arguments(user_id, now_ms, dict(zip(sids, replies, strict=True)))
     (reply,) = yield [evalsha(ADMIT, user_key, sid, limit, policy, *arguments)]
     status, told_ms, *ending = checked_index(reply)

@@ -7,8 +7,9 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from django_srvsession.backends.redis.clock import RedisClock
-from django_srvsession.backends.redis.codec import Command, listed_record, record_command, scored
+from django_srvsession.backends.redis.codec import Command, listed_record, scored
 from django_srvsession.backends.redis.keys import ANONYMOUS, USERS, Keys, decoded, kind_of
+from django_srvsession.backends.redis.looks import look_at
 from django_srvsession.backends.redis.scripts import ADMITTED_FROM
 from django_srvsession.backends.redis.wire import Steps, checked_index
 from django_srvsession.listings import MINUTE_MS, Activity, Step, hour_begins, parse_place, place_at, spread
@@ -133,7 +134,7 @@ class Lists:
         found: list[SessionRecord | None] = []
         for start in range(0, len(sids), _PORTION):
             portion = sids[start : start + _PORTION]
-            replies = yield [record_command(self._keys.session(sid)) for sid in portion]
+            replies = yield from look_at([self._keys.session(sid) for sid in portion])
             now_ms = self._clock.now_ms
             for sid, reply in zip(portion, replies, strict=True):
                 record = listed_record(sid, reply)

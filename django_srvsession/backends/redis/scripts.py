@@ -1,7 +1,8 @@
 """The Lua scripts of the Redis store: every step that must be atomic, each on one key.
 
-``_READ`` and ``_RULES`` hold each rule once: what is live, whose verifier is accepted, what expires when. A script's
-reply is ``{status, now_ms, ...}``; ``now_ms`` is Redis' own clock, the only one that decides.
+``_READ`` and ``_RULES`` hold each rule once: what is live, whose verifier is accepted, what is left of an ended
+session; only ``_SAVE`` says in its own, fewer words what nearly every save asks. A script's reply is ``{status, now_ms,
+...}``; ``now_ms`` is Redis' own clock, the only one that decides. ``image.py`` describes what a session's key holds.
 
 A script writes nothing before its last check has passed, so a refusal leaves the session as it was.
 """
@@ -11,19 +12,21 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
+from django_srvsession.backends.framing import VERSION
+from django_srvsession.backends.redis.image import (
+    ABSENT,
+    HEAD_BYTES,
+    LENGTHS_FROM,
+    LUA_GUARD,
+    LUA_HEAD,
+    LUA_TOMBSTONE,
+    MOVED_FROM,
+    NEVER,
+    SESSION,
+    TOMBSTONE,
+    WHOLE_FROM,
+)
 from django_srvsession.records import ROTATION_GRACE_MS
-
-FORMAT: Final = b"1"
-"""What field ``m`` of a session's hash says: a hash of another format is never written to."""
-
-FIELDS: Final = ("v", "p", "r", "f", "u", "i", "a", "c", "s", "l", "t", "e", "d", "n")
-"""A record's fields in the session's hash; a field that would be None is absent.
-
-verifier, previous verifier, rotated_ms, rotation final ("1" or "0"), user id, ip, user agent, created_ms, signed_in_ms,
-last_seen_ms, lifetime_ms, expires_ms, deadline_ms, version. Beside them: ``m`` the format, ``g`` until when (ms) the
-user's index is known to hold the session, ``v:<name>`` a sealed value; in a tombstone ``x`` the reason, ``b`` by whom,
-``w`` when (ms).
-"""
 
 MARGIN_MS: Final = 60_000
 """How far a client's idea of Redis' clock, and the two steps of a login, may be apart; milliseconds."""
@@ -31,71 +34,86 @@ MARGIN_MS: Final = 60_000
 TTL_STEP_MS: Final = 60_000
 """A save that moves the expiry within such a step leaves the key's TTL, which is later by a step at least."""
 
-MOST_SAVED: Final = 3000
-"""How many values a plain save takes: Lua cannot pass on more than about 8,000 names and values."""
+ROOM_BYTES: Final = 1024
+"""How much saves may append to a session, beyond its own length, before it is written whole again."""
 
 ADMITTED_FROM: Final = 4_000_000_000_000_000
 CONDEMNED_FROM: Final = 6_000_000_000_000_000
 """Scores of the marks in a user's index: above every expiry, below 2**53; what exceeds them is when (ms) it was set."""
 
-_RECORD: Final = ", ".join(f"'{name}'" for name in FIELDS)
-
 _CLOCK: Final = """
-local key = KEYS[1]
-local time = redis.call('TIME')
+local key, time = KEYS[1], redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local m, x, v, e, t, d, n, l, u, g, c
-local state = 'absent'
 """
 
-# Locals and one HMGET, no tables and loops: this runs at every save.
+_VALUES: Final = f"""
+-- Values in runs, as backends/framing.py makes them: add() notes those from a place on, and tells whether they are
+-- sound; run() makes one run of all that are noted.
+local values, names = {{}}, {{}}
+local function add(bytes, at)
+  while at <= #bytes do
+    if #bytes < at + 4 then return false end
+    local version, count = struct.unpack('<BI4', bytes, at)
+    local lengths_at, place = at + 5, at + 5 + 8 * count
+    if version ~= {VERSION} or #bytes < place - 1 then return false end
+    for _ = 1, count do
+      local name_length, value_length = struct.unpack('<I4I4', bytes, lengths_at)
+      local middle = place + name_length
+      local name = string.sub(bytes, place, middle - 1)
+      if not values[name] then names[#names + 1] = name end
+      lengths_at, place = lengths_at + 8, middle + value_length
+      values[name] = string.sub(bytes, middle, place - 1)
+    end
+    if #bytes < place - 1 then return false end
+    at = place
+  end
+  return true
+end
+
+local function run()
+  local lengths, parts = {{}}, {{}}
+  for _, name in ipairs(names) do
+    local value = values[name]
+    if value then
+      lengths[#lengths + 1] = struct.pack('<I4I4', #name, #value)
+      parts[#parts + 1], parts[#parts + 2] = name, value
+      values[name] = nil -- What was removed and written again is named twice.
+    end
+  end
+  return struct.pack('<BI4', {VERSION}, #lengths) .. table.concat(lengths) .. table.concat(parts)
+end
+"""
+
 _READ: Final = f"""
-m, x, v, e, t, d, n, l, u, g, c =
-  unpack(redis.call('HMGET', key, 'm', 'x', 'v', 'e', 't', 'd', 'n', 'l', 'u', 'g', 'c'))
-e, t, d, n, l, g = tonumber(e), tonumber(t), tonumber(d), tonumber(n), tonumber(l), tonumber(g)
-if not m and redis.call('EXISTS', key) == 0 then state = 'absent'
-elseif m ~= '{FORMAT.decode()}' then state = 'corrupt'
-elseif x then state = 'ended'
-elseif not (v and e and t and n and l and tonumber(c)) then state = 'corrupt'
-elseif now >= e then state = 'expired'
-else state = 'live' end
+local NEVER, ABSENT = {NEVER}, {ABSENT}
+local image, state, texts_end = redis.call('GET', key)
+local kind, v, n, l, e, t, d, g, whole, c, s, r, p, final, u_length, ip_length, agent_length
+if not image then state = 'absent'
+elseif string.byte(image) == {TOMBSTONE} then state = 'ended'
+elseif string.byte(image) ~= {SESSION} or #image < {HEAD_BYTES} then state = 'corrupt'
+else
+  kind, v, n, l, e, t, d, g, whole, c, s, r, p, final, u_length, ip_length, agent_length =
+    struct.unpack('{LUA_HEAD}', image)
+  texts_end = {HEAD_BYTES} + (u_length == ABSENT and 0 or u_length) + ip_length + agent_length
+  state = #image < texts_end and 'corrupt' or now >= e and 'expired' or 'live'
+end
 """
 
 _RULES: Final = f"""
 local function accepts(verifier)
-  if verifier == v then return true end
-  local previous, final, rotated = unpack(redis.call('HMGET', key, 'p', 'f', 'r'))
-  return final == '0' and verifier == previous and now - (tonumber(rotated) or 0) < {ROTATION_GRACE_MS}
-end
-
-local function expiry()
-  return math.min(now + t, d or math.huge)
-end
-
--- The user's index holds the session until g, and must before the session lives longer.
-local function is_indexed()
-  return not u or e <= (g or 0)
-end
-
--- unpack() fails above about 8,000 values. Even, because names and values come in pairs.
-local CHUNK = 6000
-local function each_chunk(command, list, first, last)
-  for i = first, last, CHUNK do
-    redis.call(command, key, unpack(list, i, math.min(i + CHUNK - 1, last)))
-  end
-end
-
--- Kept on after its expiry, so that somebody notices it, and then says so.
-local function keep(keep_ms)
-  redis.call('PEXPIREAT', key, math.max(e, now) + keep_ms)
-end
-
-local function record()
-  return redis.call('HMGET', key, {_RECORD})
+  return verifier == v or final == 0 and verifier == p and now - r < {ROTATION_GRACE_MS}
 end
 
 local function given(argument)
   return argument ~= '' and string.sub(argument, 2)
+end
+
+local function record()
+  return string.sub(image, 1, texts_end)
+end
+
+local function user()
+  return u_length ~= ABSENT and string.sub(image, {HEAD_BYTES + 1}, {HEAD_BYTES} + u_length)
 end
 
 -- What stands under each name whose expected bytes do not, and where the arguments go on:
@@ -103,7 +121,7 @@ end
 local function conflicts(at, i)
   local found = {{}}
   local function check(name, expected)
-    local stands = redis.call('HGET', key, name)
+    local stands = values[name] or false
     if stands ~= expected then found[#found + 1] = name; found[#found + 1] = stands end
   end
   for _ = 1, tonumber(ARGV[at]) do check(ARGV[i], ARGV[i + 1]); i = i + 2 end
@@ -112,88 +130,95 @@ local function conflicts(at, i)
 end
 
 local function bury(keep_ms, reason, by)
-  local buried, previous = record(), redis.call('HGET', key, 'p')
-  redis.call('DEL', key)
-  redis.call('HSET', key, 'm', m, 'v', v, 'x', reason, 'w', now)
-  if previous then redis.call('HSET', key, 'p', previous) end
-  if u then redis.call('HSET', key, 'u', u) end
-  if by then redis.call('HSET', key, 'b', by) end
-  redis.call('PEXPIREAT', key, now + keep_ms)
-  return {{'ok', now, buried}}
+  local u = user()
+  local texts = reason .. (by or '') .. (u or '')
+  local head = struct.pack('{LUA_TOMBSTONE}', {TOMBSTONE}, v, p, now, #reason, by and #by or ABSENT, u_length)
+  redis.call('DEL', key) -- After this, a server whose memory is full does what else the script asks.
+  redis.call('SET', key, head .. texts, 'PXAT', now + keep_ms)
+  return {{'ok', now, record()}}
 end
 """
 
-_WRITE: Final = """
--- keep_ms, verifier, =new verifier, final, indexed until, =user, lifetime, =deadline, extend, cleared, version that the
--- caller knows; then numbers of: resealed, removed, expected, expected to be absent; then the lists: expected (name,
--- bytes), absent (name), resealed (name, old, new), fields to remove (name), fields to write (name, bytes), those of
--- the record that the caller changes among them
-if state ~= 'live' then return {state, now} end
-local rotated_to, user = given(ARGV[3]), given(ARGV[6])
-if rotated_to and v == rotated_to then return {'ok', now, redis.call('HGETALL', key), 'again'} end
-if rotated_to and v ~= ARGV[2] or not accepts(ARGV[2]) then return {'refused', now} end
-if user and u and u ~= user then return {'refused', now} end
-local at = 16
-if ARGV[14] ~= '0' or ARGV[15] ~= '0' then
-  local differing
-  differing, at = conflicts(14, at)
-  if #differing > 0 then return {'conflict', now, differing} end
-end
+_WRITE: Final = f"""
+-- keep_ms, verifier, =new verifier, final, indexed until, =user, lifetime, =deadline, =ip, =agent, extend, cleared,
+-- version that the caller knows, a run of values to write; then numbers of: resealed, removed, expected, expected to be
+-- absent; then the lists: expected (name, bytes), absent (name), resealed (name, old, new), removed (name)
+if state ~= 'live' then return {{state, now}} end
+local rotated_to, signs_in = given(ARGV[3]), given(ARGV[6])
+if rotated_to and v == rotated_to then return {{'ok', now, image, 'again'}} end
+if rotated_to and v ~= ARGV[2] or not accepts(ARGV[2]) then return {{'refused', now}} end
+local u = user()
+if signs_in and u and u ~= signs_in then return {{'refused', now}} end
+if not add(image, texts_end + 1) then return {{'corrupt', now}} end
+local differing, at = conflicts(17, 19)
+if #differing > 0 then return {{'conflict', now, differing}} end
 
 t = tonumber(ARGV[7]) or t
-if ARGV[8] ~= '' then d = tonumber(given(ARGV[8])) end
-e = ARGV[9] == '1' and expiry() or math.min(e, d or math.huge)
-u, g = user or u, math.max(g or 0, tonumber(ARGV[5]))
-if not is_indexed() then return {'unindexed', now, e, t, u} end
+if ARGV[8] ~= '' then d = tonumber(given(ARGV[8])) or NEVER end
+e = math.min(ARGV[11] == '1' and now + t or e, d)
+-- The user's index holds the session until g, and must before the session lives longer.
+if u or signs_in then g = math.max(u and g or 0, tonumber(ARGV[5])) end
+if e > g then return {{'unindexed', now, e, t, signs_in or u}} end
 
-if ARGV[10] == '1' then
-  local drop = {}
-  for _, name in ipairs(redis.call('HKEYS', key)) do
-    if string.sub(name, 1, 2) == 'v:' then drop[#drop + 1] = name end
-  end
-  each_chunk('HDEL', drop, 1, #drop)
+if ARGV[12] == '1' then values, names = {{}}, {{}} end
+for _ = 1, ARGV[15] do
+  if values[ARGV[at]] == ARGV[at + 1] then values[ARGV[at]] = ARGV[at + 2] end
+  at = at + 3
 end
-local removed_from = at + ARGV[12] * 3
-local written_from = removed_from + ARGV[13]
-each_chunk('HDEL', ARGV, removed_from, written_from - 1)
-for i = at, removed_from - 1, 3 do
-  if redis.call('HGET', key, ARGV[i]) == ARGV[i + 1] then redis.call('HSET', key, ARGV[i], ARGV[i + 2]) end
-end
-local first = math.min(written_from + CHUNK - 1, #ARGV)
-redis.call('HSET', key, 'l', math.max(now, l), 'e', e, 'n', n + 1, unpack(ARGV, written_from, first))
-each_chunk('HSET', ARGV, first + 1, #ARGV)
+for i = at, #ARGV do values[ARGV[i]] = nil end
+add(ARGV[14], 1)
 if rotated_to then
-  local signed_in = not user and tonumber(redis.call('HGET', key, 's')) or 0
-  redis.call('HSET', key, 'p', v, 'v', rotated_to, 'r', math.max(now, signed_in + 1), 'f', ARGV[4])
+  p, v, final = v, rotated_to, tonumber(ARGV[4])
+  r = math.max(now, not signs_in and s ~= NEVER and s + 1 or 0)
 end
-if user then redis.call('HSET', key, 's', now) end
-if ARGV[5] ~= '0' then redis.call('HSET', key, 'g', g) end
-keep(ARGV[1])
-if ARGV[11] == '' then return {'ok', now, redis.call('HGETALL', key)} end
-if tonumber(ARGV[11]) ~= n then return {'ok', now, record()} end
-return {'ok', now}
+if signs_in then u, s = signs_in, now end
+local ip_from = texts_end - agent_length - ip_length + 1
+local ip = given(ARGV[9]) or string.sub(image, ip_from, ip_from + ip_length - 1)
+local agent = given(ARGV[10]) or string.sub(image, ip_from + ip_length, texts_end)
+local texts, values_run = (u or '') .. ip .. agent, run()
+u_length, ip_length, agent_length = u and #u or ABSENT, #ip, #agent
+texts_end = {HEAD_BYTES} + #texts
+image = struct.pack(
+  '{LUA_HEAD}', {SESSION}, v, n + 1, math.max(now, l), e, t, d, g, texts_end + #values_run,
+  c, s, r, p, final, u_length, ip_length, agent_length
+) .. texts .. values_run
+redis.call('SET', key, image, 'PXAT', math.max(e, now) + ARGV[1])
+if ARGV[13] == '' then return {{'ok', now, image}} end
+if tonumber(ARGV[13]) ~= n then return {{'ok', now, record()}} end
+return {{'ok', now}}
 """
 
 # What nearly every save asks, in few words: a script costs Redis ten times what its commands cost.
 _SAVE: Final = f"""
--- verifier, version that the caller knows, keep_ms, then the fields to write; that is all it does. Replies the time,
--- with the record if it is of another version; or 0, having done nothing, where only WRITE knows the rules.
-local key, time = KEYS[1], redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local m, x, v, n, e, t, d, l, u, g, c =
-  unpack(redis.call('HMGET', key, 'm', 'x', 'v', 'n', 'e', 't', 'd', 'l', 'u', 'g', 'c'))
-if m ~= '{FORMAT.decode()}' or x or v ~= ARGV[1] then return 0 end
-local old, lifetime, seen, version = tonumber(e), tonumber(t), tonumber(l), tonumber(n)
-if not (old and lifetime and seen and version and tonumber(c)) or now >= old then return 0 end
-local expires = now + lifetime
-if d then expires = math.min(expires, d) end
-if u and expires > (tonumber(g) or 0) then return 0 end
-redis.call('HSET', key, 'l', math.max(now, seen), 'e', expires, 'n', version + 1, unpack(ARGV, 4))
-if math.floor(expires / {TTL_STEP_MS}) ~= math.floor(old / {TTL_STEP_MS}) then
+-- verifier, version that the caller knows, keep_ms, a run of values to write, or nothing; that is all it does. Replies
+-- the time, with the record if it is of another version; or 0, having done nothing, where only WRITE knows the rules.
+local head = redis.call('GETRANGE', key, 0, {HEAD_BYTES - 1})
+if #head < {HEAD_BYTES} then return 0 end
+local kind, v, n, l, e, t, d, g, whole = struct.unpack('{LUA_GUARD}', head)
+local expires = math.min(now + t, d)
+local length = redis.call('STRLEN', key)
+if kind ~= {SESSION} or length < whole or v ~= ARGV[1] or now >= e or expires > g then return 0 end
+if ARGV[4] ~= '' then length = redis.call('APPEND', key, ARGV[4]) end
+redis.call('SETRANGE', key, {MOVED_FROM}, struct.pack('<i8i8i8', n + 1, math.max(now, l), expires))
+if math.floor(expires / {TTL_STEP_MS}) ~= math.floor(e / {TTL_STEP_MS}) then
   redis.call('PEXPIREAT', key, expires + ARGV[3])
 end
-if n ~= ARGV[2] then return {{'ok', now, redis.call('HMGET', key, {_RECORD})}} end
-return now
+local is_long, is_news = length > 2 * whole + {ROOM_BYTES}, n ~= tonumber(ARGV[2])
+if not (is_long or is_news) then return now end
+
+local u_length, ip_length, agent_length = struct.unpack('<I4I4I4', head, {LENGTHS_FROM + 1})
+local texts_end = {HEAD_BYTES} + (u_length == {ABSENT} and 0 or u_length) + ip_length + agent_length
+if is_long then
+  {_VALUES}
+  local image = redis.call('GET', key)
+  if add(image, texts_end + 1) then
+    local values_run = run()
+    local length_now = struct.pack('<I4', texts_end + #values_run)
+    local start = string.sub(image, 1, {WHOLE_FROM}) .. length_now .. string.sub(image, {WHOLE_FROM + 5}, texts_end)
+    redis.call('SET', key, start .. values_run, 'KEEPTTL')
+  end
+end
+return is_news and {{'ok', now, redis.call('GETRANGE', key, 0, texts_end - 1)}} or now
 """
 
 _END: Final = """
@@ -201,14 +226,17 @@ _END: Final = """
 if state ~= 'live' then return {state, now} end
 local verifier = given(ARGV[4])
 if verifier and not accepts(verifier) then return {'refused', now} end
-if #conflicts(5, 7) > 0 then return {'conflict', now} end
+if ARGV[5] ~= '0' or ARGV[6] ~= '0' then
+  if not add(image, texts_end + 1) then return {'corrupt', now} end
+  if #conflicts(5, 7) > 0 then return {'conflict', now} end
+end
 return bury(ARGV[1], ARGV[2], given(ARGV[3]))
 """
 
 _EXPIRE: Final = """
 -- keep_ms
 if state ~= 'expired' then return {state, now} end
-return bury(ARGV[1], d and e >= d and 'expired_lifetime' or 'expired_idle')
+return bury(ARGV[1], d ~= NEVER and e >= d and 'expired_lifetime' or 'expired_idle')
 """
 
 _ADMIT: Final = f"""
@@ -279,10 +307,10 @@ class Script(str):
         return script
 
 
-WRITE: Final = Script(_CLOCK + _READ + _RULES + _WRITE)
-SAVE: Final = Script(_SAVE)
-END: Final = Script(_CLOCK + _READ + _RULES + _END)
-EXPIRE: Final = Script(_CLOCK + _READ + _RULES + _EXPIRE)
+WRITE: Final = Script(_CLOCK + _READ + _VALUES + _RULES + _WRITE)
+SAVE: Final = Script(_CLOCK + _SAVE)
+END: Final = Script(_CLOCK + _READ + _VALUES + _RULES + _END)
+EXPIRE: Final = Script(_CLOCK + _READ + _VALUES + _RULES + _EXPIRE)
 ADMIT: Final = Script(_ADMIT)
 
 TEXTS: Final = {script.sha: str(script) for script in (WRITE, SAVE, END, EXPIRE, ADMIT)}

@@ -10,17 +10,16 @@ from django_srvsession import conf
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.codec import (
     Command,
-    create_commands,
+    create_command,
     end_command,
     evalsha,
     is_only_values,
     read_conflicts,
-    read_record,
-    read_session,
     save_command,
     was_created,
     write_command,
 )
+from django_srvsession.backends.redis.image import read_image, read_record
 from django_srvsession.backends.redis.keys import ANONYMOUS, KINDS, Keys, decoded, kind_of
 from django_srvsession.backends.redis.limit import forget_commands
 from django_srvsession.backends.redis.scripts import EXPIRE, MARGIN_MS, TTL_STEP_MS
@@ -55,7 +54,7 @@ class SessionSteps:
         self._clock = clock
 
     def load(self, sid: str) -> Steps[Loaded | Tombstone | None]:
-        """Read the hash; once a minute at most, in the same round trip, the time."""
+        """Read the session; once a minute at most, in the same round trip, the time."""
         command = self.load_command(sid)
         if self._clock.needs_asking:
             time, reply = yield [("TIME",), command]
@@ -65,12 +64,12 @@ class SessionSteps:
         return self.loaded(sid, reply)
 
     def load_command(self, sid: str) -> Command:
-        """Return the command that reads the hash."""
-        return ("HGETALL", self._keys.session(sid))
+        """Return the command that reads the session."""
+        return ("GET", self._keys.session(sid))
 
     def loaded(self, sid: str, reply: Any) -> Loaded | Tombstone | None:
         """Return what that command's reply means."""
-        return read_session(sid, checked(reply), self._clock.now_ms)
+        return None if reply is None else read_image(sid, checked(reply), self._clock.now_ms)
 
     def create(self, sid: str, verifier: str, delta: Delta) -> Steps[Loaded]:
         """List the session and store it, in one round trip."""
@@ -80,18 +79,16 @@ class SessionSteps:
         new = new_session(sid, verifier, delta, now_ms)
         until_ms = _bound(new.record.expires_ms, delta.lifetime_ms)
         listing = self._list_commands(sid, new.record.user_id, until_ms)
-        storing = create_commands(self._keys.session(sid), self._keys.new_session(sid), new, _keep_ms(), until_ms)
-        replies = yield [*listing, *storing]
-        for index_reply in replies[: len(listing)]:
+        *listed, stored = yield [*listing, create_command(self._keys.session(sid), new, _keep_ms(), until_ms)]
+        for index_reply in listed:
             checked_index(index_reply)  # Whatever was stored: the key of an unlisted session must not go out.
-        was_free = was_created(checked(replies[-1]))
+        was_free = was_created(checked(stored))
         if was_free is None:
             raise _senseless()
         return new if was_free else (yield from self._created_before(sid, verifier))
 
     def _created_before(self, sid: str, verifier: str) -> Steps[Loaded]:
         """Return the session that stands where one was to be created, if the answer to this very creation was lost."""
-        yield from self._tidy([("DEL", self._keys.new_session(sid))])
         try:
             stored = yield from self.load(sid)
         except CorruptSessionError as error:
@@ -110,7 +107,7 @@ class SessionSteps:
 
     def _save(self, sid: str, delta: Delta, base: Loaded) -> Steps[Loaded | None]:
         """Write values by the short script; None: it did nothing, and the long one will say what is to be done."""
-        command = save_command(self._keys.session(sid), base.record, delta, _keep_ms())
+        command = save_command(self._keys.session(sid), base.record, delta.changed, _keep_ms())
         *_, reply = yield [*self._touch_commands(sid, base), command]
         if isinstance(reply, int):
             return updated(base, delta, self._clock.learn(reply)) if reply else None
@@ -144,7 +141,7 @@ class SessionSteps:
     def end(
         self, sid: str, reason: str, by: str | None, verifier: str | None, expected: Mapping[str, bytes | None] | None
     ) -> Steps[SessionRecord | None]:
-        """Reduce the hash to a tombstone, then take the session out of the indexes."""
+        """Put a tombstone in the session's place, then take the session out of the indexes."""
         key = self._keys.session(sid)
         return (yield from self._buried(sid, end_command(key, reason, by, verifier, expected, conf.get("ENDED_KEEP"))))
 
@@ -223,8 +220,8 @@ class SessionSteps:
         return answer[0], self._clock.learn(answer[1]), answer[2:]
 
 
-def _read_live(sid: str, fields: Any, now_ms: int) -> Loaded:
-    session = read_session(sid, fields, now_ms)
+def _read_live(sid: str, image: Any, now_ms: int) -> Loaded:
+    session = read_image(sid, image, now_ms)
     if not isinstance(session, Loaded):
         raise CorruptSessionError(f"What is stored for session {sid} changed within a script.")
     return session

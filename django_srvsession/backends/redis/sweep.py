@@ -10,16 +10,15 @@ from django_srvsession.backends.redis.codec import (
     Command,
     evalsha,
     is_absent,
-    is_tombstone,
     listed_record,
-    read_record,
-    record_command,
     scored,
 )
+from django_srvsession.backends.redis.image import is_tombstone, read_record
 from django_srvsession.backends.redis.keys import ANONYMOUS, Keys, decoded, kind_of
 from django_srvsession.backends.redis.limit import forget_commands
+from django_srvsession.backends.redis.looks import look_at
 from django_srvsession.backends.redis.scripts import ADMITTED_FROM, CONDEMNED_FROM, EXPIRE, MARGIN_MS
-from django_srvsession.backends.redis.wire import ClusterWire, Wire, checked_index
+from django_srvsession.backends.redis.wire import ClusterWire, Wire, checked_index, run
 from django_srvsession.records import SessionRecord
 
 _DAY_MS: Final = 86_400_000
@@ -103,7 +102,7 @@ class Sweep:
                 yield entries[start : start + self._batch_size]
 
     def _look(self, sids: Sequence[str]) -> dict[str, Any]:
-        replies = self._call([record_command(self._keys.session(sid)) for sid in sids])
+        replies = run(look_at([self._keys.session(sid) for sid in sids]), self._wire.call) if sids else []
         return dict(zip(sids, replies, strict=True))
 
     def _is_due(self, sid: str, kind: str, reply: Any) -> bool:

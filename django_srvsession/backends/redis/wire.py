@@ -197,29 +197,8 @@ class ClusterWire:
         self._client = client
 
     def call(self, commands: Sequence[Command]) -> list[Any]:
-        """Do as :meth:`Wire.call`, in as many round trips as there are commands; a transaction is one."""
-        replies: list[Any] = []
-        while len(replies) < len(commands):
-            command = commands[len(replies)]
-            replies += self._transact(commands[len(replies) :]) if command[0] == "MULTI" else [self._call(command)]
-        return replies
-
-    def _transact(self, commands: Sequence[Command]) -> list[Any]:
-        """Send the transaction that ``commands`` begin with, and return its replies as one server would send them.
-
-        The client may send it again where it got no answer: whoever uses one must bear that.
-        """
-        inside = commands[1 : commands.index(("EXEC",))]
-        try:
-            pipeline = self._client.pipeline(transaction=True)
-            for command in inside:
-                pipeline.execute_command(*command)
-            result: Any = pipeline.execute()
-        except ResponseError as error:
-            result = error
-        except FAILURES as error:
-            raise unavailable(error) from error
-        return [None, *(None for _ in inside), result]
+        """Do as :meth:`Wire.call`, in as many round trips as there are commands."""
+        return [self._call(command) for command in commands]
 
     def read(self, command: Command) -> Any:
         """Do as :meth:`Wire.read`."""

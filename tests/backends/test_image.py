@@ -1,0 +1,89 @@
+"""Sessions as the strings that Redis keeps, and damage to them."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from django_srvsession.backends.framing import frame
+from django_srvsession.backends.redis.image import (
+    HEAD_BYTES,
+    NEVER,
+    is_tombstone,
+    read_image,
+    read_record,
+    record_end,
+    session_image,
+)
+from django_srvsession.records import Client, Loaded, SessionRecord
+from django_srvsession.store import CorruptSessionError
+
+SID = "5" * 18
+TEXTS = st.text(st.characters(codec=None, exclude_categories=()))  # lone surrogates and NUL too
+INSTANTS = st.integers(-(2**53), 2**53)
+VERIFIERS = st.binary(min_size=32, max_size=32).filter(any).map(bytes.hex)
+RECORDS = st.builds(
+    SessionRecord,
+    sid=st.just(SID),
+    verifier=VERIFIERS,
+    created_ms=INSTANTS,
+    last_seen_ms=INSTANTS,
+    lifetime_ms=INSTANTS,
+    expires_ms=INSTANTS,
+    user_id=st.none() | TEXTS,
+    client=st.builds(Client, TEXTS, TEXTS),
+    signed_in_ms=st.none() | INSTANTS,
+    deadline_ms=st.none() | INSTANTS,
+    previous_verifier=st.none() | VERIFIERS,
+    rotated_ms=st.none() | INSTANTS,
+    rotation_final=st.booleans(),
+    version=st.integers(0, 2**53),
+)
+RECORD = SessionRecord(SID, "ab" * 32, 1, 2, 3, 4, "user", Client("192.0.2.1", "agent"), signed_in_ms=1)
+IMAGE = session_image(RECORD, {"a": b"1", "bé": b"22"}, 5)
+
+
+@given(RECORDS, st.dictionaries(TEXTS, st.binary()), INSTANTS)
+def test_a_session_is_read_as_it_was_stored(record: SessionRecord, values: dict[str, bytes], until_ms: int) -> None:
+    image = session_image(record, values, until_ms)
+    assert read_image(SID, image, 7) == Loaded(record, values, 7)
+    assert read_record(SID, image[: record_end(image)]) == record
+    assert record_end(image[:HEAD_BYTES]) == record_end(image)
+
+
+def test_values_that_were_appended_count() -> None:
+    read = read_image(SID, IMAGE + frame({"a": b"A", "c": b"3"}) + frame({"c": b""}), 7)
+    assert read == Loaded(RECORD, {"a": b"A", "bé": b"22", "c": b""}, 7)
+
+
+@pytest.mark.parametrize("length", range(len(IMAGE)))
+def test_a_session_that_is_cut_short_is_refused(length: int) -> None:
+    with pytest.raises(CorruptSessionError):
+        read_image(SID, IMAGE[:length], 7)
+
+
+@pytest.mark.parametrize("verifier", ["", "ab", "ab" * 33, "x" * 64])
+def test_only_a_verifier_is_stored_as_one(verifier: str) -> None:
+    for field in ("verifier", "previous_verifier"):
+        with pytest.raises(ValueError, match=r"hex"):
+            session_image(RECORD._replace(**{field: verifier}), {}, NEVER)
+
+
+@pytest.mark.parametrize("image", [None, 1, [], {}, True, "text", b"", b"\x00", b"{}", b"\x03" + IMAGE[1:]])
+def test_what_is_no_session_is_refused(image: Any) -> None:
+    assert not is_tombstone(image)
+    with pytest.raises(CorruptSessionError):
+        read_image(SID, image, 7)
+
+
+@given(st.binary(max_size=300), st.binary(max_size=30))
+def test_no_bytes_raise_anything_else(data: bytes, end: bytes) -> None:
+    for image in (data, b"\x01" + data, b"\x02" + data, IMAGE + data, IMAGE[: -len(end) - 1] + end):
+        with contextlib.suppress(CorruptSessionError):
+            read_image(SID, image, 7)
+        with contextlib.suppress(CorruptSessionError):
+            read_record(SID, image)
