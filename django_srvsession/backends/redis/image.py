@@ -126,8 +126,8 @@ def record_end(image: Any) -> int:
     """Return where the record ends in a session's image, of which this may be a part; 0 where that is not known."""
     if type(image) is not bytes or len(image) < HEAD_BYTES or image[0] != SESSION:
         return 0
-    *_, user, ip, agent = _HEAD.unpack_from(image)
-    return HEAD_BYTES + (0 if user == ABSENT else user) + ip + agent
+    lengths: tuple[int, ...] = struct.unpack_from("<III", image, LENGTHS_FROM)
+    return HEAD_BYTES + sum(length for length in lengths if length != ABSENT)
 
 
 def _read_record(sid: str, image: Any) -> tuple[SessionRecord, int]:
