@@ -50,7 +50,7 @@ def lifetime_of(expiry: Any, cookie_age_seconds: int, signed_in_ms: int | None, 
     The deadline is the earlier of a fixed date (``set_expiry(datetime)``) and ``SRVSESSION_MAX_LIFETIME`` after sign-in
     (ASVS 7.3.2); ``SRVSESSION_IDLE_TIMEOUT`` shortens the lifetime (ASVS 7.3.1).
     """
-    expiry = fit_time_zone(expiry)
+    expiry = None if expiry is None else fit_time_zone(expiry)
     deadlines = [signed_in_ms + limit_ms] if signed_in_ms is not None and (limit_ms := conf.get("MAX_LIFETIME")) else []
     if isinstance(expiry, datetime):
         fixed_ms = _instant_ms(expiry)

@@ -272,21 +272,21 @@ def updated(current: Loaded, delta: Delta, now_ms: int) -> Loaded:
     lifetime_ms = given(delta.lifetime_ms, old.lifetime_ms)
     deadline_ms = given(delta.deadline_ms, old.deadline_ms)
     expires_ms = expiry(now_ms, lifetime_ms, deadline_ms) if delta.extend else old.expires_ms
-    record = SessionRecord(
-        sid=old.sid,
-        verifier=old.verifier,
-        created_ms=old.created_ms,
-        last_seen_ms=max(now_ms, old.last_seen_ms),
-        lifetime_ms=lifetime_ms,
-        expires_ms=expires_ms if deadline_ms is None else min(expires_ms, deadline_ms),
-        user_id=given(delta.user_id, old.user_id),
-        client=given(delta.client, old.client),
-        signed_in_ms=old.signed_in_ms if delta.user_id is UNSET else now_ms,
-        deadline_ms=deadline_ms,
-        previous_verifier=old.previous_verifier,
-        rotated_ms=old.rotated_ms,
-        rotation_final=old.rotation_final,
-        version=old.version + 1,
+    record = SessionRecord(  # By place: every save makes one, and names would take as long again.
+        old.sid,
+        old.verifier,
+        old.created_ms,
+        now_ms if now_ms > old.last_seen_ms else old.last_seen_ms,
+        lifetime_ms,
+        expires_ms if deadline_ms is None else min(expires_ms, deadline_ms),
+        given(delta.user_id, old.user_id),
+        given(delta.client, old.client),
+        old.signed_in_ms if delta.user_id is UNSET else now_ms,
+        deadline_ms,
+        old.previous_verifier,
+        old.rotated_ms,
+        old.rotation_final,
+        old.version + 1,
     )
     return Loaded(record, updated_values(current.values, delta), now_ms)
 
@@ -295,7 +295,9 @@ def updated_values(values: Mapping[str, bytes], delta: Delta) -> Mapping[str, by
     """Return the sealed values after ``delta``; the same object when it changes none."""
     if not delta.writes_values:
         return values
-    kept = {} if delta.cleared else {name: value for name, value in values.items() if name not in delta.removed}
+    kept = {} if delta.cleared else dict(values)
+    for name in delta.removed:
+        kept.pop(name, None)
     for name, (old, new) in delta.resealed.items():
         if kept.get(name) == old:
             kept[name] = new

@@ -33,7 +33,8 @@ class Changes(NamedTuple):
 class SealedValues(MutableMapping[Any, Any]):
     """Map session keys to values, opening each sealed value when it is first used.
 
-    ``base`` holds the stored bytes, verified by the caller. ``refused`` is called, once, when a value cannot be opened
+    ``base`` holds the stored bytes, verified by the caller, who says whether they ``are_current``: all sealed under
+    ``SECRET_KEY``, as far as is known. ``refused`` is called, once, when a value cannot be opened
     after all; the mapping then reads as empty. ``cleared`` says that the stored session may hold keys that are not in
     ``base`` and that a save must drop them.
     """
@@ -44,6 +45,7 @@ class SealedValues(MutableMapping[Any, Any]):
         base: Mapping[str, bytes] | None = None,
         *,
         cleared: bool = False,
+        are_current: bool = False,
         refused: Callable[[SealError], object] | None = None,
     ) -> None:
         self._sealer = sealer
@@ -52,6 +54,7 @@ class SealedValues(MutableMapping[Any, Any]):
         self._assigned: set[Any] = set()
         self._removed: set[str] = set()
         self._cleared = cleared
+        self._are_current = are_current
         self._refused = refused
 
     # The mapping.
@@ -162,7 +165,7 @@ class SealedValues(MutableMapping[Any, Any]):
         names = {str_name(name): name for name in self._open if self._may_differ(name) and self._differs(name)}
         if not names.keys().isdisjoint(AUTH_KEYS) or not self._removed.isdisjoint(AUTH_KEYS):
             names.update((name, name) for name in AUTH_KEYS if name in self)
-        changed = {name: sealer.seal(name, sealer.serialize(self[key])) for name, key in names.items()}
+        changed = sealer.seal_all({name: self[key] for name, key in names.items()})
         removed = frozenset(self._removed - changed.keys())
         return Changes(changed, removed, self._cleared, self._resealed(sealer, changed))
 
@@ -170,8 +173,7 @@ class SealedValues(MutableMapping[Any, Any]):
         """Seal all values for another session (its sealer is bound to another sid)."""
         if self._base:
             list(self)  # Opens what is not open yet.
-        named = ((str_name(name), value) for name, value in self._open.items())
-        return {name: sealer.seal(name, sealer.serialize(value)) for name, value in named}
+        return sealer.seal_all({str_name(name): value for name, value in self._open.items()})
 
     def stored(self, changes: Changes, sealer: Sealer) -> None:
         """Take note that ``changes`` are stored: they are what later changes are compared with."""
@@ -226,6 +228,8 @@ class SealedValues(MutableMapping[Any, Any]):
 
     def _resealed(self, sealer: Sealer, changed: Mapping[str, bytes]) -> dict[str, tuple[bytes, bytes]]:
         """Seal anew, under the current secret, what a fallback sealed and this request leaves as it is."""
+        if self._are_current:
+            return {}
         return {
             name: (old := self._base[name], sealer.seal(name, sealer.payload(old)))
             for name in not_current(self._base)
@@ -235,7 +239,7 @@ class SealedValues(MutableMapping[Any, Any]):
     @property
     def needs_resealing(self) -> bool:
         """Tell whether a stored value is sealed under a fallback secret."""
-        return any(name != HASH_KEY for name in not_current(self._base))
+        return not self._are_current and any(name != HASH_KEY for name in not_current(self._base))
 
     @property
     def awaits_new_hash(self) -> bool:

@@ -1,29 +1,36 @@
 """Sealed values as runs of bytes, and back: for stores that keep a session's contents in one place.
 
-A run, version 1: the byte 1; the number of values; for each the length of its name and of its value; then name, value,
-name, value... Numbers are four bytes, little-endian; names are UTF-8, in which a lone surrogate may stand. Where runs
-follow each other, the last value of a name is the one that counts: so a store may append what has changed.
+A run, version 1: the byte 1; the length of the names' part; that part: how many names, the length of each, the names;
+the length of each value; the values. Numbers are four bytes, little-endian; names are UTF-8, in which a lone surrogate
+may stand. Where runs follow each other, the last value of a name is the one that counts: so a store may append what has
+changed.
+
+Most sessions of a site have one of a few sets of names, so their names' parts are made, and read, once.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from typing import Final
+from itertools import accumulate, pairwise
+from typing import Final, TypeVar
 
 from django_srvsession.store import CorruptSessionError
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 VERSION: Final = 1
 _HEAD: Final = struct.Struct("<BI")
+_MOST_KEPT: Final = 1024
+_MOST_KEPT_BYTES: Final = 1024
 
 
 def frame(values: Mapping[str, bytes]) -> bytes:
     """Return the values as one run of bytes, which :func:`unframe` reads."""
-    parts: list[bytes] = []
-    for name, value in values.items():
-        parts += (name.encode("utf-8", "surrogatepass"), value)
-    lengths = struct.pack(f"<{len(parts)}I", *map(len, parts))
-    return b"".join((_HEAD.pack(VERSION, len(values)), lengths, *parts))
+    part, bodies = _parts[tuple(values)], values.values()
+    lengths = struct.pack(f"<{len(bodies)}I", *map(len, bodies))
+    return b"".join((_HEAD.pack(VERSION, len(part)), part, lengths, *bodies))
 
 
 def unframe(data: bytes, place: int = 0) -> dict[str, bytes]:
@@ -31,33 +38,32 @@ def unframe(data: bytes, place: int = 0) -> dict[str, bytes]:
 
     Raises ``CorruptSessionError`` for bytes that :func:`frame` did not make: damaged ones, or a newer version's.
     """
-    values: dict[str, bytes] = {}
     try:
-        while True:
+        values, place = _read_run(data, place)
+        while place != len(data):
             run, place = _read_run(data, place)
-            values = {**values, **run} if values else run
-            if place == len(data):
-                return values
+            values |= run
     except (struct.error, UnicodeDecodeError) as error:
         raise _damaged() from error
+    return values
 
 
 def _read_run(data: bytes, place: int) -> tuple[dict[str, bytes], int]:
     """Return the values of the run at a place, and where it ends."""
-    version, count = _HEAD.unpack_from(data, place)
+    version, part_length = _HEAD.unpack_from(data, place)
     if version != VERSION:
         raise CorruptSessionError(f"The session's values are in format {version}, which is not known here.")
     place += _HEAD.size
-    lengths = struct.unpack_from(f"<{2 * count}I", data, place)
-    place += 8 * count
-    if place + sum(lengths) > len(data):
-        raise _damaged()
-    values, pairs = {}, iter(lengths)
-    for name_length, value_length in zip(pairs, pairs, strict=True):
-        middle = place + name_length
-        name, place = _names[data[place:middle]], middle + value_length
-        values[name] = data[middle:place]
-    if len(values) != count:
+    names = _names[data[place : place + part_length]]
+    place += part_length
+    lengths = struct.unpack_from(f"<{len(names)}I", data, place)
+    place += 4 * len(names)
+    values = {}
+    for name, length in zip(names, lengths, strict=False):  # There are as many.
+        end = place + length
+        values[name] = data[place:end]
+        place = end
+    if place > len(data):
         raise _damaged()
     return values, place
 
@@ -66,15 +72,36 @@ def _damaged() -> CorruptSessionError:
     return CorruptSessionError("The session's values are damaged.")
 
 
-class _Names(dict[bytes, str]):
-    """Hold names as text: they come again in every session."""
+class _Names(dict[bytes, tuple[str, ...]]):
+    """Hold the names that a names' part stands for."""
 
-    def __missing__(self, raw: bytes) -> str:
-        if len(self) >= _MOST_NAMES:
-            self.clear()
-        name = self[raw] = raw.decode("utf-8", "surrogatepass")
-        return name
+    def __missing__(self, part: bytes) -> tuple[str, ...]:
+        (count,) = struct.unpack_from("<I", part)
+        lengths = struct.unpack_from(f"<{count}I", part, 4)
+        places = [*accumulate(lengths, initial=4 + 4 * count)]
+        names = tuple(part[start:end].decode("utf-8", "surrogatepass") for start, end in pairwise(places))
+        if places[-1] != len(part) or len(set(names)) != count:
+            raise _damaged()
+        return _keep(self, part, names, len(part))
 
 
-_MOST_NAMES: Final = 1024
+class _Parts(dict[tuple[str, ...], bytes]):
+    """Hold the names' part that stands for some names."""
+
+    def __missing__(self, names: tuple[str, ...]) -> bytes:
+        encoded = [name.encode("utf-8", "surrogatepass") for name in names]
+        part = struct.pack(f"<{len(encoded) + 1}I", len(encoded), *map(len, encoded)) + b"".join(encoded)
+        return _keep(self, names, part, len(part))
+
+
+def _keep(kept: dict[K, V], key: K, value: V, size_bytes: int) -> V:
+    """Keep an entry, in bounds: names may be a visitor's choice."""
+    if size_bytes <= _MOST_KEPT_BYTES:
+        if len(kept) >= _MOST_KEPT:
+            kept.clear()
+        kept[key] = value
+    return value
+
+
 _names: Final = _Names()
+_parts: Final = _Parts()

@@ -154,7 +154,7 @@ class SessionReading(SessionBase):
     def _verified(self, key: SessionKey, loaded: Loaded) -> SealedValues:
         """Check every seal before any value is handed out, and that the session belongs to the user it names."""
         sealer = self._sealer(key)
-        sealer.verify_all(loaded.values)
+        are_current = sealer.verify_all(loaded.values)
         # Weakly: contents that knew their session would be garbage for the collector, one more for every request.
         session = weakref.ref(self)
 
@@ -162,7 +162,7 @@ class SessionReading(SessionBase):
             if (alive := session()) is not None:
                 alive._refuse(key.sid, error)
 
-        values = SealedValues(sealer, loaded.values, refused=refused)
+        values = SealedValues(sealer, loaded.values, are_current=are_current, refused=refused)
         if USER_KEY in loaded.values and user_id_in(values) != loaded.record.user_id:
             raise SealError("the session names another user than its record")
         return values

@@ -52,17 +52,18 @@ _VALUES: Final = f"""
 local values, names = {{}}, {{}}
 local function add(bytes, at)
   while at <= #bytes do
-    if #bytes < at + 4 then return false end
-    local version, count = struct.unpack('<BI4', bytes, at)
-    local lengths_at, place = at + 5, at + 5 + 8 * count
-    if version ~= {VERSION} or #bytes < place - 1 then return false end
-    for _ = 1, count do
-      local name_length, value_length = struct.unpack('<I4I4', bytes, lengths_at)
-      local middle = place + name_length
-      local name = string.sub(bytes, place, middle - 1)
+    if #bytes < at + 8 then return false end
+    local version, part_length, count = struct.unpack('<BI4I4', bytes, at)
+    local name_at, lengths_at = at + 9 + 4 * count, at + 5 + part_length
+    local place = lengths_at + 4 * count
+    if version ~= {VERSION} or lengths_at < name_at or #bytes < place - 1 then return false end
+    for i = 1, count do
+      local name_end = name_at + struct.unpack('<I4', bytes, at + 5 + 4 * i)
+      local value_end = place + struct.unpack('<I4', bytes, lengths_at + 4 * i - 4)
+      local name = string.sub(bytes, name_at, name_end - 1)
       if not values[name] then names[#names + 1] = name end
-      lengths_at, place = lengths_at + 8, middle + value_length
-      values[name] = string.sub(bytes, middle, place - 1)
+      values[name] = string.sub(bytes, place, value_end - 1)
+      name_at, place = name_end, value_end
     end
     if #bytes < place - 1 then return false end
     at = place
@@ -71,16 +72,18 @@ local function add(bytes, at)
 end
 
 local function run()
-  local lengths, parts = {{}}, {{}}
+  local name_lengths, written, lengths, bodies = {{}}, {{}}, {{}}, {{}}
   for _, name in ipairs(names) do
     local value = values[name]
     if value then
-      lengths[#lengths + 1] = struct.pack('<I4I4', #name, #value)
-      parts[#parts + 1], parts[#parts + 2] = name, value
+      local i = #written + 1
+      name_lengths[i], written[i] = struct.pack('<I4', #name), name
+      lengths[i], bodies[i] = struct.pack('<I4', #value), value
       values[name] = nil -- What was removed and written again is named twice.
     end
   end
-  return struct.pack('<BI4', {VERSION}, #lengths) .. table.concat(lengths) .. table.concat(parts)
+  local part = struct.pack('<I4', #written) .. table.concat(name_lengths) .. table.concat(written)
+  return struct.pack('<BI4', {VERSION}, #part) .. part .. table.concat(lengths) .. table.concat(bodies)
 end
 """
 

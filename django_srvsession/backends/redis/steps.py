@@ -75,7 +75,7 @@ class SessionSteps:
         """List the session and store it, in one round trip."""
         if delta.lifetime_ms is UNSET:
             raise ValueError("A new session needs a lifetime: Delta(lifetime_ms=...).")
-        now_ms = yield from self._now_ms()
+        now_ms = (yield from self._now_ms()) if self._clock.needs_asking else self._clock.now_ms
         new = new_session(sid, verifier, delta, now_ms)
         until_ms = _bound(new.record.expires_ms, delta.lifetime_ms)
         listing = self._list_commands(sid, new.record.user_id, until_ms)
@@ -99,16 +99,24 @@ class SessionSteps:
 
     def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None) -> Steps[Loaded]:
         """Do as :meth:`write` without a rotation; nearly every update is only of values, and needs little."""
-        if base is not None and base.record.verifier == verifier and is_only_values(delta):
-            saved = yield from self._save(sid, delta, base)
+        if base is not None and self.is_save(verifier, delta, base):
+            saved = self.saved(sid, delta, base, (yield self.save_commands(sid, delta, base)))
             if saved is not None:
                 return saved
         return (yield from self.write(sid, verifier, None, True, delta, base))
 
-    def _save(self, sid: str, delta: Delta, base: Loaded) -> Steps[Loaded | None]:
-        """Write values by the short script; None: it did nothing, and the long one will say what is to be done."""
+    def is_save(self, verifier: str, delta: Delta, base: Loaded) -> bool:
+        """Tell whether the short script can do an update: it only writes values, by the session's current key."""
+        return base.record.verifier == verifier and is_only_values(delta)
+
+    def save_commands(self, sid: str, delta: Delta, base: Loaded) -> list[Command]:
+        """Return the commands that write values by the short script."""
         command = save_command(self._keys.session(sid), base.record, delta.changed, _keep_ms())
-        *_, reply = yield [*self._touch_commands(sid, base), command]
+        return [*self._touch_commands(sid, base), command]
+
+    def saved(self, sid: str, delta: Delta, base: Loaded, replies: Sequence[Any]) -> Loaded | None:
+        """Return the session after that; None: nothing was done, and the long script will say what is to be done."""
+        reply = replies[-1]
         if isinstance(reply, int):
             return updated(base, delta, self._clock.learn(reply)) if reply else None
         _, now_ms, rest = self._answer(sid, reply)
