@@ -177,8 +177,8 @@ class Sealer:
     def verify_all(self, values: Mapping[str, bytes]) -> bool:
         """Check that all these bytes were sealed by this site for this session and their names.
 
-        Returns whether all are under the current ``SECRET_KEY``. Raises :class:`SealError` for any other bytes; compares
-        in constant time. One frame for all: every request pays for it.
+        Returns whether all are under the current ``SECRET_KEY``. Raises :class:`SealError` for any other bytes;
+        compares in constant time. One frame for all: every request pays for it.
         """
         sid, origin, are_current = self._sid, self._states.current, True
         states = self._states[origin]
