@@ -355,8 +355,8 @@ class TestTogether:
         other = sqlite3.connect(connection.settings_dict["NAME"], timeout=0.01, isolation_level=None)
         read = Table.rows
 
-        def interrupted(table: Table, sql: str, params: Any) -> Any:
-            found = read(table, sql, params)
+        def interrupted(table: Table, sql: str, params: Any, **options: Any) -> Any:
+            found = read(table, sql, params, **options)
             with contextlib.suppress(sqlite3.OperationalError):  # locked: as it should be
                 other.execute("UPDATE srvsession_session SET version = version + 1")
             return found

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django_srvsession.backends.clock import LocalClock, ServerClock
+from django_srvsession.backends.db.prepared import Prepared
 from django_srvsession.backends.framing import unframe
 from django_srvsession.models import Session
 from django_srvsession.records import ROTATION_GRACE_MS, Client, Loaded, SessionRecord, Tombstone
@@ -90,6 +91,7 @@ class Statements:
         self._words = words
         self._updates: dict[tuple[str, ...], str] = {}
         self.vendor = connection.vendor
+        self.prepared = Prepared()
         self.clock = LocalClock() if self.vendor == "sqlite" else ServerClock()
         self.ends_in_one = self.vendor == "postgresql" or (
             self.vendor == "sqlite" and sqlite3.sqlite_version_info >= (3, 35)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.db import IntegrityError, transaction
 
@@ -38,10 +38,10 @@ class Table:
 
     # Execute.
 
-    def rows(self, sql: str, params: Params) -> list[Row]:
-        """Execute a statement and return all its rows."""
+    def rows(self, sql: str, params: Params, *, often: bool = False) -> list[Row]:
+        """Execute a statement and return all its rows; ``often``: it is one that many requests need."""
         with self.connection.wrap_database_errors, open_cursor(self.connection) as cursor:
-            cursor.execute(sql, self._with_clock(params))
+            self._execute(cursor, sql, params, often)
             return cursor.fetchall()  # type: ignore[no-any-return]
 
     def rows_in_order_of_index(self, sql: str, params: Params) -> list[Row]:
@@ -58,11 +58,17 @@ class Table:
         with self.connection.wrap_database_errors, open_cursor(self.connection) as cursor:
             cursor.execute(sql)
 
-    def count(self, sql: str, params: Params) -> int:
-        """Execute a statement and return how many rows it met."""
+    def count(self, sql: str, params: Params, *, often: bool = False) -> int:
+        """Execute a statement and return how many rows it met; ``often`` as for :meth:`rows`."""
         with self.connection.wrap_database_errors, open_cursor(self.connection) as cursor:
-            cursor.execute(sql, self._with_clock(params))
+            self._execute(cursor, sql, params, often)
             return int(cursor.rowcount)
+
+    def _execute(self, cursor: Any, sql: str, params: Params, often: bool) -> None:
+        if often:
+            self.sql.prepared.execute(self.connection, cursor, sql, self._with_clock(params))
+        else:
+            cursor.execute(sql, self._with_clock(params))
 
     def now_ms(self) -> int:
         """Return the clock of the database, which is asked for it where nothing has told it within a minute."""
@@ -103,7 +109,7 @@ class Table:
             sql = self.sql.read_locked
         elif clock.needs_asking:
             sql = self.sql.read_with_clock
-        rows = self.rows(sql, {"sid": sid})
+        rows = self.rows(sql, {"sid": sid}, often=sql is self.sql.read)
         if not rows:
             return None
         return Found(rows[0], clock.now_ms if sql is self.sql.read else clock.learn(clock_said(rows[0][-1])))
@@ -127,7 +133,7 @@ class Table:
         """Store a new session; raises ``CreateError`` when the sid is not free."""
         new = new_session(sid, verifier, delta, self.now_ms())
         try:
-            is_stored = self.count(self.sql.insert, new_params(new)) > 0
+            is_stored = self.count(self.sql.insert, new_params(new), often=True) > 0
         except IntegrityError as error:
             # MariaDB and MySQL have no "on conflict do nothing" that does not hide other errors too.
             if error.args[:1] != (_DUPLICATE_KEY,):
@@ -164,7 +170,7 @@ class Table:
         version = current.record.version + version_step(self.connection.in_atomic_block)
         after = change.applied(current, max(self.now_ms(), current.now_ms), version)
         sql = self.sql.update(change.columns(current))
-        return after if self.count(sql, change.params(current, after)) else None
+        return after if self.count(sql, change.params(current, after), often=True) else None
 
     # End.
 
@@ -175,7 +181,7 @@ class Table:
         in_one = self.sql.expire if is_due else self.sql.end
         if params["verifier"] is not None:
             in_one = self.sql.end_of_verifier
-        rows = self.rows(in_one, params)
+        rows = self.rows(in_one, params, often=True)
         return record_of(rows[0]) if rows else None
 
     def _end_by_version(

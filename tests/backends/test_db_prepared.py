@@ -1,0 +1,186 @@
+"""Statements that PostgreSQL keeps for a connection: when, and what happens where it does not have them after all."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connections, transaction
+
+from django_srvsession.backends.db import DatabaseStore
+from django_srvsession.backends.db.prepared import AFTER_USES
+from django_srvsession.models import Session
+from django_srvsession.records import Delta, Loaded
+from django_srvsession.store import StoreUnavailableError
+from tests.backends.sessions import create, new_sid, new_verifier, stored
+
+pytestmark = pytest.mark.parametrize("database_alias", ["postgresql"], indirect=True)
+
+
+@pytest.fixture
+def store(database_alias: str) -> DatabaseStore:
+    connections[database_alias].close()  # What other tests made it prepare goes with it.
+    return DatabaseStore(database_alias)
+
+
+@pytest.fixture
+def connection(store: DatabaseStore, database_alias: str) -> Any:
+    store.load(new_sid())
+    return connections[database_alias]
+
+
+def prepared(connection: Any) -> list[str]:
+    """What PostgreSQL has prepared for this connection, without what comes after the verb."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements WHERE name LIKE 'srvsession%'")
+        return sorted(statement.split(" AS ")[1].split()[0] for (statement,) in cursor.fetchall())
+
+
+def use_often(store: DatabaseStore) -> Loaded:
+    """Create, load, save and end sessions until what does it is prepared; return one that is live."""
+    for _ in range(AFTER_USES + 2):
+        session = create(store, changed={"a": b"a"})
+        assert stored(store, session.record.sid).record == session.record
+        session = store.update(session.record.sid, session.record.verifier, Delta(changed={"a": b"b"}), session)
+        store.end(create(store).record.sid, "logout")
+    return session
+
+
+def test_a_connection_prepares_what_it_is_asked_often(store: DatabaseStore, connection: Any) -> None:
+    for _ in range(AFTER_USES - 1):
+        store.load(new_sid())
+    assert prepared(connection) == []
+    session = use_often(store)
+    assert prepared(connection) == ["INSERT", "SELECT", "UPDATE", "UPDATE"]
+    assert stored(store, session.record.sid).values == {"a": b"b"}
+
+
+def test_a_new_connection_has_prepared_nothing_and_does_it_again(store: DatabaseStore, connection: Any) -> None:
+    session = use_often(store)
+    connection.close()
+    assert stored(store, session.record.sid).record == session.record
+    assert prepared(connection) == []
+    use_often(store)
+    assert prepared(connection)
+
+
+@contextlib.contextmanager
+def in_a_transaction(connection: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with transaction.atomic(connection.alias):
+        yield
+
+
+@contextlib.contextmanager
+def without_autocommit(connection: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    transaction.set_autocommit(False, connection.alias)
+    yield
+    transaction.commit(connection.alias)
+    transaction.set_autocommit(True, connection.alias)
+
+
+@contextlib.contextmanager
+def through_a_pooler(connection: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+    yield
+
+
+@contextlib.contextmanager
+def binding_on_the_server(connection: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "server_side_binding", True)
+    vars(connection.features).pop("uses_server_side_binding", None)
+    connection.close()
+    yield
+    connection.close()
+    vars(connection.features).pop("uses_server_side_binding", None)
+
+
+@contextlib.contextmanager
+def with_a_listener(connection: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with connection.execute_wrapper(lambda execute, *rest: execute(*rest)):
+        yield
+
+
+@pytest.mark.parametrize(
+    "where", [in_a_transaction, without_autocommit, through_a_pooler, binding_on_the_server, with_a_listener]
+)
+def test_nothing_is_prepared(
+    store: DatabaseStore, connection: Any, monkeypatch: pytest.MonkeyPatch, where: Any
+) -> None:
+    with where(connection, monkeypatch):
+        session = use_often(store)
+        assert stored(store, session.record.sid).values == {"a": b"b"}
+        assert prepared(connection) == []
+
+
+def test_a_server_that_has_forgotten_what_it_prepared_costs_nothing_but_the_speed(
+    store: DatabaseStore, connection: Any
+) -> None:
+    session = use_often(store)
+    with connection.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")
+    saved = store.update(session.record.sid, session.record.verifier, Delta(changed={"a": b"c"}), session)
+    assert (saved.values, saved.record.version) == ({"a": b"c"}, session.record.version + 1)
+    assert stored(store, session.record.sid) == saved._replace(now_ms=stored(store, session.record.sid).now_ms)
+    assert isinstance(create(store), Loaded)
+    assert store.end(session.record.sid, "logout") is not None
+    use_often(store)
+    assert prepared(connection) == []  # It may be a pooler: no second try in this process.
+
+
+def test_what_another_user_of_the_server_prepared_is_used(store: DatabaseStore, connection: Any) -> None:
+    """Behind a pooler that was not declared: the statement is there, though this connection did not prepare it."""
+    session = use_often(store)
+    vars(connection.connection).pop("_srvsession_uses")
+    session = use_often(store)
+    assert stored(store, session.record.sid).values == {"a": b"b"}
+    assert prepared(connection) == ["INSERT", "SELECT", "UPDATE", "UPDATE"]
+
+
+def test_a_migration_under_a_running_site_is_no_outage(store: DatabaseStore, connection: Any) -> None:
+    session = use_often(store)
+    table = Session._meta.db_table
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {table} ALTER COLUMN user_agent TYPE varchar(5000)")
+            cursor.execute(f"ALTER TABLE {table} ADD COLUMN later integer NULL")
+        assert stored(store, session.record.sid).record == session.record
+        use_often(store)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {table} DROP COLUMN later")
+            cursor.execute(f"ALTER TABLE {table} ALTER COLUMN user_agent TYPE text")
+
+
+def test_each_tenant_reads_its_own_schema(store: DatabaseStore, connection: Any) -> None:
+    """Sites with a schema for each tenant set the search path for each request, on one connection."""
+    session = use_often(store)
+    table = Session._meta.db_table
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE SCHEMA tenant")
+            cursor.execute(f"CREATE TABLE tenant.{table} (LIKE public.{table} INCLUDING ALL)")
+            cursor.execute("SET search_path TO tenant")
+        assert store.load(session.record.sid) is None
+        other = store.create(session.record.sid, new_verifier(), Delta(lifetime_ms=60_000, changed={"a": b"tenant"}))
+        assert prepared(connection) == ["INSERT", "SELECT", "UPDATE", "UPDATE"]
+        assert stored(store, session.record.sid).values == other.values
+        with connection.cursor() as cursor:
+            cursor.execute("SET search_path TO public")
+        assert stored(store, session.record.sid).values == {"a": b"b"}
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SET search_path TO public")
+            cursor.execute("DROP SCHEMA tenant CASCADE")
+
+
+def test_an_error_of_a_prepared_statement_is_the_one_it_would_have_been(store: DatabaseStore, connection: Any) -> None:
+    session = use_often(store)
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+    with pytest.raises(StoreUnavailableError):
+        store.update(session.record.sid, session.record.verifier, Delta(changed={"a": b"c"}), session)
+    assert prepared(connection)
+    connection.close()
+    assert stored(store, session.record.sid).values == {"a": b"b"}
