@@ -9,6 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from django_srvsession import conf
+from django_srvsession.records import LATEST_MS
 
 EXPIRY_KEY: Final = "_session_expiry"
 
@@ -59,7 +60,7 @@ def lifetime_of(expiry: Any, cookie_age_seconds: int, signed_in_ms: int | None, 
     elif ends_with_browser(expiry):
         lifetime_ms = conf.get("BROWSER_SESSION_AGE")
     else:
-        lifetime_ms = max(int((cookie_age_seconds if expiry is None else expiry) * 1000), 0)
+        lifetime_ms = min(max(int((cookie_age_seconds if expiry is None else expiry) * 1000), 0), LATEST_MS)
     idle_ms = conf.get("IDLE_TIMEOUT")
     return Lifetime(lifetime_ms if idle_ms is None else min(lifetime_ms, idle_ms), min(deadlines, default=None))
 

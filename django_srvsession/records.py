@@ -16,6 +16,9 @@ from typing import Any, Final, NamedTuple
 ROTATION_GRACE_MS: Final = 60_000
 """How long after a rotation, or an end, the old key is still recognised (not: still valid), in milliseconds."""
 
+LATEST_MS: Final = 253_402_300_799_000
+"""The last second of the year 9999, in milliseconds: no later instant can be shown, and no session lives longer."""
+
 AUTH_KEYS: Final = ("_auth_user_id", "_auth_user_backend", "_auth_user_hash")
 """The session keys of ``django.contrib.auth``: written, or left, as one group."""
 
@@ -237,7 +240,7 @@ def given(named: Any, stands: Any) -> Any:
 
 def expiry(now_ms: int, lifetime_ms: int, deadline_ms: int | None) -> int:
     """Return when a session extended at ``now_ms`` expires: after its lifetime, never past its deadline."""
-    return now_ms + lifetime_ms if deadline_ms is None else min(now_ms + lifetime_ms, deadline_ms)
+    return min(now_ms + lifetime_ms, LATEST_MS if deadline_ms is None else deadline_ms)
 
 
 def new_session(sid: str, verifier: str, delta: Delta, now_ms: int) -> Loaded:

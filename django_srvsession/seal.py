@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hmac import compare_digest
 from typing import Any, Final, Protocol
@@ -55,22 +55,18 @@ class _SameAsDjangos:
     _decode = staticmethod(json.JSONDecoder().raw_decode)
 
     def __init__(self) -> None:
-        # What JSONEncoder makes for each value, but that it does not look for circles: they end in a RecursionError.
         encoder = json.JSONEncoder(separators=(",", ":"))
-        make_encoder: Any = getattr(json.encoder, "c_make_encoder", None)
-        text = json.encoder.encode_basestring_ascii
-        self._text = text
-        self._chunks = make_encoder and make_encoder(
-            None, encoder.default, text, None, ":", ",", encoder.sort_keys, encoder.skipkeys, encoder.allow_nan
-        )
+        self._encode = encoder.encode
+        self._text = text = json.encoder.encode_basestring_ascii
+        # What that encoder calls, in C, where there is such a thing; in the mapping it notes what it is inside of.
+        self._make: Callable[..., Any] | None = getattr(json.encoder, "c_make_encoder", None)
+        self._options = encoder.default, text, None, ":", ",", encoder.sort_keys, encoder.skipkeys, encoder.allow_nan
 
     def dumps(self, obj: Any) -> bytes:
         if type(obj) is str:
             return self._text(obj).encode("ascii")
-        try:
-            return "".join(self._chunks(obj, 0)).encode("ascii")
-        except (TypeError, ValueError, RecursionError):
-            return JSONSerializer().dumps(obj)  # It says what is wrong, or there is no encoder in C.
+        text = self._encode(obj) if self._make is None else "".join(self._make({}, *self._options)(obj, 0))
+        return text.encode("ascii")
 
     def loads(self, data: bytes) -> Any:
         text = data.decode("latin-1")

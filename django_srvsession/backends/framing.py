@@ -2,7 +2,7 @@
 
 A run, version 1: the byte 1; the length of the names' part; that part: how many names, the length of each, the names;
 the length of each value; the values. Numbers are four bytes, little-endian; names are UTF-8, in which a lone surrogate
-may stand. Where runs follow each other, the last value of a name is the one that counts: so a store may append what has
+may stand. Where runs follow each other, the last value of a name is the one that counts: so a store may add what has
 changed.
 
 Most sessions of a site have one of a few sets of names, so their names' parts are made, and read, once.
@@ -33,18 +33,21 @@ def frame(values: Mapping[str, bytes]) -> bytes:
     return b"".join((_HEAD.pack(VERSION, len(part)), part, lengths, *bodies))
 
 
-def unframe(data: bytes, place: int = 0) -> dict[str, bytes]:
-    """Return the values of all runs from a place on to the end; there is one at least.
+def unframe(data: bytes, place: int = 0, end: int | None = None) -> dict[str, bytes]:
+    """Return the values of all runs, there is one at least, from a place to where they end: with the data, as a rule.
 
     Raises ``CorruptSessionError`` for bytes that :func:`frame` did not make: damaged ones, or a newer version's.
     """
+    end = len(data) if end is None else end
     try:
         values, place = _read_run(data, place)
-        while place != len(data):
+        while place < end:
             run, place = _read_run(data, place)
             values |= run
     except (struct.error, UnicodeDecodeError) as error:
         raise _damaged() from error
+    if place != end:
+        raise _damaged()
     return values
 
 
@@ -63,8 +66,6 @@ def _read_run(data: bytes, place: int) -> tuple[dict[str, bytes], int]:
         end = place + length
         values[name] = data[place:end]
         place = end
-    if place > len(data):
-        raise _damaged()
     return values, place
 
 

@@ -153,35 +153,3 @@ def test_a_connection_that_is_closed_is_opened(connection: Any) -> None:
     with connection.wrap_database_errors, open_cursor(connection) as cursor:
         cursor.execute("SELECT 1")
         assert cursor.fetchone() == (1,)
-
-
-@on_postgresql
-def test_a_connection_keeps_one_cursor_that_is_never_lent_twice(connection: Any) -> None:
-    with open_cursor(connection) as first:
-        first.execute("SELECT 1")
-        with open_cursor(connection) as second:
-            second.execute("SELECT 2")
-            assert second.fetchone() == (2,)
-        assert first.fetchone() == (1,)
-    with open_cursor(connection) as again:
-        assert again is first
-
-
-@on_postgresql
-def test_a_cursor_that_failed_is_not_kept(connection: Any) -> None:
-    with pytest.raises(ProgrammingError), connection.wrap_database_errors, open_cursor(connection) as failed:
-        failed.execute("SELECT * FROM nowhere")
-    assert failed.closed
-    with open_cursor(connection) as cursor:
-        assert cursor is not failed
-        assert cursor.execute("SELECT 1").fetchone() == (1,)
-
-
-@on_postgresql
-def test_a_new_connection_has_a_new_cursor(connection: Any) -> None:
-    with open_cursor(connection) as kept:
-        pass
-    connection.close()
-    with open_cursor(connection) as cursor:
-        assert cursor is not kept
-        assert cursor.execute("SELECT 1").fetchone() == (1,)

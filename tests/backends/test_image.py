@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 from typing import Any
 
 import pytest
@@ -12,7 +13,10 @@ from hypothesis import strategies as st
 from django_srvsession.backends.framing import frame
 from django_srvsession.backends.redis.image import (
     HEAD_BYTES,
+    MOVED_TO,
     NEVER,
+    ROOM_BYTES,
+    ROOM_SHARE,
     is_tombstone,
     read_image,
     read_record,
@@ -45,6 +49,12 @@ RECORDS = st.builds(
 )
 RECORD = SessionRecord(SID, "ab" * 32, 1, 2, 3, 4, "user", Client("192.0.2.1", "agent"), signed_in_ms=1)
 IMAGE = session_image(RECORD, {"a": b"1", "bé": b"22"}, 5)
+USED = len(IMAGE.rstrip(b"\0"))
+
+
+def with_used(image: bytes, used: int) -> bytes:
+    """Return the image with another number of bytes in use."""
+    return image[: MOVED_TO - 4] + struct.pack("<I", used) + image[MOVED_TO:]
 
 
 @given(RECORDS, st.dictionaries(TEXTS, st.binary()), INSTANTS)
@@ -55,15 +65,29 @@ def test_a_session_is_read_as_it_was_stored(record: SessionRecord, values: dict[
     assert record_end(image[:HEAD_BYTES]) == record_end(image)
 
 
-def test_values_that_were_appended_count() -> None:
-    read = read_image(SID, IMAGE + frame({"a": b"A", "c": b"3"}) + frame({"c": b""}), 7)
-    assert read == Loaded(RECORD, {"a": b"A", "bé": b"22", "c": b""}, 7)
+def test_values_in_the_room_count_as_far_as_it_is_in_use() -> None:
+    later = frame({"a": b"A", "c": b"3"}) + frame({"c": b""})
+    room = IMAGE[USED:]
+    image = with_used(IMAGE[:USED] + later + frame({"a": b"not in use"}) + room, USED + len(later))
+    assert read_image(SID, image, 7) == Loaded(RECORD, {"a": b"A", "bé": b"22", "c": b""}, 7)
 
 
-@pytest.mark.parametrize("length", range(len(IMAGE)))
+@pytest.mark.parametrize("length", range(USED))
 def test_a_session_that_is_cut_short_is_refused(length: int) -> None:
     with pytest.raises(CorruptSessionError):
         read_image(SID, IMAGE[:length], 7)
+
+
+@pytest.mark.parametrize("used", [0, HEAD_BYTES, USED - 1, USED + 1, len(IMAGE), len(IMAGE) + 1, 2**32 - 1])
+def test_a_session_of_which_another_part_is_in_use_is_refused(used: int) -> None:
+    with pytest.raises(CorruptSessionError):
+        read_image(SID, with_used(IMAGE, used), 7)
+
+
+def test_the_room_is_an_eighth_but_no_less_than_a_small_save() -> None:
+    assert len(IMAGE) - USED == ROOM_BYTES
+    large = session_image(RECORD, {"a": b"1" * 80_000}, 5)
+    assert len(large) - len(large.rstrip(b"\0")) == len(large.rstrip(b"\0")) // ROOM_SHARE
 
 
 @pytest.mark.parametrize("verifier", ["", "ab", "ab" * 33, "x" * 64])

@@ -6,7 +6,6 @@ needs to read a session. Where nobody listens, statements go to the driver's own
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db.backends import utils
@@ -18,15 +17,13 @@ if TYPE_CHECKING:
 _DJANGOS_OWN: Final = frozenset({"django.db.backends.postgresql.base", "django.contrib.gis.db.backends.postgis.base"})
 """Other databases' cursors translate parameters; other people's backends may do what they like."""
 
-_KEPT: Final = "_srvsession_cursor"
-
 _execute: Final = CursorWrapper.execute
 _is_djangos: Final = getattr(_execute, "__globals__", None) is vars(utils)
 """False where a tracer was there before us."""
 
 
-def open_cursor(connection: BaseDatabaseWrapper) -> AbstractContextManager[Any]:
-    """Return a cursor to be used with ``with``, within ``connection.wrap_database_errors``.
+def open_cursor(connection: BaseDatabaseWrapper) -> Any:
+    """Return a cursor to be used within ``connection.wrap_database_errors``, and to be closed.
 
     Raises what ``connection.cursor()`` raises.
     """
@@ -36,29 +33,7 @@ def open_cursor(connection: BaseDatabaseWrapper) -> AbstractContextManager[Any]:
     connection.ensure_connection()
     connection.validate_thread_sharing()
     connection.validate_no_broken_transaction()
-    driver_connection = connection.connection
-    return _KeptCursor(driver_connection) if hasattr(driver_connection, "__dict__") else driver_connection.cursor()
-
-
-class _KeptCursor:
-    """Lend out the one cursor that stays with a driver's connection, or a new one while that is in use.
-
-    A new one finds out anew, each time, how to read and write each type: a tenth of what a load takes.
-    """
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self._cursor = vars(connection).pop(_KEPT, None) or connection.cursor()
-
-    def __enter__(self) -> Any:
-        return self._cursor
-
-    def __exit__(self, error_type: type[BaseException] | None, *error: object) -> None:
-        # Taken out while it is lent, so that nobody ever reads another one's rows; not kept once it has failed.
-        if error_type is None:
-            vars(self._connection)[_KEPT] = self._cursor
-        else:
-            self._cursor.close()
+    return connection.connection.cursor()
 
 
 def _nobody_listens(connection: BaseDatabaseWrapper) -> bool:

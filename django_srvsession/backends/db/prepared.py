@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from typing import TYPE_CHECKING, Any, Final
-
-from django.db.backends.utils import CursorWrapper
 
 if TYPE_CHECKING:
     from django_srvsession.backends.db.statements import Params
@@ -27,10 +26,26 @@ _USES: Final = "_srvsession_uses"
 _NOT_FOUND: Final = frozenset({"26000", "0A000"})
 """No such statement; "cached plan must not change result type", after a migration. Nothing has been done then."""
 _PREPARED_BEFORE: Final = "42P05"
+_WRONG: Final = "42"
+"""What begins with it says that the statement cannot be prepared."""
+_IDLE: Final = 0  # libpq's PQTRANS_IDLE
+_DJANGOS_OWN: Final = frozenset({"django.db.backends.postgresql.base"})
 _PARAMETER: Final = re.compile(r"%\((\w+)\)s|%%")
 
-Uses = dict[str, "int | str"]
-"""By statement: how often a connection has executed it, or what executes it as it was prepared."""
+FOR_USES: Final = 1000
+_FOR_S: Final = 60
+"""When it is prepared anew: a plan that was made for a small table would read all of a large one."""
+
+
+class Use:
+    """Count how often a connection has executed a statement; ``prepared`` is what executes it, once it is prepared."""
+
+    __slots__ = ("count", "prepared", "until_s")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.prepared = ""
+        self.until_s = 0.0
 
 
 class Prepared:
@@ -55,40 +70,47 @@ class Prepared:
 
     def _prepared(self, connection: Any, cursor: Any, sql: str) -> str | None:
         """Return what executes a statement that this connection has prepared, or prepares now; else None."""
-        uses = self._uses(connection, cursor)
-        if uses is None:
+        if not self._may_prepare(connection, cursor):
             return None
-        known = uses.get(sql, 0)
-        if isinstance(known, str):
-            return known
-        if known < AFTER_USES or len(uses) > _MOST:
-            uses[sql] = known + 1
+        uses: dict[str, Use] = vars(connection.connection).setdefault(_USES, {})
+        use = uses.get(sql)
+        if use is None:
+            if len(uses) >= _MOST:
+                return None
+            use = uses[sql] = Use()
+        use.count += 1
+        if use.prepared and use.count <= FOR_USES and time.monotonic() < use.until_s:
+            return use.prepared
+        if not use.prepared and use.count <= AFTER_USES:
             return None
+        return self._anew(connection, cursor, sql, use)
+
+    def _anew(self, connection: Any, cursor: Any, sql: str, use: Use) -> str | None:
         try:
-            uses[sql] = prepared = _prepare(connection, cursor, sql)
-        except connection.Database.Error:
-            self._gave_up = True  # The statement as it stands says what is wrong, if anything is.
+            use.prepared = _prepare(connection, cursor, sql, is_known=bool(use.prepared))
+        except connection.Database.Error as error:
+            code = _code(error) or ""
+            if code not in _NOT_FOUND and not code.startswith(_WRONG):
+                raise  # It was not sent, or waited in vain: nothing was done.
+            self._gave_up = True
             return None
-        return prepared
+        use.count, use.until_s = 0, time.monotonic() + _FOR_S
+        return use.prepared
 
-    def _uses(self, connection: Any, cursor: Any) -> Uses | None:
-        """Return what is known of a connection's statements; None where none is to be prepared."""
-        if (
+    def _may_prepare(self, connection: Any, cursor: Any) -> bool:
+        return not (
             self._gave_up
-            or connection.vendor != "postgresql"
-            or isinstance(cursor, CursorWrapper)  # Who listens is to hear the statement.
-            or connection.in_atomic_block  # There, one that is not found would spoil the transaction.
-            or not connection.autocommit
-            or connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
+            or type(cursor).__module__ not in _DJANGOS_OWN  # Who listens is to hear the statement itself.
             or connection.features.uses_server_side_binding  # The driver prepares by itself.
-        ):
-            return None
-        kept = getattr(connection.connection, "__dict__", None)
-        return None if kept is None else kept.setdefault(_USES, {})
+            or connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
+            # In a transaction, also one that Django does not know of, an error would spoil all that was done in it.
+            or connection.connection.pgconn.transaction_status != _IDLE
+            or not connection.autocommit
+        )
 
 
-def _prepare(connection: Any, cursor: Any, sql: str) -> str:
-    """Have the connection prepare a statement, and return what executes it, with the same parameters."""
+def _prepare(connection: Any, cursor: Any, sql: str, *, is_known: bool) -> str:
+    """Have the connection prepare a statement, anew if it ``is_known``; return what executes it with its parameters."""
     numbers: dict[str, int] = {}
 
     def numbered(parameter: re.Match[str]) -> str:
@@ -98,6 +120,8 @@ def _prepare(connection: Any, cursor: Any, sql: str) -> str:
     text = _PARAMETER.sub(numbered, sql)
     # Whoever has prepared something of this name on the same server has prepared the same.
     name = f"srvsession_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+    if is_known:
+        cursor.execute(f"DEALLOCATE {name}")
     try:
         cursor.execute(f"PREPARE {name} AS {text}")
     except connection.Database.Error as error:

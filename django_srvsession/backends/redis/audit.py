@@ -11,6 +11,7 @@ from typing import Final
 
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.codec import Command, listed_record
+from django_srvsession.backends.redis.image import indexed_until_ms
 from django_srvsession.backends.redis.keys import Keys, kind_of
 from django_srvsession.backends.redis.looks import look_at
 from django_srvsession.backends.redis.sweep import Sweep
@@ -19,6 +20,9 @@ from django_srvsession.health import IndexHealth
 from django_srvsession.records import SessionRecord
 
 _PORTION: Final = 500
+
+Session = tuple[SessionRecord, bytes]
+"""A record, and the image that it was read from."""
 
 
 class IndexAudit:
@@ -34,34 +38,39 @@ class IndexAudit:
         ghosts = self._sweep.count_ghosts()
         # SCAN may show a key twice.
         looked_at, unlisted, repaired = 0, set[str](), set[str]()
-        for records in self._live_records():
-            looked_at += len(records)
-            missing = self._missing(records)
+        for sessions in self._live_sessions():
+            looked_at += len(sessions)
+            missing = self._missing(sessions)
             unlisted |= {sid for sid, _ in missing}
             if repair and missing:
                 self._add([command for _, command in missing])
                 repaired |= {sid for sid, _ in missing}
         return IndexHealth(looked_at, ghosts, len(unlisted), len(repaired))
 
-    def _live_records(self) -> Iterator[list[SessionRecord]]:
+    def _live_sessions(self) -> Iterator[list[Session]]:
         for session_keys in self._wire.scan(self._keys.every_session, _PORTION):
             replies = run(look_at(session_keys), self._wire.call) if session_keys else []
             sids = map(self._keys.sid_of, session_keys)
-            found = (listed_record(sid, reply) for sid, reply in zip(sids, replies, strict=True))
+            found = ((listed_record(sid, reply), reply) for sid, reply in zip(sids, replies, strict=True))
             now_ms = self._sweep.now_ms()
-            yield [record for record in found if record is not None and record.is_live(now_ms)]
+            yield [(record, reply) for record, reply in found if record is not None and record.is_live(now_ms)]
 
-    def _missing(self, records: Sequence[SessionRecord]) -> list[tuple[str, Command]]:
-        """Return what would list each session wherever it ought to be listed and is not."""
-        wanted = [(record.sid, *entry) for record in records for entry in self._entries(record)]
-        replies = self._wire.call([("ZSCORE", key, sid) for sid, key, _ in wanted]) if wanted else []
-        pairs = zip(wanted, map(checked_index, replies), strict=True)
-        return [(sid, ("ZADD", key, "GT", score, sid)) for (sid, key, score), found in pairs if found is None]
+    def _missing(self, sessions: Sequence[Session]) -> list[tuple[str, Command]]:
+        """Return what would list each session wherever it ought to be listed and is not, or not for long enough."""
+        wanted = [(record.sid, *entry) for record, reply in sessions for entry in self._entries(record, reply)]
+        replies = self._wire.call([("ZSCORE", key, sid) for sid, key, *_ in wanted]) if wanted else []
+        return [
+            (sid, ("ZADD", key, "GT", score, sid))
+            for (sid, key, score, least), found in zip(wanted, map(checked_index, replies), strict=True)
+            if found is None or float(found) < least
+        ]
 
-    def _entries(self, record: SessionRecord) -> Iterator[tuple[str, int]]:
-        yield self._keys.live_of(kind_of(record.user_id), record.sid), record.last_seen_ms
+    def _entries(self, record: SessionRecord, image: bytes) -> Iterator[tuple[str, int, float]]:
+        """Yield the indexes that a session belongs in, with its score and the least that will do."""
+        yield self._keys.live_of(kind_of(record.user_id), record.sid), record.last_seen_ms, float("-inf")
         if record.user_id is not None:
-            yield self._keys.user(record.user_id), record.expires_ms
+            until_ms = max(record.expires_ms, indexed_until_ms(image))  # No save looks at the index before then.
+            yield self._keys.user(record.user_id), until_ms, until_ms
 
     def _add(self, commands: Sequence[Command]) -> None:
         for reply in self._wire.call(commands):

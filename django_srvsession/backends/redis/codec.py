@@ -12,7 +12,6 @@ from django_srvsession.backends.redis.image import (
     new_raw_verifier,
     raw_verifier,
     read_record,
-    record_end,
     session_image,
 )
 from django_srvsession.backends.redis.keys import decoded, encoded
@@ -107,9 +106,9 @@ def end_command(
     return evalsha(END, key, keep_ms, reason, by_whom, required, *counts, *present, *absent)
 
 
-def record_command(key: bytes, seen: Any = None) -> Command:
-    """Make the command that reads a session's record, or as much as was ``seen`` of it to be there."""
-    return ("GETRANGE", key, 0, max(record_end(seen), RECORD_BYTES) - 1)
+def record_command(key: bytes, length_bytes: int = RECORD_BYTES) -> Command:
+    """Make the command that reads how a session begins; ``looks.look_at`` reads its whole record by it."""
+    return ("GETRANGE", key, 0, length_bytes - 1)
 
 
 def _optional(text: str | None) -> bytes:
@@ -130,11 +129,6 @@ def was_created(reply: Any) -> bool | None:
     if reply is None:
         return False
     return True if reply == b"OK" or reply is True else None  # The client of a cluster makes True of OK.
-
-
-def is_cut(reply: Any) -> bool:
-    """Tell whether the reply of :func:`record_command` ends before the record does."""
-    return isinstance(reply, bytes) and len(reply) >= RECORD_BYTES and record_end(reply) > len(reply)
 
 
 def listed_record(sid: str, reply: Any) -> SessionRecord | None:

@@ -1,8 +1,10 @@
 """A session as the one string that Redis keeps of it, and what stays of an ended one.
 
-A session's string: a head of fixed size (``_HEAD``), the user's id, address and agent, then runs of sealed values
-(``backends/framing.py``). A script finds all that its rules need in the head, writes the part that a save changes in
-place, and appends the changed values; when as much again has been appended, it writes the string whole.
+A session's string: a head of fixed size (``_HEAD``), the user's id, address and agent, runs of sealed values
+(``backends/framing.py``), and some room. A script finds all that its rules need in the head, overwrites the part that a
+save moves, and puts the changed values into the room; when there is too little, it writes the string whole.
+
+The room is there because Redis doubles what it keeps for a string that grows.
 
 Numbers are little-endian; instants and spans are milliseconds; ``NEVER`` stands for an instant that there is none of.
 """
@@ -38,22 +40,27 @@ def _layout(codes: str) -> tuple[struct.Struct, str]:
     return struct.Struct("<" + codes.replace("s", "32s")), "<" + "".join(map(_LUA_CODES.__getitem__, codes))
 
 
-_HEAD, LUA_HEAD = _layout("BsqqqqqqIqqqsBIII")
-"""kind, verifier; version, last_seen_ms, expires_ms (these three are what a save moves), lifetime_ms, deadline_ms,
-until when the user's index is known to hold the session (``NEVER`` without a user), the string's length when it was
-last written whole; created_ms, signed_in_ms, rotated_ms, previous verifier, whether the rotation was final; the lengths
-of the user's id, of the address and of the agent."""
+_HEAD, LUA_HEAD = _layout("BsqqqIqqqqqqsBIII")
+"""kind, verifier; version, last_seen_ms, expires_ms, how many bytes are in use (these four are what a save moves);
+lifetime_ms, deadline_ms, until when the user's index is known to hold the session (``NEVER`` without a user);
+created_ms, signed_in_ms, rotated_ms, previous verifier, whether the rotation was final; the lengths of the user's id,
+of the address and of the agent."""
 _TOMB, LUA_TOMBSTONE = _layout("BssqIII")
 """kind, verifier, previous verifier, ended_ms; the lengths of the reason, of by whom, of the user's id."""
 
-LUA_GUARD: Final = _layout("BsqqqqqqI")[1]
+LUA_GUARD: Final = _layout("BsqqqIqqq")[1]
 """The part of the head that decides on a save."""
+LUA_MOVED: Final = _layout("qqqI")[1]
 
 HEAD_BYTES: Final = _HEAD.size
-MOVED_FROM: Final = 33
-WHOLE_FROM: Final = MOVED_FROM + 6 * 8
+MOVED_FROM: Final = 1 + 32
+MOVED_TO: Final = MOVED_FROM + 3 * 8 + 4
+INDEXED_FROM: Final = MOVED_TO + 2 * 8
 LENGTHS_FROM: Final = HEAD_BYTES - 3 * 4
-"""Where in the head, in bytes from 0, what a save moves begins; where the whole length stands; the texts' lengths."""
+"""Where in the head, in bytes from 0, what a save moves begins and ends, and where the index's bound and lengths are."""
+ROOM_BYTES: Final = 256
+ROOM_SHARE: Final = 8
+"""The room in a string that is written whole: an eighth of what is in use, and so much at least."""
 RECORD_BYTES: Final = 512
 """How much to read of a session for its record: all of it but where agent or user are extraordinarily long."""
 
@@ -79,16 +86,17 @@ def session_image(record: SessionRecord, values: Mapping[str, bytes], indexed_un
     user = b"" if record.user_id is None else encoded(record.user_id)
     ip, agent = encoded(record.client.ip), encoded(record.client.user_agent)
     run = frame(values)
+    used = HEAD_BYTES + len(user) + len(ip) + len(agent) + len(run)
     head = _HEAD.pack(
         SESSION,
         new_raw_verifier(record.verifier),
         record.version,
         record.last_seen_ms,
         record.expires_ms,
+        used,
         record.lifetime_ms,
         _instant(record.deadline_ms),
         NEVER if record.user_id is None else indexed_until_ms,
-        HEAD_BYTES + len(user) + len(ip) + len(agent) + len(run),
         record.created_ms,
         _instant(record.signed_in_ms),
         _instant(record.rotated_ms),
@@ -98,7 +106,7 @@ def session_image(record: SessionRecord, values: Mapping[str, bytes], indexed_un
         len(ip),
         len(agent),
     )
-    return b"".join((head, user, ip, agent, run))
+    return b"".join((head, user, ip, agent, run, bytes(max(ROOM_BYTES, used // ROOM_SHARE))))
 
 
 def read_image(sid: str, image: Any, now_ms: int) -> Loaded | Tombstone:
@@ -108,8 +116,10 @@ def read_image(sid: str, image: Any, now_ms: int) -> Loaded | Tombstone:
     """
     if type(image) is bytes and image[:1] == _TOMBSTONE:
         return _read_tombstone(sid, image, now_ms)
-    record, place = _read_record(sid, image)
-    return Loaded(record, unframe(image, place), now_ms)
+    record, place, end = _read_record(sid, image)
+    if end > len(image):
+        raise _damaged(sid)
+    return Loaded(record, unframe(image, place, end), now_ms)
 
 
 def read_record(sid: str, image: Any) -> SessionRecord:
@@ -122,6 +132,11 @@ def is_tombstone(image: Any) -> bool:
     return type(image) is bytes and image[:1] == _TOMBSTONE
 
 
+def indexed_until_ms(image: bytes) -> int:
+    """Return until when the user's index is known to hold a session, by a record that was read."""
+    return int(struct.unpack_from("<q", image, INDEXED_FROM)[0])
+
+
 def record_end(image: Any) -> int:
     """Return where the record ends in a session's image, of which this may be a part; 0 where that is not known."""
     if type(image) is not bytes or len(image) < HEAD_BYTES or image[0] != SESSION:
@@ -130,7 +145,8 @@ def record_end(image: Any) -> int:
     return HEAD_BYTES + sum(length for length in lengths if length != ABSENT)
 
 
-def _read_record(sid: str, image: Any) -> tuple[SessionRecord, int]:
+def _read_record(sid: str, image: Any) -> tuple[SessionRecord, int, int]:
+    """Return the record, where it ends, and where the values end."""
     try:
         (
             kind,
@@ -138,9 +154,9 @@ def _read_record(sid: str, image: Any) -> tuple[SessionRecord, int]:
             version,
             seen,
             expires,
+            used,
             lifetime,
             deadline,
-            _,
             _,
             created,
             signed_in,
@@ -178,7 +194,7 @@ def _read_record(sid: str, image: Any) -> tuple[SessionRecord, int]:
         )
     except (struct.error, TypeError, UnicodeDecodeError) as error:
         raise _damaged(sid) from error
-    return record, place
+    return record, place, used
 
 
 @lru_cache(maxsize=1024)

@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django_srvsession.backends.redis.codec import is_cut, record_command
-from django_srvsession.backends.redis.wire import Steps
+from django_srvsession.backends.redis.codec import record_command
+from django_srvsession.backends.redis.image import RECORD_BYTES, record_end
+from django_srvsession.backends.redis.wire import Steps, checked_look
 
 
 def look_at(keys: Sequence[bytes]) -> Steps[list[Any]]:
-    """Return for each session's key the reply of ``codec.record_command``, whole: one round trip as a rule."""
-    replies = yield [record_command(key) for key in keys]
-    while cut := [number for number, reply in enumerate(replies) if is_cut(reply)]:
-        longer = yield [record_command(keys[number], replies[number]) for number in cut]
+    """Return for each session's key what ``codec.record_command`` reads, its whole record: one round trip as a rule.
+
+    Raises ``StoreUnavailableError`` where a key could not be read: nobody may take that for "no such session".
+    """
+    asked = [RECORD_BYTES] * len(keys)
+    replies = [checked_look(reply) for reply in (yield [record_command(key) for key in keys])]
+    while cut := [number for number, reply in enumerate(replies) if _goes_on(reply, asked[number])]:
+        for number in cut:
+            asked[number] = record_end(replies[number])
+        longer = yield [record_command(keys[number], asked[number]) for number in cut]
         for number, reply in zip(cut, longer, strict=True):
-            replies[number] = reply
+            replies[number] = checked_look(reply)
     return replies
+
+
+def _goes_on(reply: Any, asked_bytes: int) -> bool:
+    """Tell whether a record goes on behind what was asked for; one that is shorter than that is cut where it stands."""
+    return isinstance(reply, bytes) and len(reply) == asked_bytes and record_end(reply) > asked_bytes

@@ -19,23 +19,23 @@ from django_srvsession.backends.redis.image import (
     LENGTHS_FROM,
     LUA_GUARD,
     LUA_HEAD,
+    LUA_MOVED,
     LUA_TOMBSTONE,
     MOVED_FROM,
+    MOVED_TO,
     NEVER,
+    ROOM_BYTES,
+    ROOM_SHARE,
     SESSION,
     TOMBSTONE,
-    WHOLE_FROM,
 )
-from django_srvsession.records import ROTATION_GRACE_MS
+from django_srvsession.records import LATEST_MS, ROTATION_GRACE_MS
 
 MARGIN_MS: Final = 60_000
 """How far a client's idea of Redis' clock, and the two steps of a login, may be apart; milliseconds."""
 
 TTL_STEP_MS: Final = 60_000
 """A save that moves the expiry within such a step leaves the key's TTL, which is later by a step at least."""
-
-ROOM_BYTES: Final = 1024
-"""How much saves may append to a session, beyond its own length, before it is written whole again."""
 
 ADMITTED_FROM: Final = 4_000_000_000_000_000
 CONDEMNED_FROM: Final = 6_000_000_000_000_000
@@ -47,25 +47,29 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
 _VALUES: Final = f"""
--- Values in runs, as backends/framing.py makes them: add() notes those from a place on, and tells whether they are
--- sound; run() makes one run of all that are noted.
+-- Values in runs, as backends/framing.py makes them: add() notes those from a place to the last, and tells whether they
+-- are sound; run() makes one run of all that are noted; room() is what follows what is in use.
 local values, names = {{}}, {{}}
-local function add(bytes, at)
-  while at <= #bytes do
-    if #bytes < at + 8 then return false end
+local function add(bytes, at, last)
+  if #bytes < last or last < at then return false end
+  while at <= last do
+    if last < at + 8 then return false end
     local version, part_length, count = struct.unpack('<BI4I4', bytes, at)
     local name_at, lengths_at = at + 9 + 4 * count, at + 5 + part_length
     local place = lengths_at + 4 * count
-    if version ~= {VERSION} or lengths_at < name_at or #bytes < place - 1 then return false end
+    if version ~= {VERSION} or lengths_at < name_at or last < place - 1 then return false end
+    local mine = {{}}
     for i = 1, count do
       local name_end = name_at + struct.unpack('<I4', bytes, at + 5 + 4 * i)
       local value_end = place + struct.unpack('<I4', bytes, lengths_at + 4 * i - 4)
       local name = string.sub(bytes, name_at, name_end - 1)
+      if mine[name] then return false end
+      mine[name] = true
       if not values[name] then names[#names + 1] = name end
       values[name] = string.sub(bytes, place, value_end - 1)
       name_at, place = name_end, value_end
     end
-    if #bytes < place - 1 then return false end
+    if name_at ~= lengths_at or last < place - 1 then return false end
     at = place
   end
   return true
@@ -85,17 +89,21 @@ local function run()
   local part = struct.pack('<I4', #written) .. table.concat(name_lengths) .. table.concat(written)
   return struct.pack('<BI4', {VERSION}, #part) .. part .. table.concat(lengths) .. table.concat(bodies)
 end
+
+local function room(used)
+  return string.rep('\\0', math.max({ROOM_BYTES}, math.floor(used / {ROOM_SHARE})))
+end
 """
 
 _READ: Final = f"""
 local NEVER, ABSENT = {NEVER}, {ABSENT}
 local image, state, texts_end = redis.call('GET', key)
-local kind, v, n, l, e, t, d, g, whole, c, s, r, p, final, u_length, ip_length, agent_length
+local kind, v, n, l, e, used, t, d, g, c, s, r, p, final, u_length, ip_length, agent_length
 if not image then state = 'absent'
 elseif string.byte(image) == {TOMBSTONE} then state = 'ended'
 elseif string.byte(image) ~= {SESSION} or #image < {HEAD_BYTES} then state = 'corrupt'
 else
-  kind, v, n, l, e, t, d, g, whole, c, s, r, p, final, u_length, ip_length, agent_length =
+  kind, v, n, l, e, used, t, d, g, c, s, r, p, final, u_length, ip_length, agent_length =
     struct.unpack('{LUA_HEAD}', image)
   texts_end = {HEAD_BYTES} + (u_length == ABSENT and 0 or u_length) + ip_length + agent_length
   state = #image < texts_end and 'corrupt' or now >= e and 'expired' or 'live'
@@ -136,7 +144,7 @@ local function bury(keep_ms, reason, by)
   local u = user()
   local texts = reason .. (by or '') .. (u or '')
   local head = struct.pack('{LUA_TOMBSTONE}', {TOMBSTONE}, v, p, now, #reason, by and #by or ABSENT, u_length)
-  redis.call('DEL', key) -- After this, a server whose memory is full does what else the script asks.
+  redis.call('PERSIST', key) -- After this, a server whose memory is full does what else the script asks.
   redis.call('SET', key, head .. texts, 'PXAT', now + keep_ms)
   return {{'ok', now, record()}}
 end
@@ -152,15 +160,15 @@ if rotated_to and v == rotated_to then return {{'ok', now, image, 'again'}} end
 if rotated_to and v ~= ARGV[2] or not accepts(ARGV[2]) then return {{'refused', now}} end
 local u = user()
 if signs_in and u and u ~= signs_in then return {{'refused', now}} end
-if not add(image, texts_end + 1) then return {{'corrupt', now}} end
+if not add(image, texts_end + 1, used) then return {{'corrupt', now}} end
 local differing, at = conflicts(17, 19)
 if #differing > 0 then return {{'conflict', now, differing}} end
 
 t = tonumber(ARGV[7]) or t
 if ARGV[8] ~= '' then d = tonumber(given(ARGV[8])) or NEVER end
-e = math.min(ARGV[11] == '1' and now + t or e, d)
+e = math.min(ARGV[11] == '1' and now + t or e, d, {LATEST_MS})
 -- The user's index holds the session until g, and must before the session lives longer.
-if u or signs_in then g = math.max(u and g or 0, tonumber(ARGV[5])) end
+if u or signs_in then g = math.max(u and g or 0, tonumber(ARGV[5])) else g = NEVER end
 if e > g then return {{'unindexed', now, e, t, signs_in or u}} end
 
 if ARGV[12] == '1' then values, names = {{}}, {{}} end
@@ -169,7 +177,7 @@ for _ = 1, ARGV[15] do
   at = at + 3
 end
 for i = at, #ARGV do values[ARGV[i]] = nil end
-add(ARGV[14], 1)
+add(ARGV[14], 1, #ARGV[14])
 if rotated_to then
   p, v, final = v, rotated_to, tonumber(ARGV[4])
   r = math.max(now, not signs_in and s ~= NEVER and s + 1 or 0)
@@ -181,10 +189,11 @@ local agent = given(ARGV[10]) or string.sub(image, ip_from + ip_length, texts_en
 local texts, values_run = (u or '') .. ip .. agent, run()
 u_length, ip_length, agent_length = u and #u or ABSENT, #ip, #agent
 texts_end = {HEAD_BYTES} + #texts
+used = texts_end + #values_run
 image = struct.pack(
-  '{LUA_HEAD}', {SESSION}, v, n + 1, math.max(now, l), e, t, d, g, texts_end + #values_run,
+  '{LUA_HEAD}', {SESSION}, v, n + 1, math.max(now, l), e, used, t, d, g,
   c, s, r, p, final, u_length, ip_length, agent_length
-) .. texts .. values_run
+) .. texts .. values_run .. room(used)
 redis.call('SET', key, image, 'PXAT', math.max(e, now) + ARGV[1])
 if ARGV[13] == '' then return {{'ok', now, image}} end
 if tonumber(ARGV[13]) ~= n then return {{'ok', now, record()}} end
@@ -197,31 +206,33 @@ _SAVE: Final = f"""
 -- the time, with the record if it is of another version; or 0, having done nothing, where only WRITE knows the rules.
 local head = redis.call('GETRANGE', key, 0, {HEAD_BYTES - 1})
 if #head < {HEAD_BYTES} then return 0 end
-local kind, v, n, l, e, t, d, g, whole = struct.unpack('{LUA_GUARD}', head)
-local expires = math.min(now + t, d)
-local length = redis.call('STRLEN', key)
-if kind ~= {SESSION} or length < whole or v ~= ARGV[1] or now >= e or expires > g then return 0 end
-if ARGV[4] ~= '' then length = redis.call('APPEND', key, ARGV[4]) end
-redis.call('SETRANGE', key, {MOVED_FROM}, struct.pack('<i8i8i8', n + 1, math.max(now, l), expires))
+local kind, v, n, l, e, used, t, d, g = struct.unpack('{LUA_GUARD}', head)
+local free = redis.call('STRLEN', key) - used
+local expires = math.min(now + t, d, {LATEST_MS})
+local u_length, ip_length, agent_length = struct.unpack('<I4I4I4', head, {LENGTHS_FROM + 1})
+local texts_end = {HEAD_BYTES} + (u_length == {ABSENT} and 0 or u_length) + ip_length + agent_length
+if kind ~= {SESSION} or free < 0 or used <= texts_end or v ~= ARGV[1] then return 0 end
+if now >= e or expires < now or expires > g then return 0 end
+local seen = math.max(now, l)
+if #ARGV[4] <= free then
+  if ARGV[4] ~= '' then redis.call('SETRANGE', key, used, ARGV[4]) end
+  redis.call('SETRANGE', key, {MOVED_FROM}, struct.pack('{LUA_MOVED}', n + 1, seen, expires, used + #ARGV[4]))
+else
+  {_VALUES}
+  local image = redis.call('GET', key)
+  if not add(image, texts_end + 1, used) then return 0 end
+  add(ARGV[4], 1, #ARGV[4])
+  local values_run = run()
+  used = texts_end + #values_run
+  local moved = struct.pack('{LUA_MOVED}', n + 1, seen, expires, used)
+  local start = string.sub(image, 1, {MOVED_FROM}) .. moved .. string.sub(image, {MOVED_TO + 1}, texts_end)
+  redis.call('SET', key, start .. values_run .. room(used), 'KEEPTTL')
+end
 if math.floor(expires / {TTL_STEP_MS}) ~= math.floor(e / {TTL_STEP_MS}) then
   redis.call('PEXPIREAT', key, expires + ARGV[3])
 end
-local is_long, is_news = length > 2 * whole + {ROOM_BYTES}, n ~= tonumber(ARGV[2])
-if not (is_long or is_news) then return now end
-
-local u_length, ip_length, agent_length = struct.unpack('<I4I4I4', head, {LENGTHS_FROM + 1})
-local texts_end = {HEAD_BYTES} + (u_length == {ABSENT} and 0 or u_length) + ip_length + agent_length
-if is_long then
-  {_VALUES}
-  local image = redis.call('GET', key)
-  if add(image, texts_end + 1) then
-    local values_run = run()
-    local length_now = struct.pack('<I4', texts_end + #values_run)
-    local start = string.sub(image, 1, {WHOLE_FROM}) .. length_now .. string.sub(image, {WHOLE_FROM + 5}, texts_end)
-    redis.call('SET', key, start .. values_run, 'KEEPTTL')
-  end
-end
-return is_news and {{'ok', now, redis.call('GETRANGE', key, 0, texts_end - 1)}} or now
+if n ~= tonumber(ARGV[2]) then return {{'ok', now, redis.call('GETRANGE', key, 0, texts_end - 1)}} end
+return now
 """
 
 _END: Final = """
@@ -230,7 +241,7 @@ if state ~= 'live' then return {state, now} end
 local verifier = given(ARGV[4])
 if verifier and not accepts(verifier) then return {'refused', now} end
 if ARGV[5] ~= '0' or ARGV[6] ~= '0' then
-  if not add(image, texts_end + 1) then return {'corrupt', now} end
+  if not add(image, texts_end + 1, used) then return {'corrupt', now} end
   if #conflicts(5, 7) > 0 then return {'conflict', now} end
 end
 return bury(ARGV[1], ARGV[2], given(ARGV[3]))

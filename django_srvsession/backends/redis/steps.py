@@ -79,8 +79,12 @@ class SessionSteps:
         new = new_session(sid, verifier, delta, now_ms)
         until_ms = _bound(new.record.expires_ms, delta.lifetime_ms)
         listing = self._list_commands(sid, new.record.user_id, until_ms)
-        *listed, stored = yield [*listing, create_command(self._keys.session(sid), new, _keep_ms(), until_ms)]
-        for index_reply in listed:
+        storing = create_command(self._keys.session(sid), new, _keep_ms(), until_ms)
+        # A sweep that found the entry without its session may have lowered it meanwhile.
+        again = [] if new.record.user_id is None else [self._user_command(sid, new.record.user_id, until_ms)]
+        replies = yield [*listing, storing, *again]
+        stored = replies.pop(len(listing))
+        for index_reply in replies:
             checked_index(index_reply)  # Whatever was stored: the key of an unlisted session must not go out.
         was_free = was_created(checked(stored))
         if was_free is None:
@@ -93,7 +97,7 @@ class SessionSteps:
             stored = yield from self.load(sid)
         except CorruptSessionError as error:
             raise CreateError from error  # Whatever it is, the place is taken.
-        if isinstance(stored, Loaded) and stored.record.verifier == verifier:
+        if isinstance(stored, Loaded) and stored.record.verifier == verifier and stored.record.is_live(stored.now_ms):
             return stored
         raise CreateError
 
@@ -163,7 +167,11 @@ class SessionSteps:
         status, _, rest = self._answer(sid, reply)
         if status != b"ok":
             return None
-        record = read_record(sid, rest[0])
+        try:
+            record = read_record(sid, rest[0])
+        except CorruptSessionError:
+            yield from self._tidy(forget_commands(self._keys, sid, None))  # It has ended, whoever's it was.
+            raise
         yield from self._tidy(forget_commands(self._keys, sid, record.user_id))
         return record
 
@@ -197,7 +205,10 @@ class SessionSteps:
             return [live]
         key = self._keys.user(user_id)
         past: Command = ("ZREMRANGEBYSCORE", key, "-inf", self._clock.now_ms - MARGIN_MS)
-        return [past, ("ZADD", key, "GT", until_ms, sid), live]
+        return [past, self._user_command(sid, user_id, until_ms), live]
+
+    def _user_command(self, sid: str, user_id: str, until_ms: int) -> Command:
+        return ("ZADD", self._keys.user(user_id), "GT", until_ms, sid)
 
     def _touch_commands(self, sid: str, base: Loaded | None) -> list[Command]:
         score = self._clock.score

@@ -13,7 +13,7 @@ from django_srvsession.backends.redis.codec import (
     listed_record,
     scored,
 )
-from django_srvsession.backends.redis.image import is_tombstone, read_record
+from django_srvsession.backends.redis.image import indexed_until_ms, is_tombstone, read_record
 from django_srvsession.backends.redis.keys import ANONYMOUS, Keys, decoded, kind_of
 from django_srvsession.backends.redis.limit import forget_commands
 from django_srvsession.backends.redis.looks import look_at
@@ -83,8 +83,11 @@ class Sweep:
             ended = [sid for sid, reply in replies.items() if is_tombstone(reply)]
             lost = [sid for sid, reply in replies.items() if is_absent(reply)]
             self._remove(user_key, ended)
-            # Past from now on, and removed a margin later: unless a login follows, which raises it again.
+            # Past from now on, and removed a margin later: unless a login follows, which raises it again. One that was
+            # between its two steps is raised by whoever comes last: by itself after the second, or here.
             self._call([("ZADD", user_key, "XX", "LT", now_ms, sid) for sid in lost])
+            stored = [(sid, reply) for sid, reply in self._look(lost).items() if listed_record(sid, reply) is not None]
+            self._call([("ZADD", user_key, "XX", "GT", indexed_until_ms(reply), sid) for sid, reply in stored])
 
     def _remove(self, key: bytes | str, sids: Sequence[str]) -> None:
         if sids:

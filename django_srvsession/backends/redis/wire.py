@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django_redis import get_redis_connection
+from redis.client import NEVER_DECODE
 from redis.cluster import RedisCluster
 from redis.exceptions import (
     ChildDeadlockedError,
@@ -25,6 +26,7 @@ from redis.exceptions import (
 
 from django_srvsession.backends.redis.codec import Command
 from django_srvsession.backends.redis.connections import Connections
+from django_srvsession.backends.redis.keys import encoded
 from django_srvsession.backends.redis.scripts import TEXTS
 from django_srvsession.store import CorruptSessionError, StoreUnavailableError
 
@@ -43,6 +45,9 @@ except ImportError:  # hiredis is optional.
 T = TypeVar("T")
 Steps = Generator[Sequence[Command], list[Any], T]
 """A procedure: yields the commands of one round trip, is sent their replies, returns its result."""
+
+_RAW: Final = {NEVER_DECODE: True}
+"""Replies as bytes, whatever the alias says."""
 
 FAILURES: Final = (RedisError, RedisClusterException, ChildDeadlockedError, OSError)
 
@@ -93,6 +98,16 @@ def checked(reply: Any) -> Any:
     if "WRONGTYPE" in str(reply):
         raise CorruptSessionError("A key of the store holds a type that is not ours.") from reply
     raise unavailable(reply) from reply
+
+
+def checked_look(reply: Any) -> Any:
+    """Return what was read of a session, or the error that says that its key holds another type.
+
+    Raises :class:`StoreUnavailableError` for any other error: a node that is down, a missing permission.
+    """
+    if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply):
+        raise unavailable(reply) from reply
+    return reply
 
 
 def checked_index(reply: Any) -> Any:
@@ -209,7 +224,7 @@ class ClusterWire:
         try:
             for node in self._client.get_primaries():
                 for key in self._client.scan_iter(pattern, count, target_nodes=node):
-                    yield [key]
+                    yield [encoded(key) if isinstance(key, str) else key]
         except FAILURES as error:
             raise unavailable(error) from error
 
@@ -219,7 +234,7 @@ class ClusterWire:
 
     def _send_to(self, node: Any, command: Command) -> Any:
         try:
-            return self._client.execute_command(*command, target_nodes=node)
+            return self._client.execute_command(*command, target_nodes=node, **_RAW)
         except ResponseError as error:
             return error
         except FAILURES as error:
@@ -236,7 +251,7 @@ class ClusterWire:
         key = command[3] if command[0] in ("EVALSHA", "EVAL") else command[1] if len(command) > 1 else b""
         try:
             # The client repeats nothing that is sent to a named node; it does follow MOVED, which is a refusal.
-            return self._client.execute_command(*command, target_nodes=self._client.get_node_from_key(key))
+            return self._client.execute_command(*command, target_nodes=self._client.get_node_from_key(key), **_RAW)
         except ResponseError as error:
             return error
 
