@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -122,3 +125,54 @@ def test_a_sealed_value_that_is_no_valid_compressed_data_is_refused() -> None:
 def test_a_payload_of_another_serializer_is_refused_whatever_it_raises() -> None:
     with pytest.raises(SealError, match="SESSION_SERIALIZER"):
         sealer().open(sealer().seal("a", b"\x80\x04K\x01."))
+
+
+class Text(str):
+    """A subclass, which an encoder may treat in its own way."""
+
+
+def in_itself() -> Any:
+    value: dict[str, Any] = {"data": "x" * 10}
+    value["self"] = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "é\udc80\x00\x7f", Text("a"), 0, 2**70, 1.5, 1e16, math.inf, True, None),
+        {"a": [1, (2, {"b": None})], 7: 2, None: 3, True: 4, 1.5: 5},
+        [],
+        {(1, 2): 3},
+        {"a": {1, 2}},
+        b"bytes",
+        in_itself(),
+    ],
+    ids=str,
+)
+def test_json_is_what_django_s_serializer_makes_or_refuses(value: Any) -> None:
+    def outcome(serialize: Any) -> Any:
+        try:
+            return serialize(value)
+        except (TypeError, ValueError) as error:
+            return type(error), str(error)
+
+    assert outcome(sealer().serialize) == outcome(JSONSerializer().dumps)
+
+
+def test_a_large_value_that_holds_itself_is_refused_before_it_fills_the_memory() -> None:
+    value: dict[str, Any] = {"data": "x" * 1_000_000}
+    value["self"] = value
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="Circular"):
+            sealer().serialize(value)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_without_an_encoder_in_c_json_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json.encoder, "c_make_encoder", None)
+    value = {"a": [1, "é", None]}
+    assert seal._SameAsDjangos().dumps(value) == JSONSerializer().dumps(value)

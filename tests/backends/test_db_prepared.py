@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from django.db import connections, transaction
 
 from django_srvsession.backends.db import DatabaseStore
-from django_srvsession.backends.db.prepared import AFTER_USES
+from django_srvsession.backends.db.prepared import AFTER_USES, FOR_USES
 from django_srvsession.models import Session
 from django_srvsession.records import Delta, Loaded
 from django_srvsession.store import StoreUnavailableError
@@ -97,13 +98,38 @@ def binding_on_the_server(connection: Any, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @contextlib.contextmanager
+def in_a_transaction_of_the_driver_s(connection: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One that Django does not know of."""
+    with connection.connection.transaction():
+        yield
+
+
+@contextlib.contextmanager
+def traced_by_the_driver_s_cursor(connection: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As OpenTelemetry does."""
+    factory = connection.connection.cursor_factory
+    connection.connection.cursor_factory = type("Traced", (factory,), {"__module__": "tracer"})
+    yield
+    connection.connection.cursor_factory = factory
+
+
+@contextlib.contextmanager
 def with_a_listener(connection: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with connection.execute_wrapper(lambda execute, *rest: execute(*rest)):
         yield
 
 
 @pytest.mark.parametrize(
-    "where", [in_a_transaction, without_autocommit, through_a_pooler, binding_on_the_server, with_a_listener]
+    "where",
+    [
+        in_a_transaction,
+        in_a_transaction_of_the_driver_s,
+        without_autocommit,
+        through_a_pooler,
+        binding_on_the_server,
+        with_a_listener,
+        traced_by_the_driver_s_cursor,
+    ],
 )
 def test_nothing_is_prepared(
     store: DatabaseStore, connection: Any, monkeypatch: pytest.MonkeyPatch, where: Any
@@ -184,3 +210,88 @@ def test_an_error_of_a_prepared_statement_is_the_one_it_would_have_been(store: D
     assert prepared(connection)
     connection.close()
     assert stored(store, session.record.sid).values == {"a": b"b"}
+
+
+def test_a_transaction_that_django_does_not_know_of_is_left_whole(store: DatabaseStore, connection: Any) -> None:
+    """A prepared statement that is not found there would spoil it, and nobody would hear of that."""
+    session = use_often(store)
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE theirs (number integer)")
+        cursor.execute("DEALLOCATE ALL")
+        cursor.execute("BEGIN")
+        cursor.execute("INSERT INTO theirs VALUES (1)")
+        assert stored(store, session.record.sid).record == session.record
+        cursor.execute("COMMIT")
+        cursor.execute("SELECT COUNT(*) FROM theirs")
+        assert cursor.fetchone() == (1,)
+
+
+def plan(connection: Any) -> str:
+    """How PostgreSQL executes what this connection has prepared for a load."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM pg_prepared_statements WHERE statement LIKE '%AS SELECT%'")
+        (name,) = cursor.fetchone()
+        cursor.execute(f"EXPLAIN EXECUTE {name} ('none')")
+        return str(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize("passes", ["uses", "time"])
+def test_a_plan_for_a_small_table_does_not_outlive_it(
+    store: DatabaseStore, connection: Any, passes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Session._meta.db_table
+    session = create(store)
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {table}")  # It has one row.
+    for _ in range(3 * AFTER_USES):
+        store.load(session.record.sid)
+    assert plan(connection).startswith("Seq Scan")
+    chosen = ", ".join(f'"{field.column}"' for field in Session._meta.concrete_fields if field.column != "sid")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} (sid, {chosen}) SELECT number, {chosen} FROM {table}, generate_series(1, 5000) number"
+        )
+    assert plan(connection).startswith("Seq Scan")
+    if passes == "uses":
+        for _ in range(FOR_USES + 1):
+            store.load(session.record.sid)
+    else:
+        now_s = time.monotonic()
+        monkeypatch.setattr("django_srvsession.backends.db.prepared.time.monotonic", lambda: now_s + 61)
+        store.load(session.record.sid)
+    assert plan(connection).startswith("Index Scan")
+
+
+@contextlib.contextmanager
+def locked(connection: Any) -> Iterator[None]:
+    """Keep the table from everybody; statements on the connection give up after a tenth of a second."""
+    other = connection.copy()
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {Session._meta.db_table}")
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = 100")
+        yield
+    finally:
+        other.close()
+
+
+def test_a_timeout_while_a_statement_is_prepared_is_an_outage_and_no_reason_to_give_up(
+    store: DatabaseStore, connection: Any
+) -> None:
+    session = create(store)
+    for _ in range(AFTER_USES - 1):
+        store.load(session.record.sid)
+    with locked(connection), pytest.raises(StoreUnavailableError):
+        store.load(session.record.sid)
+    assert stored(store, session.record.sid).record == session.record
+    assert prepared(connection) == ["SELECT"]
+
+
+def test_a_prepared_statement_that_timed_out_has_done_nothing(store: DatabaseStore, connection: Any) -> None:
+    session = use_often(store)
+    with locked(connection), pytest.raises(StoreUnavailableError):
+        store.update(session.record.sid, session.record.verifier, Delta(changed={"a": b"late"}), session)
+    assert stored(store, session.record.sid).values == session.values
+    assert prepared(connection) == ["INSERT", "SELECT", "UPDATE", "UPDATE"]

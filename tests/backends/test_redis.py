@@ -17,12 +17,19 @@ from django_srvsession.backends.redis import RedisStore
 from django_srvsession.backends.redis import lists as redis_lists
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.codec import Command
-from django_srvsession.backends.redis.image import HEAD_BYTES, MOVED_TO, RECORD_BYTES, ROOM_BYTES, session_image
+from django_srvsession.backends.redis.image import (
+    HEAD_BYTES,
+    INDEXED_FROM,
+    MOVED_TO,
+    RECORD_BYTES,
+    ROOM_BYTES,
+    session_image,
+)
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.backends.redis.scripts import ADMITTED_FROM, MARGIN_MS, TEXTS, TTL_STEP_MS
 from django_srvsession.backends.redis.wire import packed
 from django_srvsession.health import IndexHealth
-from django_srvsession.records import ROTATION_GRACE_MS, TOUCH, Client, Delta, Loaded, Tombstone
+from django_srvsession.records import LATEST_MS, ROTATION_GRACE_MS, TOUCH, Client, Delta, Loaded, Tombstone
 from django_srvsession.store import (
     ConflictError,
     CorruptSessionError,
@@ -536,6 +543,51 @@ def test_what_is_marked_of_a_session_goes_with_it(store: RedisStore, client: Red
     assert not client.exists(keys.user(user_id))
 
 
+# The indexes, put right.
+
+
+def test_a_repair_lists_a_session_for_as_long_as_its_saves_rely_on(
+    store: RedisStore, client: Redis, keys: Keys
+) -> None:
+    session = create(store, user_id=new_user())
+    user_key, sid = keys.user(str(session.record.user_id)), session.record.sid
+    promised_ms = client.zscore(user_key, sid)
+    client.delete(user_key)
+    assert store.check_index(repair=True) == IndexHealth(1, 0, 1, 1)
+    assert client.zscore(user_key, sid) == promised_ms
+    client.zadd(user_key, {sid: session.record.expires_ms})  # Listed, but not for as long as a save relies on.
+    assert store.check_index(repair=True) == IndexHealth(1, 0, 1, 1)
+    assert client.zscore(user_key, sid) == promised_ms
+    assert store.check_index() == IndexHealth(1, 0, 0, 0)
+
+
+@pytest.mark.parametrize("first", ["the sweep", "the creation"])
+def test_a_sweep_between_the_two_steps_of_a_creation_leaves_it_listed(
+    store: RedisStore, client: Redis, keys: Keys, first: str
+) -> None:
+    """On a cluster they are two round trips."""
+    user_id, sid = new_user(), new_sid()
+    recorder = recorded(store)
+    steps = store._steps.create(sid, new_verifier(), new_delta(user_id=user_id))
+    *listing, storing, again = next(steps)
+    recorder._wire.call(listing)
+    if first == "the sweep":
+        store.clear_expired()
+        recorder._wire.call([storing, again])
+    else:
+
+        def finish(commands: Sequence[Command]) -> None:
+            if any(command[:3] == ("ZADD", keys.user(user_id).encode(), "XX") for command in commands):
+                recorder.before = lambda commands: None
+                recorder._wire.call([storing, again])
+
+        recorder.before = finish
+        store.clear_expired()
+    session = stored(store, sid)
+    assert client.zscore(keys.user(user_id), sid) > session.record.expires_ms
+    assert list(store.records(user_id)) == [session.record]
+
+
 # What stands there and is none of ours.
 
 
@@ -628,6 +680,90 @@ def test_a_save_writes_nothing_to_a_session_that_was_cut_since_it_was_read(
     with pytest.raises(CorruptSessionError):
         store.update(session.record.sid, session.record.verifier, Delta(changed={"b": b"b"}), session)
     assert client.dump(key) == before
+
+
+def test_a_record_that_claims_to_be_longer_than_its_string_is_nobody_s_to_list(
+    store: RedisStore, client: Redis, keys: Keys
+) -> None:
+    user_id = new_user()
+    damaged, sound = create(store, user_id=user_id, client=Client("", "x" * 600)), create(store, user_id=user_id)
+    replaced_by(lambda image: image[: HEAD_BYTES - 4] + struct.pack("<I", 10**6) + image[HEAD_BYTES:])(
+        client, keys.session(damaged.record.sid)
+    )
+    with pytest.raises(CorruptSessionError):
+        store.load(damaged.record.sid)
+    recorder = recorded(store)
+    assert list(store.records(user_id)) == list(store.records()) == [sound.record]
+    assert list(store.admit(user_id, sound.record.sid, 5, "end_oldest")) == []
+    assert store.clear_expired() == 0
+    assert store.check_index().looked_at == 1
+    assert len(recorder.trips) < 500
+
+
+@pytest.mark.parametrize(
+    "names_part", [b"\x01\0\0\0\x00\0\0\0", b"\x02\0\0\0\x01\0\0\0\x01\0\0\0aa"], ids=["short", "twice"]
+)
+def test_names_that_python_refuses_no_script_takes(
+    store: RedisStore, client: Redis, keys: Keys, names_part: bytes
+) -> None:
+    session = create(store, changed={"a": b"1", "b": b"2"})
+    sid, verifier, key = session.record.sid, session.record.verifier, keys.session(session.record.sid)
+    part = frame({"a": b"", "b": b""})[5:-8]
+    replaced_by(lambda image: image.replace(part, names_part.ljust(len(part), b"a")))(client, key)
+    before = client.dump(key)
+    for verb in (lambda: store.load(sid), lambda: store.update(sid, verifier, Delta(changed={"c": b"3"}))):
+        with pytest.raises(CorruptSessionError):
+            verb()
+    assert client.dump(key) == before
+
+
+def test_a_session_without_any_run_of_values_is_damaged_to_all(store: RedisStore, client: Redis, keys: Keys) -> None:
+    session = create(store)
+    sid, verifier, key = session.record.sid, session.record.verifier, keys.session(session.record.sid)
+    replaced_by(lambda image: image[: MOVED_TO - 4] + struct.pack("<I", HEAD_BYTES) + image[MOVED_TO:])(client, key)
+    before = client.dump(key)
+    for verb in (
+        lambda: store.load(sid),
+        lambda: store.update(sid, verifier, TOUCH),
+        lambda: store.update(sid, verifier, TOUCH, session),
+    ):
+        with pytest.raises(CorruptSessionError):
+            verb()
+    assert client.dump(key) == before
+
+
+def test_what_bounds_the_index_of_an_anonymous_session_stops_nobody(
+    store: RedisStore, client: Redis, keys: Keys
+) -> None:
+    session = create(store)
+    key = keys.session(session.record.sid)
+    replaced_by(lambda image: image[:INDEXED_FROM] + bytes(8) + image[INDEXED_FROM + 8 :])(client, key)
+    assert store.update(session.record.sid, session.record.verifier, TOUCH, session).record.version == 2
+
+
+def test_ending_a_session_whose_texts_are_damaged_ends_it_and_takes_it_off_the_list(
+    store: RedisStore, client: Redis, keys: Keys
+) -> None:
+    session = create(store, client=Client("", "agent"))
+    replaced_by(lambda image: image.replace(b"agent", b"\xff" * 5))(client, keys.session(session.record.sid))
+    with pytest.raises(CorruptSessionError):
+        store.end(session.record.sid, "revoked")
+    assert isinstance(store.load(session.record.sid), Tombstone)
+    assert len(store.records()) == 0
+
+
+@pytest.mark.parametrize("lifetime_ms", [LATEST_MS, 2**52])
+def test_a_session_that_is_to_live_for_ever_lives_to_the_end_of_the_calendar(
+    store: RedisStore, client: Redis, keys: Keys, lifetime_ms: int
+) -> None:
+    session = create(store, lifetime_ms=lifetime_ms, user_id=new_user())
+    for delta in (Delta(changed={"a": b"a"}), TOUCH, Delta(lifetime_ms=lifetime_ms + 1), Delta(changed={"a": b"b"})):
+        session = store.update(session.record.sid, session.record.verifier, delta, session)
+        assert session.record.expires_ms == LATEST_MS
+        assert stored(store, session.record.sid).record == session.record
+    assert client.pexpiretime(keys.session(session.record.sid)) > LATEST_MS
+    assert session.record.expires_at.year == 9999
+    assert list(store.records(session.record.user_id)) == [session.record]
 
 
 def test_a_name_like_a_field_of_the_record_is_only_a_value(store: RedisStore) -> None:
@@ -727,8 +863,7 @@ def test_commands_are_packed_as_redis_reads_them() -> None:
 
 
 def test_marks_sort_above_every_expiry_and_are_exact() -> None:
-    year_10000_ms = 253_402_300_800_000
-    assert year_10000_ms * 3 < ADMITTED_FROM
+    assert LATEST_MS * 3 < ADMITTED_FROM
     assert float(ADMITTED_FROM + 1) != float(ADMITTED_FROM)
 
 

@@ -158,6 +158,29 @@ def test_an_answer_that_the_command_never_gives_is_an_outage(fake: FakeRedis, ve
         VERBS[verb](RedisStore())
 
 
+@pytest.mark.parametrize("error", [b"-CLUSTERDOWN Hash slot not served", b"-NOPERM no permissions", b"-LOADING Redis"])
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda store: list(store.records("1")),
+        lambda store: store.admit("1", new_sid(), 1, "refuse"),
+        lambda store: store.check_index(),
+        lambda store: store.clear_expired(),
+    ],
+    ids=["a user's list", "a limit", "an audit", "a sweep"],
+)
+def test_a_session_that_cannot_be_looked_at_is_not_taken_for_gone(fake: FakeRedis, look: Any, error: bytes) -> None:
+    """Else "end all of them" would say that it has."""
+    sid = new_sid().encode()
+    entry = b"*1\r\n$%d\r\n%b\r\n" % (len(sid), sid)
+    scanned = b"*2\r\n$1\r\n0\r\n*2\r\n$%d\r\n%b\r\n$1\r\n1\r\n" % (len(sid), sid)
+    answers = {b"GETRANGE": error + b"\r\n", b"ZSCAN": scanned, b"SCAN": b"*2\r\n$1\r\n0\r\n*0\r\n"}
+    fake.answer = lambda command: answers.get(command[0], entry)
+    with pytest.raises(StoreUnavailableError):
+        look(RedisStore())
+    assert fake.named(b"GETRANGE")
+
+
 def test_an_error_says_nothing_of_what_was_stored(fake: FakeRedis) -> None:
     fake.answer = lambda command: b"-ERR secret-value\r\n"
     with pytest.raises(StoreUnavailableError) as caught:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from django_srvsession import lifetimes, services
 from django_srvsession.keys import SessionKey
-from django_srvsession.records import UNSET, Delta, SessionRecord
+from django_srvsession.records import LATEST_MS, UNSET, Delta, SessionRecord
 from tests.engine.every_store import on_every_store
 from tests.engine.pages import Browser, View, login, put, read, set_cookie, untouched
 from tests.engine.watched import WatchedStore
@@ -455,6 +455,7 @@ def test_clearing_ends_exactly_the_expired_ones(engine: Any, store: WatchedStore
         ("1970-01-01T00:17:00+00:00", 1_000_000, {"MAX_LIFETIME": 10}, (20_000, 1_010_000)),
         ("1970-01-01T00:17:00+00:00", 1_000_000, {"MAX_LIFETIME": 50}, (20_000, 1_020_000)),
         ("1970-01-01T00:00:00+00:00", None, {}, (0, 0)),
+        (10**30, None, {}, (LATEST_MS, None)),
     ],
 )
 def test_lifetime_and_deadline_follow_from_expiry_and_settings(

@@ -57,7 +57,7 @@ MOVED_FROM: Final = 1 + 32
 MOVED_TO: Final = MOVED_FROM + 3 * 8 + 4
 INDEXED_FROM: Final = MOVED_TO + 2 * 8
 LENGTHS_FROM: Final = HEAD_BYTES - 3 * 4
-"""Where in the head, in bytes from 0, what a save moves begins and ends, and where the index's bound and lengths are."""
+"""In bytes from 0: where in the head what a save moves begins and ends, the index's bound stands, the lengths stand."""
 ROOM_BYTES: Final = 256
 ROOM_SHARE: Final = 8
 """The room in a string that is written whole: an eighth of what is in use, and so much at least."""

@@ -25,6 +25,7 @@ from django_srvsession.backends.redis.limit import forget_commands
 from django_srvsession.backends.redis.scripts import EXPIRE, MARGIN_MS, TTL_STEP_MS
 from django_srvsession.backends.redis.wire import Steps, checked, checked_index
 from django_srvsession.records import (
+    LATEST_MS,
     UNSET,
     Delta,
     Loaded,
@@ -266,7 +267,7 @@ def _keep_ms() -> int:
 
 def _bound(expires_ms: int, lifetime_ms: int) -> int:
     """Return until when the user's index is to hold a session: far enough ahead that most saves need not touch it."""
-    return expires_ms + lifetime_ms + MARGIN_MS
+    return expires_ms + min(lifetime_ms, LATEST_MS) + MARGIN_MS  # Below the marks of `admit`.
 
 
 def _senseless() -> StoreUnavailableError:
