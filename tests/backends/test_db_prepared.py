@@ -289,6 +289,19 @@ def test_a_timeout_while_a_statement_is_prepared_is_an_outage_and_no_reason_to_g
     assert prepared(connection) == ["SELECT"]
 
 
+def test_a_timeout_while_a_statement_is_prepared_anew_is_no_reason_to_give_up(
+    store: DatabaseStore, connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = use_often(store)
+    now_s = time.monotonic()
+    monkeypatch.setattr("django_srvsession.backends.db.prepared.time.monotonic", lambda: now_s + 61)
+    with locked(connection), pytest.raises(StoreUnavailableError):
+        store.load(session.record.sid)
+    assert prepared(connection) == ["INSERT", "UPDATE", "UPDATE"]
+    assert stored(store, session.record.sid).record == session.record
+    assert prepared(connection) == ["INSERT", "SELECT", "UPDATE", "UPDATE"]
+
+
 def test_a_prepared_statement_that_timed_out_has_done_nothing(store: DatabaseStore, connection: Any) -> None:
     session = use_often(store)
     with locked(connection), pytest.raises(StoreUnavailableError):

@@ -86,8 +86,9 @@ class Prepared:
         return self._anew(connection, cursor, sql, use)
 
     def _anew(self, connection: Any, cursor: Any, sql: str, use: Use) -> str | None:
+        before, use.prepared = use.prepared, ""  # Whatever happens: it may be gone already when preparing fails.
         try:
-            use.prepared = _prepare(connection, cursor, sql, is_known=bool(use.prepared))
+            use.prepared = _prepare(connection, cursor, sql, is_known=bool(before))
         except connection.Database.Error as error:
             code = _code(error) or ""
             if code not in _NOT_FOUND and not code.startswith(_WRONG):
