@@ -148,7 +148,7 @@ def test_a_server_that_has_forgotten_what_it_prepared_costs_nothing_but_the_spee
         cursor.execute("DEALLOCATE ALL")
     saved = store.update(session.record.sid, session.record.verifier, Delta(changed={"a": b"c"}), session)
     assert (saved.values, saved.record.version) == ({"a": b"c"}, session.record.version + 1)
-    assert stored(store, session.record.sid) == saved._replace(now_ms=stored(store, session.record.sid).now_ms)
+    assert stored(store, session.record.sid)[:2] == saved[:2]
     assert isinstance(create(store), Loaded)
     assert store.end(session.record.sid, "logout") is not None
     use_often(store)
@@ -298,7 +298,8 @@ def test_a_timeout_while_a_statement_is_prepared_anew_is_no_reason_to_give_up(
     with locked(connection), pytest.raises(StoreUnavailableError):
         store.load(session.record.sid)
     assert prepared(connection) == ["INSERT", "UPDATE", "UPDATE"]
-    assert stored(store, session.record.sid).record == session.record
+    for _ in range(AFTER_USES + 1):
+        assert stored(store, session.record.sid).record == session.record
     assert prepared(connection) == ["INSERT", "SELECT", "UPDATE", "UPDATE"]
 
 
