@@ -275,6 +275,8 @@ def locked(connection: Any) -> Iterator[None]:
         yield
     finally:
         other.close()
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = 0")
 
 
 def test_a_timeout_while_a_statement_is_prepared_is_an_outage_and_no_reason_to_give_up(
