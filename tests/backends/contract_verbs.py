@@ -347,6 +347,17 @@ class UpdateContract:
         self._assert_refused(store, due, due.record.verifier, delta, live if base == "with base" else None)
 
     @pytest.mark.parametrize("base", ["with base", "without base"])
+    @pytest.mark.parametrize("delta", [TOUCH, Delta(changed={"a": b"A"})], ids=["touch", "change"])
+    @pytest.mark.parametrize("lifetime_ms", [0, 1])
+    def test_an_update_never_revives_a_session_whose_lifetime_is_over(
+        self, store: Store, delta: Delta, lifetime_ms: int, base: str
+    ) -> None:
+        short = create(store, lifetime_ms=lifetime_ms)
+        while (due := stored(store, short.record.sid)).record.is_live(due.now_ms):
+            pass
+        self._assert_refused(store, due, due.record.verifier, delta, short if base == "with base" else None)
+
+    @pytest.mark.parametrize("base", ["with base", "without base"])
     def test_a_conflict_names_what_stands_now_and_writes_nothing(self, store: Store, base: str) -> None:
         session = create(store, user_id=new_user(), changed={"a": b"a", "b": b"b"})
         before = snapshot(store, session.record.sid)

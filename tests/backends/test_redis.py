@@ -732,6 +732,32 @@ def test_a_session_without_any_run_of_values_is_damaged_to_all(store: RedisStore
     assert client.dump(key) == before
 
 
+@pytest.mark.parametrize("base", ["with base", "without base"])
+def test_a_save_beyond_what_the_index_promises_lists_the_session_for_longer_first(
+    store: RedisStore, client: Redis, keys: Keys, base: str
+) -> None:
+    session = create(store, user_id=new_user())
+    sid, user_key, now_ms = session.record.sid, keys.user(str(session.record.user_id)), session.now_ms
+    promise = struct.pack("<q", now_ms)
+    replaced_by(lambda image: image[:INDEXED_FROM] + promise + image[INDEXED_FROM + 8 :])(client, keys.session(sid))
+    client.zadd(user_key, {sid: now_ms})
+    after = store.update(sid, session.record.verifier, TOUCH, session if base == "with base" else None)
+    assert client.zscore(user_key, sid) >= after.record.expires_ms
+    assert store.check_index() == IndexHealth(1, 0, 0, 0)
+
+
+def test_an_end_that_redis_refuses_half_way_leaves_the_session(
+    store: RedisStore, client: Redis, redis_server: RedisServer, settings: Any
+) -> None:
+    session = create(store)
+    client.acl_setuser("reader", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-set"])
+    own_pool(settings, redis_server.url.replace("redis://", "redis://reader:any@"))
+    with pytest.raises(StoreUnavailableError):
+        RedisStore().end(session.record.sid, "logout")
+    client.acl_deluser("reader")
+    assert stored(store, session.record.sid).record == session.record
+
+
 def test_what_bounds_the_index_of_an_anonymous_session_stops_nobody(
     store: RedisStore, client: Redis, keys: Keys
 ) -> None:
