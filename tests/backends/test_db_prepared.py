@@ -76,9 +76,11 @@ def in_a_transaction(connection: Any, monkeypatch: pytest.MonkeyPatch) -> Iterat
 @contextlib.contextmanager
 def without_autocommit(connection: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     transaction.set_autocommit(False, connection.alias)
-    yield
-    transaction.commit(connection.alias)
-    transaction.set_autocommit(True, connection.alias)
+    try:
+        yield
+        transaction.commit(connection.alias)
+    finally:
+        transaction.set_autocommit(True, connection.alias)
 
 
 @contextlib.contextmanager
@@ -92,9 +94,11 @@ def binding_on_the_server(connection: Any, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "server_side_binding", True)
     vars(connection.features).pop("uses_server_side_binding", None)
     connection.close()
-    yield
-    connection.close()
-    vars(connection.features).pop("uses_server_side_binding", None)
+    try:
+        yield
+    finally:
+        connection.close()
+        vars(connection.features).pop("uses_server_side_binding", None)
 
 
 @contextlib.contextmanager
@@ -109,8 +113,10 @@ def traced_by_the_driver_s_cursor(connection: Any, monkeypatch: pytest.MonkeyPat
     """As OpenTelemetry does."""
     factory = connection.connection.cursor_factory
     connection.connection.cursor_factory = type("Traced", (factory,), {"__module__": "tracer"})
-    yield
-    connection.connection.cursor_factory = factory
+    try:
+        yield
+    finally:
+        connection.connection.cursor_factory = factory
 
 
 @contextlib.contextmanager
@@ -257,7 +263,7 @@ def test_a_plan_for_a_small_table_does_not_outlive_it(
             store.load(session.record.sid)
     else:
         now_s = time.monotonic()
-        monkeypatch.setattr("django_srvsession.backends.db.prepared.time.monotonic", lambda: now_s + 61)
+        monkeypatch.setattr("django_srvsession.backends.db.prepared.monotonic", lambda: now_s + 61)
         store.load(session.record.sid)
     assert plan(connection).startswith("Index Scan")
 
@@ -296,7 +302,7 @@ def test_a_timeout_while_a_statement_is_prepared_anew_is_no_reason_to_give_up(
 ) -> None:
     session = use_often(store)
     now_s = time.monotonic()
-    monkeypatch.setattr("django_srvsession.backends.db.prepared.time.monotonic", lambda: now_s + 61)
+    monkeypatch.setattr("django_srvsession.backends.db.prepared.monotonic", lambda: now_s + 61)
     with locked(connection), pytest.raises(StoreUnavailableError):
         store.load(session.record.sid)
     assert prepared(connection) == ["INSERT", "UPDATE", "UPDATE"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Prepared:
                 return None
             use = uses[sql] = Use()
         use.count += 1
-        if use.prepared and use.count <= FOR_USES and time.monotonic() < use.until_s:
+        if use.prepared and use.count <= FOR_USES and monotonic() < use.until_s:
             return use.prepared
         if not use.prepared and use.count <= AFTER_USES:
             return None
@@ -95,7 +95,7 @@ class Prepared:
                 raise  # It was not sent, or waited in vain: nothing was done.
             self._gave_up = True
             return None
-        use.count, use.until_s = 0, time.monotonic() + _FOR_S
+        use.count, use.until_s = 0, monotonic() + _FOR_S
         return use.prepared
 
     def _may_prepare(self, connection: Any, cursor: Any) -> bool:
