@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connections, transaction
+from django.test.utils import CaptureQueriesContext
 
 from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.backends.db.prepared import AFTER_USES, FOR_USES
@@ -120,6 +121,12 @@ def traced_by_the_driver_s_cursor(connection: Any, monkeypatch: pytest.MonkeyPat
 
 
 @contextlib.contextmanager
+def debugging(connection: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with CaptureQueriesContext(connection):
+        yield
+
+
+@contextlib.contextmanager
 def with_a_listener(connection: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with connection.execute_wrapper(lambda execute, *rest: execute(*rest)):
         yield
@@ -133,6 +140,7 @@ def with_a_listener(connection: Any, monkeypatch: pytest.MonkeyPatch) -> Iterato
         without_autocommit,
         through_a_pooler,
         binding_on_the_server,
+        debugging,
         with_a_listener,
         traced_by_the_driver_s_cursor,
     ],
@@ -317,3 +325,16 @@ def test_a_prepared_statement_that_timed_out_has_done_nothing(store: DatabaseSto
         store.update(session.record.sid, session.record.verifier, Delta(changed={"a": b"late"}), session)
     assert stored(store, session.record.sid).values == session.values
     assert prepared(connection) == ["INSERT", "SELECT", "UPDATE", "UPDATE"]
+
+
+@pytest.mark.parametrize("where", [debugging, with_a_listener, traced_by_the_driver_s_cursor])
+def test_who_begins_to_listen_hears_the_statements_themselves(
+    store: DatabaseStore, connection: Any, monkeypatch: pytest.MonkeyPatch, where: Any
+) -> None:
+    session = use_often(store)
+    with connection.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")  # Nothing that is prepared could be executed.
+    with where(connection, monkeypatch):
+        assert stored(store, session.record.sid).record == session.record
+    use_often(store)
+    assert store._sql(connection.alias).prepared._gave_up  # And now something was.

@@ -15,6 +15,8 @@ import re
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from django.db.backends.utils import CursorWrapper
+
 if TYPE_CHECKING:
     from django_srvsession.backends.db.statements import Params
 
@@ -101,7 +103,9 @@ class Prepared:
     def _may_prepare(self, connection: Any, cursor: Any) -> bool:
         return not (
             self._gave_up
-            or type(cursor).__module__ not in _DJANGOS_OWN  # Who listens is to hear the statement itself.
+            # Who listens, at Django's cursor or at the driver's, is to hear the statement itself.
+            or isinstance(cursor, CursorWrapper)
+            or type(cursor).__module__ not in _DJANGOS_OWN
             or connection.features.uses_server_side_binding  # The driver prepares by itself.
             or connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
             # In a transaction, also one that Django does not know of, an error would spoil all that was done in it.
