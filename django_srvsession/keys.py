@@ -7,7 +7,6 @@ session is the secret; the MAC only keeps forged cookies away from the store and
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import secrets
@@ -24,6 +23,7 @@ _SID_BYTES: Final = 9
 _SECRET_BYTES: Final = 16
 _MAC_BYTES: Final = 5
 _SIGNED_BYTES: Final = _SID_BYTES + _SECRET_BYTES
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 _TO_STANDARD: Final = bytes.maketrans(b"-_+/=", b"+/   ")
 _SALT: Final = b"django_srvsession.keys"
 
@@ -76,7 +76,7 @@ class SessionKey:
     @classmethod
     def _signed(cls, signed: bytes) -> SessionKey:
         raw = signed + _mac(signed, conf.secrets()[0])
-        return cls(raw, base64.urlsafe_b64encode(raw).decode("ascii"), True)
+        return cls(raw, binascii.b2a_base64(raw, newline=False).translate(_TO_URL).decode("ascii"), True)
 
     def rotated(self) -> SessionKey:
         """Make a key with the same sid and a new secret."""

@@ -71,7 +71,13 @@ class RedisStore(Store):
 
     def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
         """Store a new session: its indexes and itself, in this order, in one round trip."""
-        return self._run(self._steps.create(sid, verifier, delta))
+        steps = self._steps
+        if self._clock.needs_asking:
+            return self._run(steps.create(sid, verifier, delta))
+        new, commands = steps.new(sid, verifier, delta)
+        return (
+            new if steps.was_stored(new, self._wire.call(commands)) else self._run(steps.created_before(sid, verifier))
+        )
 
     async def acreate(self, sid: str, verifier: str, delta: Delta) -> Loaded:
         """Do as :meth:`create`."""

@@ -74,25 +74,33 @@ class SessionSteps:
 
     def create(self, sid: str, verifier: str, delta: Delta) -> Steps[Loaded]:
         """List the session and store it, in one round trip."""
-        if delta.lifetime_ms is UNSET:
-            raise ValueError("A new session needs a lifetime: Delta(lifetime_ms=...).")
-        now_ms = (yield from self._now_ms()) if self._clock.needs_asking else self._clock.now_ms
-        new = new_session(sid, verifier, delta, now_ms)
-        until_ms = _bound(new.record.expires_ms, delta.lifetime_ms)
-        listing = self._list_commands(sid, new.record.user_id, until_ms)
+        yield from self._now_ms()
+        new, commands = self.new(sid, verifier, delta)
+        return new if self.was_stored(new, (yield commands)) else (yield from self.created_before(sid, verifier))
+
+    def new(self, sid: str, verifier: str, delta: Delta) -> tuple[Loaded, list[Command]]:
+        """Return a new session, by what is known of the time, and the commands that list and store it."""
+        new = new_session(sid, verifier, delta, self._clock.now_ms)
+        record = new.record
+        until_ms = _bound(record.expires_ms, record.lifetime_ms)
+        listing = self._list_commands(sid, record.user_id, until_ms)
         storing = create_command(self._keys.session(sid), new, _keep_ms(), until_ms)
+        if record.user_id is None:
+            return new, [*listing, storing]
         # A sweep that found the entry without its session may have lowered it meanwhile.
-        again = [] if new.record.user_id is None else [self._user_command(sid, new.record.user_id, until_ms)]
-        replies = yield [*listing, storing, *again]
-        stored = replies.pop(len(listing))
+        return new, [*listing, storing, self._user_command(sid, record.user_id, until_ms)]
+
+    def was_stored(self, new: Loaded, replies: list[Any]) -> bool:
+        """Tell whether these commands stored the session; if not, its place is taken."""
+        stored = replies.pop(-1 if new.record.user_id is None else -2)
         for index_reply in replies:
             checked_index(index_reply)  # Whatever was stored: the key of an unlisted session must not go out.
         was_free = was_created(checked(stored))
         if was_free is None:
             raise _senseless()
-        return new if was_free else (yield from self._created_before(sid, verifier))
+        return was_free
 
-    def _created_before(self, sid: str, verifier: str) -> Steps[Loaded]:
+    def created_before(self, sid: str, verifier: str) -> Steps[Loaded]:
         """Return the session that stands where one was to be created, if the answer to this very creation was lost."""
         try:
             stored = yield from self.load(sid)
