@@ -63,10 +63,18 @@ class _SameAsDjangos:
         self._options = encoder.default, text, None, ":", ",", encoder.sort_keys, encoder.skipkeys, encoder.allow_nan
 
     def dumps(self, obj: Any) -> bytes:
-        if type(obj) is str:
-            return self._text(obj).encode("ascii")
-        text = self._encode(obj) if self._make is None else "".join(self._make({}, *self._options)(obj, 0))
-        return text.encode("ascii")
+        return self.encoder()(obj)
+
+    def encoder(self) -> Callable[[Any], bytes]:
+        """Return what serializes values, in this thread, until it raises: then it may take other values for circles."""
+        if self._make is None:
+            return lambda obj: self._encode(obj).encode("ascii")
+        text, chunks = self._text, self._make({}, *self._options)
+
+        def encode(obj: Any) -> bytes:
+            return (text(obj) if type(obj) is str else "".join(chunks(obj, 0))).encode("ascii")
+
+        return encode
 
     def loads(self, data: bytes) -> Any:
         text = data.decode("latin-1")
@@ -136,6 +144,11 @@ class Sealer:
         """Serialize without sealing; raises what the serializer raises (``TypeError`` for JSON)."""
         return self._serializer.dumps(value)
 
+    def _dumps_all(self) -> Callable[[Any], bytes]:
+        """Return what serializes several values, one after the other."""
+        serializer = self._serializer
+        return serializer.encoder() if isinstance(serializer, _SameAsDjangos) else serializer.dumps
+
     def seal(self, name: str, payload: bytes) -> bytes:
         """Return the stored bytes of a serialized value under the current ``SECRET_KEY``."""
         flags = b"\x00"
@@ -151,7 +164,7 @@ class Sealer:
 
     def seal_all(self, values: Mapping[str, Any]) -> dict[str, bytes]:
         """Serialize and seal values by their names; one frame for all. Raises what the serializer raises."""
-        dumps, compress_from, sid = self._serializer.dumps, self._compress_from, self._sid
+        dumps, compress_from, sid = self._dumps_all(), self._compress_from, self._sid
         origin = self._states.current
         states, plain = self._states[origin], origin + b"\x00"
         sealed_values = {}

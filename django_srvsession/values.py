@@ -173,7 +173,10 @@ class SealedValues(MutableMapping[Any, Any]):
         """Seal all values for another session (its sealer is bound to another sid)."""
         if self._base:
             list(self)  # Opens what is not open yet.
-        return sealer.seal_all({str_name(name): value for name, value in self._open.items()})
+        values = self._open
+        if not all(type(name) is str for name in values):
+            values = {str_name(name): value for name, value in values.items()}
+        return sealer.seal_all(values)
 
     def stored(self, changes: Changes, sealer: Sealer) -> None:
         """Take note that ``changes`` are stored: they are what later changes are compared with."""

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from django_srvsession.backends.framing import frame, unframe
 from django_srvsession.backends.redis.keys import decoded, encoded
-from django_srvsession.records import Client, Loaded, SessionRecord, Tombstone
+from django_srvsession.records import NO_CLIENT, Client, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import CorruptSessionError
 
 SESSION: Final = 1
@@ -84,7 +84,8 @@ def new_raw_verifier(verifier: str) -> bytes:
 def session_image(record: SessionRecord, values: Mapping[str, bytes], indexed_until_ms: int) -> bytes:
     """Return a session as it is stored."""
     user = b"" if record.user_id is None else encoded(record.user_id)
-    ip, agent = encoded(record.client.ip), encoded(record.client.user_agent)
+    client, deadline_ms = record.client, record.deadline_ms
+    ip, agent = (b"", b"") if client is NO_CLIENT else (encoded(client.ip), encoded(client.user_agent))
     run = frame(values)
     used = HEAD_BYTES + len(user) + len(ip) + len(agent) + len(run)
     head = _HEAD.pack(
@@ -95,11 +96,11 @@ def session_image(record: SessionRecord, values: Mapping[str, bytes], indexed_un
         record.expires_ms,
         used,
         record.lifetime_ms,
-        _instant(record.deadline_ms),
+        NEVER if deadline_ms is None else deadline_ms,
         NEVER if record.user_id is None else indexed_until_ms,
         record.created_ms,
-        _instant(record.signed_in_ms),
-        _instant(record.rotated_ms),
+        NEVER if record.signed_in_ms is None else record.signed_in_ms,
+        NEVER if record.rotated_ms is None else record.rotated_ms,
         _NO_VERIFIER if record.previous_verifier is None else new_raw_verifier(record.previous_verifier),
         record.rotation_final,
         ABSENT if record.user_id is None else len(user),
@@ -225,10 +226,6 @@ def _read_tombstone(sid: str, image: bytes, now_ms: int) -> Tombstone:
         now_ms=now_ms,
         user_id=user_id,
     )
-
-
-def _instant(instant_ms: int | None) -> int:
-    return NEVER if instant_ms is None else instant_ms
 
 
 def _damaged(sid: str) -> CorruptSessionError:

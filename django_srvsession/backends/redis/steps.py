@@ -90,10 +90,11 @@ class SessionSteps:
         # A sweep that found the entry without its session may have lowered it meanwhile.
         return new, [*listing, storing, self._user_command(sid, record.user_id, until_ms)]
 
-    def was_stored(self, new: Loaded, replies: list[Any]) -> bool:
+    def was_stored(self, new: Loaded, replies: Sequence[Any]) -> bool:
         """Tell whether these commands stored the session; if not, its place is taken."""
-        stored = replies.pop(-1 if new.record.user_id is None else -2)
-        for index_reply in replies:
+        number = len(replies) - (1 if new.record.user_id is None else 2)
+        stored = replies[number]
+        for index_reply in (*replies[:number], *replies[number + 1 :]):
             checked_index(index_reply)  # Whatever was stored: the key of an unlisted session must not go out.
         was_free = was_created(checked(stored))
         if was_free is None:
