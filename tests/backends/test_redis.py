@@ -840,6 +840,22 @@ def test_building_a_store_does_no_io(settings: Any) -> None:
     RedisStore()
 
 
+def test_an_alias_of_a_cluster_that_decodes_replies_gives_bytes_all_the_same(
+    redis_cluster: Cluster, redis_prefix: str, settings: Any
+) -> None:
+    url = f"{redis_cluster.url}?decode_responses=True"
+    own_pool(settings, url, CONNECTION_FACTORY="tests.backends.redis_tools.ClusterFactory")
+    store = RedisStore()
+    session = create(store, user_id="é", client=Client("192.0.2.1", "x" * 600), changed={"a": b"\xff\x00"})
+    sid, verifier = session.record.sid, session.record.verifier
+    session = store.update(sid, verifier, Delta(changed={"b": b"\xfe"}), session)
+    assert stored(store, sid)[:2] == session[:2]
+    assert list(store.records("é")) == list(store.records()) == [session.record]
+    assert store.check_index() == IndexHealth(1, 0, 0, 0)
+    assert store.clear_expired() == 0
+    assert store.end(sid, "logout") == session.record
+
+
 def test_two_prefixes_are_two_stores(store: RedisStore, settings: Any) -> None:
     record = create(store, user_id="same").record
     settings.SRVSESSION_REDIS_PREFIX += "other:"
