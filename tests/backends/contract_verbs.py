@@ -111,6 +111,13 @@ class CreateContract:
         assert snapshot(store, taken.record.sid) == before
         assert list(store.records(other)) == []
 
+    def test_creating_again_what_has_expired_meanwhile_is_refused(self, store: Store) -> None:
+        short = create(store, lifetime_ms=0)
+        while (due := stored(store, short.record.sid)).record.is_live(due.now_ms):
+            pass
+        with pytest.raises(CreateError):
+            store.create(due.record.sid, due.record.verifier, new_delta())
+
     def test_a_sid_taken_by_an_expired_session_is_refused(self, store: Store) -> None:
         taken = create(store, lifetime_ms=0)
         with pytest.raises(CreateError):
