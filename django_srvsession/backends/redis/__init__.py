@@ -74,10 +74,10 @@ class RedisStore(Store):
         steps = self._steps
         if self._clock.needs_asking:
             return self._run(steps.create(sid, verifier, delta))
+        # Without the driver of steps, as in `load` and `update`.
         new, commands = steps.new(sid, verifier, delta)
-        return (
-            new if steps.was_stored(new, self._wire.call(commands)) else self._run(steps.created_before(sid, verifier))
-        )
+        is_stored = steps.was_stored(new, self._wire.call(commands))
+        return new if is_stored else self._run(steps.created_before(sid, verifier))
 
     async def acreate(self, sid: str, verifier: str, delta: Delta) -> Loaded:
         """Do as :meth:`create`."""

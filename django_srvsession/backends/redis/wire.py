@@ -87,6 +87,10 @@ def unavailable(error: Exception) -> StoreUnavailableError:
     return StoreUnavailableError(f"Redis did not do what it was asked: {type(error).__name__}.")
 
 
+def _is_of_another_type(reply: Any) -> bool:
+    return isinstance(reply, Exception) and "WRONGTYPE" in str(reply)
+
+
 def checked(reply: Any) -> Any:
     """Return a reply, or raise what its being an error means.
 
@@ -95,7 +99,7 @@ def checked(reply: Any) -> Any:
     """
     if not isinstance(reply, Exception):
         return reply
-    if "WRONGTYPE" in str(reply):
+    if _is_of_another_type(reply):
         raise CorruptSessionError("A key of the store holds a type that is not ours.") from reply
     raise unavailable(reply) from reply
 
@@ -105,9 +109,7 @@ def checked_look(reply: Any) -> Any:
 
     Raises :class:`StoreUnavailableError` for any other error: a node that is down, a missing permission.
     """
-    if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply):
-        raise unavailable(reply) from reply
-    return reply
+    return reply if _is_of_another_type(reply) else checked_index(reply)
 
 
 def checked_index(reply: Any) -> Any:
