@@ -19,12 +19,12 @@ from django.core.signals import setting_changed
 
 from django_srvsession import conf, lifetimes
 from django_srvsession.keys import SessionKey
-from django_srvsession.lifecycle import Found, SessionLifecycle, ended, events
+from django_srvsession.lifecycle import SWITCHED, Found, SessionLifecycle, ended, events
 from django_srvsession.records import SessionRecord
 from django_srvsession.signals import session_ended
 from django_srvsession.steps import Steps, arun, run
 from django_srvsession.store import Store, StoreUnavailableError
-from django_srvsession.values import SealedValues
+from django_srvsession.values import MARK_PREFIX, SealedValues, refuse_mark
 
 T = TypeVar("T")
 
@@ -264,10 +264,12 @@ class SessionStore(SessionLifecycle):
         Raises ``UpdateError`` when the session is gone and ``ConflictError`` when others kept changing the value (the
         value is not stored then).
         """
+        refuse_mark(key)
         return self._run(self.change_steps(key, function, default))
 
     async def achange(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any:
         """Do as :meth:`change`; ``function`` is not awaited."""
+        refuse_mark(key)
         return await self._arun(self.change_steps(key, function, default))
 
     def incr(self, key: str, delta: int = 1) -> int:
@@ -293,6 +295,44 @@ class SessionStore(SessionLifecycle):
     async def atouch(self) -> None:
         """Do as :meth:`touch`."""
         await self._arun(self.touch_steps())
+
+    # Marks: values of this package's own, out of reach of what sites assign; names without the prefix.
+
+    def mark(self, name: str) -> Any:
+        """Return the value of a mark, or None."""
+        return self._session.peek(MARK_PREFIX + name)
+
+    @property
+    def was_switched(self) -> bool:
+        """Tell whether this session began when somebody who was signed in as another user became this one."""
+        return bool(self._session.peek(SWITCHED))
+
+    def set_mark(self, name: str, value: Any) -> None:
+        """Set a mark; it is stored with all else that this request changes."""
+        self._session.put(MARK_PREFIX + name, value)
+        self.modified = True
+
+    def change_mark(self, name: str, function: Callable[[Any], Any], default: Any = None) -> Any:
+        """Do as :meth:`change` with a mark."""
+        return self._run(self.change_steps(MARK_PREFIX + name, function, default))
+
+    def renew_key_after_sign_in(self) -> None:
+        """Give the session a new key, unless this request has done so; whose answer carries it, nobody else has it.
+
+        Source: OWASP ASVS 5.0, 7.2.4.
+        """
+        key, record = self._key, self.record
+        if key is None or self._lost_key is not None:
+            return  # Saving makes a session, or one of its own, and with it a key.
+        cookie_key = SessionKey.parse(self._cookie_text)
+        is_old = cookie_key is not None and cookie_key.verifier == key.verifier
+        if is_old or (record is not None and not record.rotation_final):
+            self.cycle_key()
+
+    @property
+    def now_ms(self) -> int | None:
+        """Return the store's clock when it last answered this request, in milliseconds since 1970 UTC; None before."""
+        return None if self._loaded is None else self._loaded.now_ms
 
     # Expiry: Django's, but for a datetime that does not fit USE_TZ.
 

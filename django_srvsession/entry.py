@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from django.contrib.auth import SESSION_KEY, login
+from django.contrib.auth import login
 from django.contrib.auth.forms import AuthenticationForm
 from django.http import HttpRequest, HttpResponse
 
@@ -15,17 +15,15 @@ R = TypeVar("R", bound=HttpResponse)
 
 
 def sign_in(request: HttpRequest, form: AuthenticationForm) -> None:
-    """Sign in who passed the form, for as long as it says, with a new key (Django's ``login()`` may keep the old one).
+    """Sign in who passed the form, for as long as it says.
 
     Raises ``SignInRefusedError`` when the limit of sessions refuses it; nobody is signed in then.
     """
-    session = request.session
-    was_signed_in, key_before = SESSION_KEY in session, session.session_key
+    session: Any = request.session
+    session.was_authenticated = True
     login(request, form.get_user())
     if "remember" in form.fields:
         set_lifetime(session, form.cleaned_data["remember"])
-    if was_signed_in and session.session_key == key_before:
-        session.cycle_key()
 
 
 def clear_site_data(response: R) -> R:

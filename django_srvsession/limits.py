@@ -103,7 +103,7 @@ def _end_others_or_refuse(request: Any, session: SessionStore, user: Any, limit:
 
 
 def _refuse(request: Any, session: SessionStore) -> None:
-    """End the session, unless another request has taken it over, and leave nobody signed in."""
+    """End the session, unless its key has changed since, and leave nobody signed in."""
     _end(session)
     session.flush()
     session.was_ended_here = True  # Flushing found it ended; the cookie must go all the same.

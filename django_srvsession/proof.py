@@ -7,13 +7,14 @@ confirmation, is older than ``SRVSESSION_REAUTH_AGE``. A confirmation changes th
 from __future__ import annotations
 
 import functools
-import time
+import math
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from django.contrib.auth import authenticate
+from django.contrib.auth import SESSION_KEY, authenticate
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, resolve_url
@@ -21,9 +22,10 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_variables
 
 from django_srvsession import conf
+from django_srvsession.engine import SessionStore
 
-CONFIRMED_KEY: Final = "_srvsession_confirmed_ms"
-"""The session key that holds when the password was last confirmed, in milliseconds since 1970 UTC."""
+CONFIRMED_MARK: Final = "confirmed_ms"
+"""The session's mark that holds when the password was last confirmed, in milliseconds since 1970 UTC."""
 
 _SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 
@@ -36,7 +38,7 @@ def is_recent(request: HttpRequest) -> bool:
     Always true when that is None; never for a visitor.
     """
     age_ms = conf.get("REAUTH_AGE")
-    return age_ms is None or _now_ms() - _last_proof_ms(request) <= age_ms
+    return age_ms is None or _age_ms(_session_of(request)) <= age_ms
 
 
 @sensitive_variables("password")
@@ -52,8 +54,9 @@ def confirm(request: HttpRequest, password: str) -> bool:
     found = authenticate(request, username=user.get_username(), password=password)
     if found is None or found.pk != user.pk:
         return False
-    request.session[CONFIRMED_KEY] = _now_ms()
-    request.session.cycle_key()
+    session = _session_of(request)
+    session.set_mark(CONFIRMED_MARK, session.now_ms)
+    session.cycle_key()
     return True
 
 
@@ -97,13 +100,27 @@ def _way_back(request: HttpRequest) -> str:
     return parts.path + (f"?{parts.query}" if parts.query else "")
 
 
-def _last_proof_ms(request: HttpRequest) -> int:
-    confirmed_ms = request.session.get(CONFIRMED_KEY)  # First: this loads the record.
-    record = getattr(request.session, "record", None)
-    signed_in_ms = None if record is None else record.signed_in_ms
-    known: tuple[int, int] = (confirmed_ms if isinstance(confirmed_ms, int) else 0, signed_in_ms or 0)
-    return max(known)
+def _session_of(request: HttpRequest) -> SessionStore:
+    session = request.session
+    if not isinstance(session, SessionStore):
+        raise ImproperlyConfigured(
+            "To know how old a proof is needs a SESSION_ENGINE of django-srvsession; here sessions are those of "
+            f"{type(session).__module__}."
+        )
+    session.get(SESSION_KEY)  # Loads the record.
+    return session
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+def _age_ms(session: SessionStore) -> float:
+    """Return how old the last proof is, by the store's clock; infinite where there is none.
+
+    What lies in the future, or before the sign-in, is none. A sign-in is none if it was a mere switch to another user.
+    """
+    record, now_ms = session.record, session.now_ms
+    if record is None or now_ms is None or record.signed_in_ms is None:
+        return math.inf
+    signed_in_ms, confirmed_ms = record.signed_in_ms, session.mark(CONFIRMED_MARK)
+    proofs = [] if session.was_switched else [signed_in_ms]
+    if isinstance(confirmed_ms, int) and confirmed_ms >= signed_in_ms:
+        proofs.append(confirmed_ms)
+    return min((now_ms - proof_ms for proof_ms in proofs if proof_ms <= now_ms), default=math.inf)

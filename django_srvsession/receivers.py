@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth import get_user_model, signals
 from django.db.models.signals import post_delete, post_save, pre_save
 
-from django_srvsession import accounts, limits, new_devices
+from django_srvsession import accounts, limits, new_devices, visits
 from django_srvsession.engine import SessionStore
 
 
@@ -27,9 +27,11 @@ def connect() -> None:
 
 
 def _admit(*, request: Any, user: Any, **kwargs: Any) -> None:
-    """Hold the user to the limit of sessions, and note who signed in for the answer."""
+    """Change the key, hold the user to the limit of sessions, and note who signed in for the answer."""
     session = getattr(request, "session", None)
     if isinstance(session, SessionStore):
+        if visits.belongs_to(session, user):  # Some code says "signed in" of a token, without a session.
+            session.renew_key_after_sign_in()
         limits.enforce(request, session, user)
         new_devices.note_sign_in(session, user)
 

@@ -175,13 +175,13 @@ class Tombstone(NamedTuple):
         return f"Tombstone(sid={self.sid!r}, reason={self.reason!r}, by={self.by!r}, ended_ms={self.ended_ms!r})"
 
     @property
-    def is_fresh(self) -> bool:
-        """Tell whether the session was ended, not by time, less than a minute ago."""
-        return self.now_ms - self.ended_ms < ROTATION_GRACE_MS and not self.reason.startswith("expired")
+    def was_replaced_just_now(self) -> bool:
+        """Tell whether this browser itself ended the session less than a minute ago, and was told about its cookie."""
+        return self.now_ms - self.ended_ms < ROTATION_GRACE_MS and self.reason in ("logout", "replaced")
 
-    def was_ended_just_now(self, verifier: str) -> bool:
-        """Tell whether the session of this very verifier was ended, not by time, less than a minute ago."""
-        return self.is_fresh and any(compare_digest(verifier, known) for known in self.verifiers)
+    def was_of(self, verifier: str) -> bool:
+        """Tell whether this was the session's verifier, at its end or before (constant time)."""
+        return any(compare_digest(verifier, known) for known in self.verifiers)
 
     def is_of(self, verifier: str) -> bool:
         """Tell whether this was the session's verifier when it ended; an earlier one is not (constant time)."""

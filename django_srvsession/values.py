@@ -3,6 +3,10 @@
 Values stay sealed bytes until they are used. At save, every value that was assigned, or that was handed out and can
 change in place (a list, a dict), is serialized again and compared with the bytes that were loaded. So a change inside
 a list is found without ``session.modified = True``, and a mere read never becomes a write.
+
+*Marks* are values of this package's own (when a password was confirmed). Their names begin with ``MARK_PREFIX``. They
+are sealed and stored like all others, but the mapping neither shows nor takes them: a view that keeps whatever names a
+visitor sends cannot forge one, and contents that are copied into another session leave them behind.
 """
 
 from __future__ import annotations
@@ -11,10 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
+from django.contrib.sessions.exceptions import SuspiciousSession
+
 from django_srvsession.records import AUTH_KEYS
 from django_srvsession.seal import Sealer, SealError, is_current, not_current
 
 HASH_KEY: Final = AUTH_KEYS[2]
+MARK_PREFIX: Final = "_srvsession_"
 _IMMUTABLE: Final = frozenset({str, int, float, bool, type(None), bytes})
 
 
@@ -60,6 +67,11 @@ class SealedValues(MutableMapping[Any, Any]):
     # The mapping.
 
     def __getitem__(self, name: Any) -> Any:
+        if is_mark(name):
+            raise KeyError(name)
+        return self._opened(name)
+
+    def _opened(self, name: Any) -> Any:
         if name in self._open:
             return self._open[name]
         sealed = self._base[name]
@@ -79,6 +91,11 @@ class SealedValues(MutableMapping[Any, Any]):
         return super().get(name, default)
 
     def __setitem__(self, name: Any, value: Any) -> None:
+        refuse_mark(name)
+        self.put(name, value)
+
+    def put(self, name: Any, value: Any) -> None:
+        """Assign a value, also to the name of a mark."""
         self._open[name] = value
         self._assigned.add(name)
         self._removed.discard(name)
@@ -86,6 +103,8 @@ class SealedValues(MutableMapping[Any, Any]):
     def update(self, other: Any = (), /, **names: Any) -> None:
         """Assign all that another mapping, or iterable of pairs, holds, as ``dict.update`` does."""
         values = dict(other, **names)
+        for name in values:
+            refuse_mark(name)
         self._open.update(values)
         self._assigned.update(values)
         self._removed.difference_update(values)
@@ -93,13 +112,17 @@ class SealedValues(MutableMapping[Any, Any]):
     def __delitem__(self, name: Any) -> None:
         if name not in self:
             raise KeyError(name)
+        self.discard(name)
+
+    def discard(self, name: Any) -> None:
+        """Drop a name, also that of a mark, if it is there."""
         self._open.pop(name, None)
         self._assigned.discard(name)
         if name in self._base:
             self._removed.add(name)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._open or (name in self._base and name not in self._removed)
+        return not is_mark(name) and (name in self._open or (name in self._base and name not in self._removed))
 
     def __iter__(self) -> Iterator[Any]:
         # All are opened before a name is handed out: one that does not open empties the mapping.
@@ -109,7 +132,7 @@ class SealedValues(MutableMapping[Any, Any]):
         yield from self._names()
 
     def __len__(self) -> int:
-        return len(self._base) - len(self._removed) + sum(name not in self._base for name in self._open)
+        return len(self._names())
 
     def __eq__(self, other: object) -> bool:
         return dict(self) == dict(other) if isinstance(other, Mapping) else NotImplemented
@@ -121,13 +144,22 @@ class SealedValues(MutableMapping[Any, Any]):
         return f"<{type(self).__name__} of {sorted(map(str, self._names()))}>"
 
     def _names(self) -> list[Any]:
-        """List all names without opening a value."""
-        stored = [name for name in self._base if name not in self._removed]
-        return stored + [name for name in self._open if name not in self._base]
+        """List all names but those of marks, without opening a value."""
+        stored = [name for name in self._base if name not in self._removed and not is_mark(name)]
+        return stored + [name for name in self._open if name not in self._base and not is_mark(name)]
 
     def copy(self) -> dict[Any, Any]:
         """Return the opened values as a plain dict, as ``dict.copy`` would."""
         return dict(self)
+
+    # Marks.
+
+    def peek(self, name: Any, default: Any = None) -> Any:
+        """Return the value of a name, also of a mark, or ``default``."""
+        try:
+            return self._opened(name)
+        except KeyError:
+            return default
 
     # What changed.
 
@@ -148,8 +180,8 @@ class SealedValues(MutableMapping[Any, Any]):
         )
 
     def assigned(self) -> dict[Any, Any]:
-        """Return what was assigned since the load, by name."""
-        return {name: self._open[name] for name in self._assigned}
+        """Return what was assigned since the load, by name, without marks."""
+        return {name: self._open[name] for name in self._assigned if not is_mark(name)}
 
     @property
     def is_changed_in_place(self) -> bool:
@@ -165,15 +197,17 @@ class SealedValues(MutableMapping[Any, Any]):
         names = {str_name(name): name for name in self._open if self._may_differ(name) and self._differs(name)}
         if not names.keys().isdisjoint(AUTH_KEYS) or not self._removed.isdisjoint(AUTH_KEYS):
             names.update((name, name) for name in AUTH_KEYS if name in self)
-        changed = sealer.seal_all({name: self[key] for name, key in names.items()})
+        changed = sealer.seal_all({name: self._opened(key) for name, key in names.items()})
         removed = frozenset(self._removed - changed.keys())
         return Changes(changed, removed, self._cleared, self._resealed(sealer, changed))
 
     def everything(self, sealer: Sealer) -> dict[str, bytes]:
-        """Seal all values for another session (its sealer is bound to another sid)."""
+        """Seal all values for another session (its sealer is bound to another sid); of marks only those just set."""
         if self._base:
             list(self)  # Opens what is not open yet.
         values = self._open
+        if any(map(is_mark, values)):
+            values = {name: value for name, value in values.items() if not is_mark(name) or name in self._assigned}
         if not all(type(name) is str for name in values):
             values = {str_name(name): value for name, value in values.items()}
         return sealer.seal_all(values)
@@ -252,6 +286,17 @@ class SealedValues(MutableMapping[Any, Any]):
         """
         sealed = self._base.get(HASH_KEY)
         return sealed is not None and not is_current(sealed) and HASH_KEY not in self._assigned
+
+
+def is_mark(name: object) -> bool:
+    """Tell whether a name is reserved for marks."""
+    return isinstance(name, str) and name.startswith(MARK_PREFIX)
+
+
+def refuse_mark(name: object) -> None:
+    """Raise ``SuspiciousSession`` (an answer of 400) for a name that is reserved: visitors may have chosen it."""
+    if is_mark(name):
+        raise SuspiciousSession(f"Session keys that begin with {MARK_PREFIX!r} are reserved.")
 
 
 def str_name(name: Any) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import sys
-import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
-from django.contrib.auth import get_user_model
+from django.contrib.auth import get_user_model, login, logout
 from django.contrib.auth.backends import BaseBackend
+from django.contrib.sessions.exceptions import SuspiciousSession
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import got_request_exception
 from django.http import HttpRequest, HttpResponse
@@ -24,6 +25,7 @@ from django.views.generic import View
 from django_srvsession import conf, proof
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import Table
+from tests.later import Later
 
 MINUTE = 60
 
@@ -64,25 +66,10 @@ urlpatterns = [
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
 
-class Watch:
-    """What the proof takes for the time."""
-
-    def __init__(self) -> None:
-        self.ahead_s = 0.0
-
-    def advance(self, seconds: float) -> None:
-        self.ahead_s += seconds
-
-    def time_ns(self) -> int:
-        return int((time.time() + self.ahead_s) * 1e9)
-
-
 @pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
-    """The clock of the proofs; the sessions' own clock goes on as it is."""
-    watch = Watch()
-    monkeypatch.setattr(proof, "time", watch)
-    return watch
+def watch(monkeypatch: pytest.MonkeyPatch) -> Later:
+    """The clock of the proofs."""
+    return Later(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +99,7 @@ def is_recent(client: Client) -> bool:
 # When it is asked for.
 
 
-def test_a_sign_in_is_a_proof_for_a_quarter_of_an_hour(client: Client, watch: Watch) -> None:
+def test_a_sign_in_is_a_proof_for_a_quarter_of_an_hour(client: Client, watch: Later) -> None:
     assert is_recent(client)
     watch.advance(14 * MINUTE)
     assert is_recent(client)
@@ -121,7 +108,7 @@ def test_a_sign_in_is_a_proof_for_a_quarter_of_an_hour(client: Client, watch: Wa
 
 
 @pytest.mark.parametrize("value", [5 * MINUTE, timedelta(minutes=5)])
-def test_the_setting_says_how_old_a_proof_may_be(client: Client, watch: Watch, settings: Any, value: Any) -> None:
+def test_the_setting_says_how_old_a_proof_may_be(client: Client, watch: Later, settings: Any, value: Any) -> None:
     settings.SRVSESSION_REAUTH_AGE = value
     watch.advance(4 * MINUTE)
     assert is_recent(client)
@@ -129,7 +116,7 @@ def test_the_setting_says_how_old_a_proof_may_be(client: Client, watch: Watch, s
     assert not is_recent(client)
 
 
-def test_none_means_that_nobody_is_asked_again(client: Client, watch: Watch, settings: Any) -> None:
+def test_none_means_that_nobody_is_asked_again(client: Client, watch: Later, settings: Any) -> None:
     settings.SRVSESSION_REAUTH_AGE = None
     watch.advance(365 * 24 * 60 * MINUTE)
     assert is_recent(client)
@@ -143,11 +130,11 @@ def test_a_value_that_is_no_duration_is_an_error(settings: Any, value: Any) -> N
         conf.get("REAUTH_AGE")
 
 
-def test_a_visitor_has_proved_nothing(watch: Watch) -> None:
+def test_a_visitor_has_proved_nothing(watch: Later) -> None:
     assert not is_recent(Client())
 
 
-def test_using_the_session_is_no_proof(client: Client, watch: Watch) -> None:
+def test_using_the_session_is_no_proof(client: Client, watch: Later) -> None:
     for _ in range(4):
         watch.advance(5 * MINUTE)
         answer(client, "/about/")
@@ -157,7 +144,7 @@ def test_using_the_session_is_no_proof(client: Client, watch: Watch) -> None:
 # The right answer, and the wrong ones.
 
 
-def test_the_right_password_is_a_proof_and_changes_the_key(client: Client, watch: Watch) -> None:
+def test_the_right_password_is_a_proof_and_changes_the_key(client: Client, watch: Later) -> None:
     watch.advance(20 * MINUTE)
     before, sid = key_of(client), client.session.sid
     assert answer(client, "/check/", password="pass-alice") == "True"
@@ -181,7 +168,7 @@ def with_key(key: str) -> Client:
 
 
 @pytest.mark.parametrize("password", ["wrong", "pass-bob", "", "pass-alice\x00", "pass-alice "])
-def test_a_wrong_password_proves_nothing_and_changes_nothing(client: Client, watch: Watch, password: str) -> None:
+def test_a_wrong_password_proves_nothing_and_changes_nothing(client: Client, watch: Later, password: str) -> None:
     get_user_model().objects.create_user("bob", password="pass-bob")
     watch.advance(20 * MINUTE)
     before = key_of(client)
@@ -210,7 +197,7 @@ class AnyoneIsBob(BaseBackend):
         return get_user_model().objects.get(username="bob")
 
 
-def test_backends_that_name_somebody_else_prove_nothing(client: Client, watch: Watch, settings: Any) -> None:
+def test_backends_that_name_somebody_else_prove_nothing(client: Client, watch: Later, settings: Any) -> None:
     get_user_model().objects.create_user("bob")
     settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", f"{__name__}.AnyoneIsBob"]
     watch.advance(20 * MINUTE)
@@ -218,7 +205,7 @@ def test_backends_that_name_somebody_else_prove_nothing(client: Client, watch: W
     assert answer(client, "/about/") == "alice False"
 
 
-def test_a_deactivated_person_can_confirm_nothing(client: Client, watch: Watch) -> None:
+def test_a_deactivated_person_can_confirm_nothing(client: Client, watch: Later) -> None:
     get_user_model().objects.update(is_active=False)
     assert answer(client, "/check/", password="pass-alice") == "False"
 
@@ -226,7 +213,7 @@ def test_a_deactivated_person_can_confirm_nothing(client: Client, watch: Watch) 
 # The decorator.
 
 
-def test_a_page_asks_first_and_is_shown_afterwards(client: Client, watch: Watch) -> None:
+def test_a_page_asks_first_and_is_shown_afterwards(client: Client, watch: Later) -> None:
     assert answer(client, "/guarded/?a=b&c=d") == "done"
     watch.advance(20 * MINUTE)
     response = client.get("/guarded/?a=b&c=d")
@@ -247,14 +234,14 @@ def test_a_page_asks_first_and_is_shown_afterwards(client: Client, watch: Watch)
     ],
 )
 def test_a_form_leads_back_to_the_page_that_it_was_sent_from(
-    client: Client, watch: Watch, page: str, referrer: str, back: str
+    client: Client, watch: Later, page: str, referrer: str, back: str
 ) -> None:
     watch.advance(20 * MINUTE)
     response = client.post(page, HTTP_REFERER=referrer)
     assert (response.status_code, response["Location"]) == (302, f"/account/confirm/?next={back}")
 
 
-def test_who_has_no_password_signs_in_again(client: Client, watch: Watch) -> None:
+def test_who_has_no_password_signs_in_again(client: Client, watch: Later) -> None:
     user = get_user_model().objects.get()
     user.set_unusable_password()
     user.save()
@@ -267,8 +254,8 @@ def test_a_report_of_an_error_does_not_show_the_password(monkeypatch: pytest.Mon
     password = secrets.token_hex(16)  # No text of this file, whose lines are in the report.
     client = Client(raise_request_exception=False)
     client.force_login(get_user_model().objects.create_user("zoe", password=password))
-    monkeypatch.setattr(proof, "_last_proof_ms", lambda request: 0)
-    monkeypatch.setattr(proof, "CONFIRMED_KEY", object())  # A name that no session takes.
+    monkeypatch.setattr(proof, "_age_ms", lambda session: math.inf)
+    monkeypatch.setattr(proof, "CONFIRMED_MARK", object())  # A name that no session takes.
     reports: list[str] = []
 
     def report(sender: Any, request: Any, **kwargs: Any) -> None:
@@ -279,5 +266,78 @@ def test_a_report_of_an_error_does_not_show_the_password(monkeypatch: pytest.Mon
         assert client.post("/account/confirm/", {"password": password}).status_code == 500
     finally:
         got_request_exception.disconnect(report)
-    assert "must be a str" in reports[0]
+    assert "can only concatenate str" in reports[0]
     assert password not in reports[0]
+
+
+# What is no proof.
+
+
+def set_mark(request: HttpRequest) -> HttpResponse:
+    """Store a mark of this age, in seconds, as somebody would who could."""
+    session: Any = request.session
+    session.get("x")
+    session.set_mark(proof.CONFIRMED_MARK, session.now_ms - int(float(request.POST["age"]) * 1000))
+    return HttpResponse()
+
+
+def switch(request: HttpRequest) -> HttpResponse:
+    """Become another user, as staff do to see what somebody sees."""
+    if "logout" in request.POST:
+        logout(request)
+    login(
+        request, get_user_model().objects.get(username=request.POST["to"]), "django.contrib.auth.backends.ModelBackend"
+    )
+    return HttpResponse()
+
+
+def swap(request: HttpRequest) -> HttpResponse:
+    """Become another user by hand."""
+    user = get_user_model().objects.get(username=request.POST["to"])
+    request.session.update({"_auth_user_id": str(user.pk), "_auth_user_hash": user.get_session_auth_hash()})
+    return HttpResponse()
+
+
+urlpatterns += [path("mark/", set_mark), path("switch/", switch), path("swap/", swap)]
+
+
+@pytest.mark.parametrize("age", ["-60", "-0.5", str(21 * MINUTE)])
+def test_a_confirmation_in_the_future_or_before_the_sign_in_is_none(client: Client, watch: Later, age: str) -> None:
+    watch.advance(20 * MINUTE)
+    client.post("/mark/", {"age": age})
+    assert not is_recent(client)
+    client.post("/mark/", {"age": "1"})
+    assert is_recent(client)
+
+
+def test_a_mark_that_a_view_stores_under_a_visitors_name_is_refused(client: Client, watch: Later) -> None:
+    session = client.session
+    with pytest.raises(SuspiciousSession):
+        session["_srvsession_confirmed_ms"] = 1
+    assert is_recent(client)
+
+
+@pytest.mark.parametrize(("page", "extra"), [("/switch/", {}), ("/switch/", {"logout": "1"}), ("/swap/", {})])
+def test_becoming_another_user_is_no_proof_of_the_person(client: Client, page: str, extra: dict[str, str]) -> None:
+    get_user_model().objects.create_user("bob", password="pass-bob")
+    answer(client, page, to="bob", **extra)
+    assert answer(client, "/about/") == "bob False"
+    # Who knows the password has proved it, as ever.
+    assert answer(client, "/check/", password="pass-bob") == "True"
+    assert is_recent(client)
+
+
+def test_signing_in_as_another_user_on_our_page_is_a_proof(client: Client) -> None:
+    get_user_model().objects.create_user("bob", password="pass-bob")
+    answer(client, "/switch/", to="bob")
+    client.post("/account/login/", {"username": "alice", "password": "pass-alice"})
+    assert answer(client, "/about/") == "alice True"
+    answer(client, "/switch/", to="bob")
+    client.post("/account/login/", {"username": "bob", "password": "pass-bob"})
+    assert answer(client, "/about/") == "bob True"
+
+
+def test_an_engine_that_is_not_ours_says_so(client: Client, settings: Any) -> None:
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    with pytest.raises(ImproperlyConfigured, match="SESSION_ENGINE"):
+        client.get("/about/")

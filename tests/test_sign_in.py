@@ -16,6 +16,7 @@ from django.urls import include, path
 from django_srvsession import reasons, services, views
 from django_srvsession.records import Ended
 from django_srvsession.views.signing import TOLD_COOKIE
+from tests.later import Later
 from tests.memory import alice_fixture, memory_store_fixture, pages_fixture  # noqa: F401 - used as fixtures
 
 LOGIN, LOGOUT, SESSIONS, END_OTHERS = (
@@ -327,13 +328,10 @@ def test_every_public_reason_has_a_text_or_is_silent() -> None:
 
 @pytest.fixture
 def old_proof(settings: Any) -> None:
-    """Let every proof be too old the moment after it was given."""
+    """Let the sign-in be too old a proof; a confirmation is a recent one."""
     settings.SRVSESSION_REAUTH_AGE = 60
-    from django_srvsession import proof
-
-    real = proof._now_ms
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(proof, "_now_ms", lambda: real() + 120_000)
+        Later(patch, 120)
         yield
 
 

@@ -10,6 +10,6 @@ from __future__ import annotations
 
 from django_srvsession.lifecycle.changing import SessionLifecycle
 from django_srvsession.lifecycle.events import end_steps, ended, expire_steps
-from django_srvsession.lifecycle.reading import Found, user_id_in
+from django_srvsession.lifecycle.reading import SWITCHED, Found, user_id_in
 
-__all__ = ["Found", "SessionLifecycle", "end_steps", "ended", "expire_steps", "user_id_in"]
+__all__ = ["SWITCHED", "Found", "SessionLifecycle", "end_steps", "ended", "expire_steps", "user_id_in"]

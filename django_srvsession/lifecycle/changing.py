@@ -33,7 +33,7 @@ class SessionLifecycle(SessionSaving):
         sealer = self._sealer(key)
         sealed = self._loaded.values.get(name)
         # What this request did to the value and has not stored yet stands in for the stored one.
-        is_pending, pending = values.is_pending(name), values.get(name, default)
+        is_pending, pending = values.is_pending(name), values.peek(name, default)
         for attempt in range(_CHANGE_TRIES):
             current = default if sealed is None else self._reopened(key, name, sealed)
             value = function(copy.deepcopy(pending) if is_pending else current)
@@ -65,14 +65,14 @@ class SessionLifecycle(SessionSaving):
         self, values: SealedValues, name: str, function: Callable[[Any], Any], default: Any
     ) -> Steps[Any]:
         """Start a session that holds this one value; what else is assigned stays pending."""
-        value = function(values.get(name, default))
+        value = function(values.peek(name, default))
         if self._session_key is not None:
             raise UpdateError
         if self._found is Found.JUST_ENDED:
-            values[name] = value  # For this answer only: the browser may hold a newer cookie already.
+            values.put(name, value)  # For this answer only: the browser may hold a newer cookie already.
             return value
         one = SealedValues()
-        one[name] = value
+        one.put(name, value)
         yield from self.create_steps(one)
         if (key := self._key) is not None and self._loaded is not None:  # create_steps() left them.
             values.stored_one(name, self._loaded.values[name], value, self._sealer(key))

@@ -19,13 +19,19 @@ class SessionEnding(SessionWriting):
         key = self._key or self._lost_key
         if key is not None and (self._found in (Found.UNREAD, Found.LIVE) or self.logging_out):
             ending = self._log_out_steps(key) if self.logging_out else self._replace_steps(key)
-            self.was_ended_here = (yield from ending) is not None
+            record = yield from ending
+            self.was_ended_here = record is not None
+            self._note_who_leaves(self.record or record)
         self._session_cache = SealedValues()
         self.accessed = self.modified = True
         self.needs_cookie = False
         self._session_key, self._loaded, self._lost_key = None, None, None
         self._found = Found.NOTHING
         self.logging_out = False
+
+    def _note_who_leaves(self, record: SessionRecord | None) -> None:
+        if record is not None and record.user_id is not None:
+            self.came_as = record.user_id
 
     def _replace_steps(self, key: SessionKey) -> Steps[SessionRecord | None]:
         """End the session only if it is still as this request has seen it.
@@ -36,8 +42,11 @@ class SessionEnding(SessionWriting):
         return (yield from end_steps(key.sid, "replaced", None, key.verifier, expected))
 
     def _log_out_steps(self, key: SessionKey) -> Steps[SessionRecord | None]:
-        """End the session that the request came with, whatever its key has become since: "signed out" must be true."""
-        if self._loaded is not None:
+        """End the session that the request came with, whatever its key has become since: "signed out" must be true.
+
+        A session in which nobody was signed in is ended under this very key only: whoever has signed in since stays.
+        """
+        if self._loaded is not None and self._loaded.record.user_id is not None:
             return (yield from end_steps(key.sid, "logout", self._loaded.record.user_id))
         record = yield from end_steps(key.sid, "logout", None, key.verifier)
         if record is None:

@@ -16,9 +16,14 @@ from django_srvsession.records import AUTH_KEYS, Client, Ended, Loaded, SessionR
 from django_srvsession.seal import Sealer, SealError
 from django_srvsession.steps import Call, Steps, run
 from django_srvsession.store import CorruptSessionError, Store, UpdateError
-from django_srvsession.values import SealedValues
+from django_srvsession.values import MARK_PREFIX, SealedValues
 
 USER_KEY: Final = AUTH_KEYS[0]
+
+ENDED: Final = f"{MARK_PREFIX}ended"
+"""The mark of an anonymous session that says what became of the browser's session before; the parts of ``Ended``."""
+SWITCHED: Final = f"{MARK_PREFIX}switched"
+"""The mark of a session that began when somebody who was signed in as another user became this one."""
 
 security_log = logging.getLogger("django.security.SuspiciousSession")
 
@@ -31,7 +36,7 @@ class Found(Enum):
     NOTHING = auto()
     """No key, no genuine key, or one whose session is long gone: a write starts a new session."""
     JUST_ENDED = auto()
-    """Ended or rotated away less than a minute ago: the browser may hold a newer cookie already, so leave it alone."""
+    """Replaced less than a minute ago, by a new key or a logout: the browser may hold a newer cookie, which stays."""
     REFUSED = auto()
     """Stored, but not to be trusted: reads as empty and stays as it is; a write starts a new session."""
 
@@ -54,7 +59,11 @@ class SessionReading(SessionBase):
     was_ended_here = False
     """Whether this request ended the session that its cookie named."""
     ended: Ended | None = None
-    """What became of the signed-in session whose very key the request came with, if it has ended; known once read."""
+    """What became of the signed-in session that this browser had, if it has ended; known once the session was read."""
+    came_as: str | None = None
+    """Who was signed in in the session that this request has left, or None."""
+    was_authenticated = False
+    """Set by who has checked the credentials of the person who signs in: then it is no mere switch to another user."""
 
     _found = Found.UNREAD
     _loaded: Loaded | None = None
@@ -133,8 +142,8 @@ class SessionReading(SessionBase):
             by_owner = None if stored.by is None else stored.by == stored.user_id
             self.ended = Ended(key.sid, stored.reason, by_owner)
         # Any genuine key of this sid will do, also one from two rotations ago: it only leaves a cookie alone.
-        just_ended = isinstance(stored, Tombstone) and stored.is_fresh
-        return self._nothing(Found.JUST_ENDED if just_ended else Found.NOTHING)
+        was_replaced = isinstance(stored, Tombstone) and stored.was_replaced_just_now
+        return self._nothing(Found.JUST_ENDED if was_replaced else Found.NOTHING)
 
     def _opened(self, key: SessionKey, loaded: Loaded) -> SealedValues:
         try:
@@ -142,13 +151,15 @@ class SessionReading(SessionBase):
         except SealError as error:
             return self._refuse(key.sid, error)
         self._loaded, self._found, self._was_written = loaded, Found.LIVE, False
+        if ENDED in loaded.values:
+            self.ended = _ended_in(values)
         return values
 
     def _not_opened(self, key: SessionKey, loaded: Loaded) -> SealedValues:
         """Read a session that has a newer key as empty; remember this one if it was the session's just now."""
         if not loaded.record.was_rotated_just_now(loaded.now_ms):
             return self._nothing()
-        self._lost_key = key  # Should this request sign in, it goes on from the session that has a newer key now.
+        self._lost_key = key  # Should this request sign out, it may have been signed in a moment ago.
         return self._nothing(Found.JUST_ENDED)
 
     def _verified(self, key: SessionKey, loaded: Loaded) -> SealedValues:
@@ -220,3 +231,11 @@ def user_id_in(values: Mapping[Any, Any]) -> str | None:
     """Return the user's id as records hold it: text, whatever type ``_auth_user_id`` has."""
     user_id = values.get(USER_KEY)
     return None if user_id is None else str(user_id)
+
+
+def _ended_in(values: SealedValues) -> Ended | None:
+    """Return what a new session tells of the one before it; nothing once somebody has signed in."""
+    noted = values.peek(ENDED)
+    return (
+        None if USER_KEY in values or not isinstance(noted, list) or len(noted) != len(Ended._fields) else Ended(*noted)
+    )

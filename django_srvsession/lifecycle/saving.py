@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from django_srvsession.keys import SessionKey
 from django_srvsession.lifecycle.ending import SessionEnding
@@ -18,8 +18,6 @@ from django_srvsession.steps import Call, Steps
 from django_srvsession.store import CorruptSessionError, CreateError, UpdateError
 from django_srvsession.values import HASH_KEY, SealedValues
 
-_TAKE_OVER_TRIES: Final = 50  # Each lost try is another sign-in's win, so this many may be under way at once.
-
 log = logging.getLogger("django_srvsession")
 
 
@@ -29,16 +27,14 @@ class SessionSaving(SessionEnding):
     def save_steps(self, must_create: bool = False) -> Steps[None]:
         """Store what this request changed; see ``SessionStore.save``."""
         values = yield from self.values_steps(no_load=must_create)
-        if self._lost_key is not None and values.is_assigned(USER_KEY):
-            yield from self._sign_in_after_losing_steps(self._lost_key, values)
-        elif self._lost_key is not None and values.is_assigned(HASH_KEY):
-            yield from self._go_on_after_losing_steps(self._lost_key, values)
+        if self._session_key is not None and self._lost_key is not None:
+            yield from self._save_lost_steps(self._lost_key, values)
         elif must_create:
             yield from self._refuse_taken_steps()
             yield from self.create_steps(values)
         elif self._session_key is None:
             yield from self._save_new_steps(values)
-        elif (key := self._key) is not None and self._lost_key is None:
+        elif (key := self._key) is not None:
             yield from self._save_known_steps(key, values)
         else:
             raise UpdateError
@@ -61,6 +57,8 @@ class SessionSaving(SessionEnding):
             yield from self._move_steps(key, values)
             return
         signs_in = values.is_assigned(USER_KEY)
+        if signs_in:
+            self._leave_marks(values)
         sealer = self._sealer(key)
         changes = values.changes(sealer)
         if not changes and not signs_in and self._was_written:
@@ -70,7 +68,7 @@ class SessionSaving(SessionEnding):
         except UpdateError:
             if not signs_in:
                 raise
-            yield from self._sign_in_after_losing_steps(key, values)
+            yield from self._sign_in_alone_steps(key, values)
             return
         self._adopt(key, loaded)
         values.stored(changes, sealer)
@@ -80,9 +78,14 @@ class SessionSaving(SessionEnding):
     def _move_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
         """End the session and go on in a new one: a sid belongs to at most one user in its life."""
         contents = dict(values)
-        if (yield from end_steps(key.sid, "replaced", None, key.verifier)) is None and not values.is_assigned(USER_KEY):
+        ended = yield from end_steps(key.sid, "replaced", None, key.verifier)
+        self._note_who_leaves(self.record or ended)
+        if ended is not None:
+            yield from self._create_with_steps(contents)
+        elif values.is_assigned(USER_KEY):
+            yield from self._sign_in_alone_steps(key, values)
+        else:
             raise UpdateError
-        yield from self._create_with_steps(contents)
 
     def _create_with_steps(self, contents: Mapping[Any, Any]) -> Steps[None]:
         self._session_cache = SealedValues()
@@ -118,7 +121,10 @@ class SessionSaving(SessionEnding):
             if _changes_owner(values, base.record):
                 yield from self._move_steps(key, values)
                 return
-            changes, signs_in = values.changes(sealer), values.is_assigned(USER_KEY)
+            signs_in = values.is_assigned(USER_KEY)
+            if signs_in:
+                self._leave_marks(values)
+            changes = values.changes(sealer)
             delta = self._delta(values, changes, base)
             loaded = yield Call("rotate", (key.sid, key.verifier, new.verifier, delta, base, final))
         except UpdateError:
@@ -133,22 +139,24 @@ class SessionSaving(SessionEnding):
 
     # Lose a race.
 
-    def _sign_in_after_losing_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
-        """Sign in, though the key of this request was rotated away or ended meanwhile.
+    def _save_lost_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
+        """Save after another request was first to rotate the key or to end the session."""
+        if values.is_assigned(USER_KEY):
+            yield from self._sign_in_alone_steps(key, values)
+        elif values.is_assigned(HASH_KEY):
+            yield from self._go_on_after_losing_steps(key, values)
+        else:
+            raise UpdateError
 
-        A double click is several sign-ins of one user with one key. One live session must come of it, and the answer
-        that reaches the browser last must hold its key (a browser drops the answer of a cancelled request): so the
-        later one takes the session over. Where another user signed in, or the session was ended, this request gets a
-        session of its own, with what it assigned itself.
+    def _sign_in_alone_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
+        """Sign in with a session of its own, since another request has rotated or ended the one that this came with.
+
+        The new session holds what this request loaded and verified while its key was valid, and what it assigned:
+        never what anybody stored since. Of a session that has ended it holds only what this request assigned.
         """
-        contents, user_id = values.assigned(), user_id_in(values)
-        for _ in range(_TAKE_OVER_TRIES):
-            stored = yield from self._look_steps(key)
-            if not isinstance(stored, Loaded) or not _may_be_taken_over(stored, user_id):
-                break
-            if (yield from self._take_over_steps(key, stored, contents)):
-                return
-        yield from self._create_with_steps(contents)
+        stored = yield from self._look_steps(key)
+        is_live = isinstance(stored, Loaded) and stored.record.is_live(stored.now_ms)
+        yield from self._create_with_steps(dict(values) if is_live else values.assigned())
 
     def _look_steps(self, key: SessionKey) -> Steps[Loaded | Tombstone | None]:
         """Look what has become of the session; what is damaged counts as nothing, for signing in must work."""
@@ -167,39 +175,9 @@ class SessionSaving(SessionEnding):
         stored = yield from self._look_steps(key)
         if not isinstance(stored, Tombstone) or stored.reason != "replaced":
             raise UpdateError
-        if not stored.was_ended_just_now(key.verifier):
+        if not (stored.was_replaced_just_now and stored.was_of(key.verifier)):
             raise UpdateError
         yield from self._create_with_steps(dict(values))
-
-    def _take_over_steps(self, key: SessionKey, stored: Loaded, contents: Mapping[Any, Any]) -> Steps[bool]:
-        """Rotate the session to a key of this request's; False if yet another request was first."""
-        sealer, new = self._sealer(key), key.rotated()
-        # What was added since the other sign-in (a second factor that was passed) is not this request's to inherit,
-        # and what was there before it only for the very key that opened it then: a MAC is no authorisation.
-        record = stored.record
-        is_untouched = record.user_id is None or record.last_seen_ms == record.signed_in_ms
-        inherits = is_untouched and record.was_rotated_from(key.verifier, stored.now_ms)
-        values = SealedValues(cleared=True)  # Whatever is added between that look and this step is dropped, too.
-        values.update(SealedValues(sealer, stored.values) if inherits else {})
-        values.update(contents)
-        changes = values.changes(sealer)
-        delta = self._delta(values, changes, stored)
-        try:
-            loaded = yield Call("rotate", (key.sid, stored.record.verifier, new.verifier, delta, stored, True))
-        except UpdateError:
-            return False
-        self._session_cache = values
-        self._adopt(new, loaded)
-        values.stored(changes, sealer)
-        self.needs_cookie = True
-        yield started(loaded.record)
-        return True
-
-
-def _may_be_taken_over(stored: Loaded, user_id: str | None) -> bool:
-    """Tell whether the session has just got a newer key and is still anonymous, or of this user."""
-    record, now_ms = stored.record, stored.now_ms
-    return record.was_rotated_just_now(now_ms) and record.is_live(now_ms) and record.user_id in (None, user_id)
 
 
 def _changes_owner(values: SealedValues, record: SessionRecord) -> bool:

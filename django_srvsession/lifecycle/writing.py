@@ -8,7 +8,7 @@ from typing import Any, Final
 from django_srvsession import lifetimes
 from django_srvsession.keys import SessionKey
 from django_srvsession.lifecycle.events import started
-from django_srvsession.lifecycle.reading import USER_KEY, Found, SessionReading, user_id_in
+from django_srvsession.lifecycle.reading import ENDED, SWITCHED, USER_KEY, Found, SessionReading, user_id_in
 from django_srvsession.records import TOUCH, UNSET, Delta, Loaded, SessionRecord
 from django_srvsession.steps import Call, Steps
 from django_srvsession.store import CreateError
@@ -22,6 +22,7 @@ class SessionWriting(SessionReading):
 
     def create_steps(self, values: SealedValues) -> Steps[None]:
         """Store the contents as a new session under a key of its own."""
+        self._leave_marks(values)
         for _ in range(_CREATE_TRIES):
             key = SessionKey.generate()
             sealer = self._sealer(key)
@@ -37,6 +38,17 @@ class SessionWriting(SessionReading):
                 yield started(loaded.record)
             return
         raise CreateError("The store found every new session key taken.")
+
+    def _leave_marks(self, values: SealedValues) -> None:
+        """Note in a session that begins, or that somebody signs in to, what is to be known of it later."""
+        user_id = user_id_in(values)
+        if user_id is None:
+            if self.ended is not None:
+                values.put(ENDED, list(self.ended))
+        elif self.was_authenticated:
+            values.discard(SWITCHED)
+        elif self.came_as not in (None, user_id):
+            values.put(SWITCHED, True)
 
     def _delta(self, values: SealedValues, changes: Changes, base: Loaded | None) -> Delta:
         """Name what this request changes; of the record only what differs from what it loaded."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import operator
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import schemathesis
 from django_srvsession.api import urls
 from tests.api.client import Api, url
 from tests.engine.watched import WatchedStore
+from tests.later import Later
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,14 +67,6 @@ def documented() -> Iterator[tuple[str, str, int, str]]:
                 yield path, method, int(status), kind.removeprefix("urn:srvsession:problem:")
 
 
-class Tomorrow:
-    """A clock a day ahead."""
-
-    @staticmethod
-    def time_ns() -> int:
-        return time.time_ns() + 86_400_000_000_000
-
-
 class Asking:
     """One request to one operation, by who is signed in, with what brings about the answer in question."""
 
@@ -112,7 +104,7 @@ class Asking:
         self.api = Api()
 
     def stale(self) -> None:
-        self.patch.setattr("django_srvsession.proof.time", Tomorrow)
+        Later(self.patch, 24 * 3600)
 
     def gone(self) -> None:
         self.sid = "0" * 18

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from django_srvsession.records import Client, Delta, Tombstone
 from tests.api.client import Api, errors_in, make_user, problem, url, with_key
 from tests.engine.every_store import on_every_store
 from tests.engine.watched import WatchedStore
+from tests.later import Later
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -230,25 +230,14 @@ def test_ending_the_others_keeps_this_one_and_other_people(asgi: bool, ann: Any,
     assert [one.user() for one in (api, phone, third, bobs)] == ["ann", None, None, "bob"]
 
 
-class LaterClock:
-    """The clock of the proofs, an hour on; the sessions' own clock goes on as it is."""
-
-    later_s = 0
-
-    def time_ns(self) -> int:
-        return time.time_ns() + self.later_s * 1_000_000_000
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> LaterClock:
-    clock = LaterClock()
-    monkeypatch.setattr("django_srvsession.proof.time", clock)
-    return clock
+def clock(monkeypatch: pytest.MonkeyPatch) -> Later:
+    return Later(monkeypatch)
 
 
-def test_ending_the_others_needs_a_recent_proof(ann: Any, clock: LaterClock) -> None:
+def test_ending_the_others_needs_a_recent_proof(ann: Any, clock: Later) -> None:
     api, phone = Api("ann"), Api("ann")
-    clock.later_s = 3600
+    clock.advance(3600)
     found = problem(api.post("end_others"), 403, "urn:srvsession:problem:proof-required")
     assert found["confirm_by"] == "password"
     assert phone.user() == "ann"
@@ -257,9 +246,9 @@ def test_ending_the_others_needs_a_recent_proof(ann: Any, clock: LaterClock) -> 
     assert phone.user() is None
 
 
-def test_ending_another_one_needs_a_recent_proof_and_signing_out_does_not(ann: Any, clock: LaterClock) -> None:
+def test_ending_another_one_needs_a_recent_proof_and_signing_out_does_not(ann: Any, clock: Later) -> None:
     api, phone = Api("ann"), Api("ann")
-    clock.later_s = 3600
+    clock.advance(3600)
     problem(api.end(phone.sid), 403, "urn:srvsession:problem:proof-required")
     assert phone.user() == "ann"
     assert api.end("0" * 18).status_code == 404, "nobody learns by the question which sids there are"
@@ -267,12 +256,12 @@ def test_ending_another_one_needs_a_recent_proof_and_signing_out_does_not(ann: A
     assert api.user() is None
 
 
-def test_who_has_no_password_confirms_by_signing_in_again(ann: Any, clock: LaterClock) -> None:
+def test_who_has_no_password_confirms_by_signing_in_again(ann: Any, clock: Later) -> None:
     api = Api()
     ann.set_unusable_password()
     ann.save()
     api.client.force_login(ann)
-    clock.later_s = 3600
+    clock.advance(3600)
     found = problem(api.post("end_others"), 403, "urn:srvsession:problem:proof-required")
     assert found["confirm_by"] == "sign_in"
 

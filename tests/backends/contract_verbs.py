@@ -632,8 +632,8 @@ class EndContract:
         assert tombstone.user_id == user_id
         assert set(tombstone.verifiers) == {new, session.record.verifier}
         assert session.record.created_ms <= tombstone.ended_ms <= tombstone.now_ms
-        assert tombstone.was_ended_just_now(new)
-        assert not tombstone.was_ended_just_now(new_verifier())
+        assert tombstone.was_of(new)
+        assert not tombstone.was_of(new_verifier())
 
     def test_the_tombstone_of_an_anonymous_session_has_one_verifier_and_nobody(self, store: Store) -> None:
         record = create(store).record
@@ -709,7 +709,7 @@ class ExpireContract:
         assert isinstance(tombstone, Tombstone)
         assert (tombstone.reason, tombstone.by, tombstone.user_id) == (reason, None, record.user_id)
         assert record.verifier in tombstone.verifiers
-        assert not tombstone.was_ended_just_now(record.verifier)
+        assert not tombstone.was_replaced_just_now
         assert list(store.records(record.user_id)) == []
 
     def test_a_live_session_is_not_expired(self, store: Store) -> None:
