@@ -16,9 +16,18 @@ import pytest
 from django.db import connections
 
 from tests.browser.browsers import Driver
-from tests.databases import SendEverythingTo, add_database, empty_database, sqlite_file_settings
-from tests.runs import new_directory
+from tests.databases import SendEverythingTo, add_database, lent, sqlite_file_settings
+from tests.patience import patient
+from tests.runs import new_directory, restore_signals_of_children
 from tests.servers import DatabaseServer, MariaDBServer, PostgreSQLServer, RedisServer, Server
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Scale pytest's own time-out with the machine, and let the tests' programs have their signals."""
+    restore_signals_of_children()
+    if config.getoption("timeout", None) is None:
+        config.option.timeout = patient(float(config.getini("timeout")))
 
 
 def running(server: Server) -> Iterator[Any]:
@@ -78,18 +87,14 @@ def _migrated(alias: str, entry: dict[str, Any], blocker: Any) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def database_alias(request: pytest.FixtureRequest, settings: Any, django_db_blocker: Any) -> Iterator[str]:
+def database_alias(request: pytest.FixtureRequest, settings: Any) -> Iterator[str]:
     """Each database in turn, empty, with every model routed to it and everything allowed: threads, commits, crashes.
 
     To pick some of them: ``@pytest.mark.parametrize("database_alias", ["postgresql"], indirect=True)``.
     """
-    alias = request.getfixturevalue(f"{request.param}_alias")
-    settings.DATABASE_ROUTERS = [SendEverythingTo(alias)]
-    with django_db_blocker.unblock():
+    with lent(request.param, request) as alias:
+        settings.DATABASE_ROUTERS = [SendEverythingTo(alias)]
         yield alias
-        if request.param != "sqlite":
-            request.getfixturevalue(f"{request.param}_server").ensure()
-        empty_database(alias)
 
 
 @pytest.fixture
@@ -110,6 +115,7 @@ def redis_alias(redis_server: RedisServer, redis_prefix: str, settings: Any) -> 
     """The name of a django-redis cache on the private server, made ``SESSION_CACHE_ALIAS``."""
     settings.CACHES = {**settings.CACHES, "sessions": redis_server.cache_settings()}
     settings.SESSION_CACHE_ALIAS = "sessions"
+    redis_server.ensure()
     yield "sessions"
     redis_server.ensure()
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from django.core.management import call_command
 from django.core.management.color import no_style
 from django.db import connections
@@ -43,6 +46,31 @@ def add_database(alias: str, entry: dict[str, Any]) -> None:
     configured = connections.configure_settings({"default": connections.settings["default"], alias: entry})
     connections.settings[alias] = configured[alias]
     call_command("migrate", database=alias, verbosity=0)
+
+
+@contextmanager
+def lent(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Lend a test the database of a kind, empty, with its server running; yields its alias.
+
+    Both are seen to before the test too: what an earlier test could not put right broke that test, and no other.
+    """
+    alias = request.getfixturevalue(f"{kind}_alias")
+    server = None if kind == "sqlite" else request.getfixturevalue(f"{kind}_server")
+    with request.getfixturevalue("django_db_blocker").unblock():
+        if server:
+            server.ensure()
+        if alias in _used:
+            empty_database(alias)
+        _used.add(alias)
+        yield alias
+        if server:
+            server.ensure()
+        empty_database(alias)
+        _used.remove(alias)
+
+
+_used: set[str] = set()
+"""Databases in which a test may have left something."""
 
 
 def empty_database(alias: str) -> None:

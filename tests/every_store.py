@@ -12,7 +12,7 @@ import pytest
 
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import Table
-from tests.databases import SendEverythingTo, empty_database
+from tests.databases import SendEverythingTo, lent
 
 DATABASES = ("sqlite", "postgresql", "mariadb")
 # Beside these stores the users are in the default database.
@@ -40,9 +40,7 @@ def every_store_fixture(
 
 
 def _on_database(kind: str, request: pytest.FixtureRequest, settings: Any) -> Iterator[str]:
-    alias = request.getfixturevalue(f"{kind}_alias")
-    settings.DATABASE_ROUTERS = [SendEverythingTo(alias)]
-    settings.SESSION_ENGINE = "django_srvsession.backends.db"
-    with request.getfixturevalue("django_db_blocker").unblock():
+    with lent(kind, request) as alias:
+        settings.DATABASE_ROUTERS = [SendEverythingTo(alias)]
+        settings.SESSION_ENGINE = "django_srvsession.backends.db"
         yield kind
-        empty_database(alias)

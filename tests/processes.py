@@ -12,6 +12,7 @@ from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from tests.patience import patient
 from tests.runs import ROOT, Job, new_directory, wait_until
 
 _numbers = itertools.count(1)
@@ -135,7 +136,7 @@ class Visitor:
 
     def get(self, path: str, method: str = "GET", headers: dict[str, str] | None = None, **query: object) -> Answer:
         """Fetch a page and keep its cookies."""
-        connection = http.client.HTTPConnection(self.address, timeout=self.seconds)
+        connection = http.client.HTTPConnection(self.address, timeout=patient(self.seconds))
         try:
             cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
             target = f"{path}?{urlencode(query)}" if query else path

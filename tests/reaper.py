@@ -72,7 +72,7 @@ def is_dead(process: psutil.Process) -> bool:
     return True
 
 
-def wait_dead(processes: list[psutil.Process], seconds: float = 5) -> None:
+def wait_dead(processes: list[psutil.Process], seconds: float = 30) -> None:
     """Wait until killed processes are dead."""
     give_up = time.monotonic() + seconds
     while not all(map(is_dead, processes)) and time.monotonic() < give_up:
@@ -87,7 +87,7 @@ def remove_shared_memory(directory: Path) -> None:
             ctypes.CDLL(None).shmctl(int(lines[6].split()[1]), IPC_RMID, None)
 
 
-def remove(directory: Path, seconds: float = 5) -> None:
+def remove(directory: Path, seconds: float = 30) -> None:
     """Remove the run's directory, again while dying processes still write to it."""
     give_up = time.monotonic() + seconds
     while directory.exists() and time.monotonic() < give_up:

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from tests import reaper
+from tests.patience import patient
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,10 +26,22 @@ ROOT = Path(__file__).resolve().parent.parent
 ANNOUNCE_THEN_RUN = 'echo "started $$"; log=$1; shift; exec "$@" >>"$log" 2>&1'
 
 
+def restore_signals_of_children() -> None:
+    """Let programs that are started from here have those signals that this process was told to ignore.
+
+    A background shell and nohup start the tests so, and what is ignored stays ignored in whatever is started. A
+    handler that does nothing still ignores the signal here; a program that is started begins without it.
+    """
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # Python ignores these two by itself.
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+
+
 class Run:
     """A test run: its directory, and the pipe to the process that cleans up after it."""
 
     def __init__(self) -> None:
+        restore_signals_of_children()
         self._reaper = subprocess.Popen(
             [sys.executable, "-P", reaper.__file__],
             stdin=subprocess.PIPE,
@@ -58,7 +71,7 @@ class Run:
         """End the run: wait until its processes are killed and its files are removed."""
         if os.getpid() == self._pid and self._reaper.stdin:
             self._reaper.stdin.close()
-            self._reaper.wait(timeout=30)
+            self._reaper.wait(timeout=patient(60))
 
 
 @functools.cache
@@ -128,7 +141,7 @@ class Job:
 
     def finish(self, seconds: float = 60) -> None:
         """Wait until the program has ended; raise ``RuntimeError`` with its last words if it failed."""
-        code = self.process.wait(timeout=seconds)
+        code = self.process.wait(timeout=patient(seconds))
         current_run().ended(self.process.pid)
         if code:
             raise RuntimeError(f"{self.process.args!r} ended with {code}:\n{self.last_words()}")
@@ -152,14 +165,14 @@ class Job:
             self.thaw()
             self.process.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(timeout=seconds)
+                self.process.wait(timeout=patient(seconds))
         self.kill()
 
     def kill(self) -> None:
         """End all processes of the job without notice (SIGKILL), and wait until they are gone."""
         descendants = reaper.freeze_tree(self.leader)
         reaper.kill_tree(self.leader)
-        self.process.wait(timeout=15)
+        self.process.wait(timeout=patient(15))
         reaper.wait_dead(descendants)
         self.frozen = False
         current_run().ended(self.process.pid)
@@ -169,9 +182,9 @@ class Job:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
 
 
-def wait_until(answers: Callable[[], bool], job: Job, seconds: float = 30) -> None:
+def wait_until(answers: Callable[[], bool], job: Job, seconds: float = 60) -> None:
     """Call ``answers`` until it returns True; raise ``RuntimeError`` when the job ends first or time is up."""
-    give_up = time.monotonic() + seconds
+    give_up = time.monotonic() + patient(seconds)
     while job.alive and time.monotonic() < give_up:
         if answers():
             return
@@ -186,5 +199,7 @@ def play(settings: str, story: str, directory: Path) -> None:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     env = {**kept, "DJANGO_SETTINGS_MODULE": settings, "PYTHONPATH": str(ROOT)}
     argv = [sys.executable, "-c", story]
-    done = subprocess.run(argv, env=env, cwd=directory, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        argv, env=env, cwd=directory, capture_output=True, text=True, timeout=patient(60), check=False
+    )
     assert done.returncode == 0, done.stderr

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import secrets
 import shutil
 import signal
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -24,16 +26,22 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.patience import patient
 from tests.runs import Job, new_directory, unprivileged_user, wait_until
 
 _numbers = itertools.count(1)
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of 127.0.0.1 that nobody listens on at this moment.
+
+    It is none that the system gives to outgoing connections: one of them could take the port while a server restarts.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(10_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def missing(what: str) -> NoReturn:
@@ -190,7 +198,7 @@ class RedisServer(Server):
 
     def client(self, **options: Any) -> redis.Redis:
         """Return a new plain client, which does not retry: an outage shows at once."""
-        defaults = {"socket_timeout": 2, "socket_connect_timeout": 2, "retry": Retry(NoBackoff(), 0)}
+        defaults = {"socket_timeout": patient(2), "socket_connect_timeout": patient(2), "retry": Retry(NoBackoff(), 0)}
         return redis.Redis(host=self.host, port=self.port, **{**defaults, **options})
 
     def answers(self) -> bool:
@@ -202,7 +210,7 @@ class RedisServer(Server):
 
     def cache_settings(self, **options: Any) -> dict[str, Any]:
         """Return a ``CACHES`` entry of django-redis for this server, with short time limits."""
-        limits = {"SOCKET_TIMEOUT": 0.5, "SOCKET_CONNECT_TIMEOUT": 0.5}
+        limits = {"SOCKET_TIMEOUT": patient(0.5), "SOCKET_CONNECT_TIMEOUT": patient(0.5)}
         return {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": self.url, "OPTIONS": {**limits, **options}}
 
 
@@ -259,7 +267,12 @@ class PostgreSQLServer(DatabaseServer):
 
     def connect(self) -> psycopg.Connection[Any]:
         return psycopg.connect(
-            host=self.host, port=self.port, user="postgres", dbname="postgres", connect_timeout=2, autocommit=True
+            host=self.host,
+            port=self.port,
+            user="postgres",
+            dbname="postgres",
+            connect_timeout=ceil(patient(2)),
+            autocommit=True,
         )
 
     def answers(self) -> bool:
@@ -277,7 +290,7 @@ class PostgreSQLServer(DatabaseServer):
             "USER": "postgres",
             "HOST": self.host,
             "PORT": str(self.port),
-            "OPTIONS": {"connect_timeout": 2},
+            "OPTIONS": {"connect_timeout": ceil(patient(2))},
         }
 
 
@@ -310,7 +323,8 @@ class MariaDBServer(DatabaseServer):
 
     def connect(self) -> Any:
         # PyMySQL's connect_timeout ends with the TCP handshake, which a frozen server still completes.
-        options = {"connect_timeout": 2, "read_timeout": 2, "write_timeout": 2, "ssl_disabled": True}
+        limit = patient(2)
+        options = {"connect_timeout": limit, "read_timeout": limit, "write_timeout": limit, "ssl_disabled": True}
         return pymysql.connect(
             host=self.host, port=self.port, user="root", database="mysql", autocommit=True, **options
         )
@@ -332,9 +346,9 @@ class MariaDBServer(DatabaseServer):
             "PORT": str(self.port),
             # Without TLS: PyMySQL makes an SSL context for each connection, which takes longer than most tests.
             "OPTIONS": {
-                "connect_timeout": 2,
-                "read_timeout": 10,
-                "write_timeout": 10,
+                "connect_timeout": patient(2),
+                "read_timeout": patient(10),
+                "write_timeout": patient(10),
                 "charset": "utf8mb4",
                 "ssl_disabled": True,
             },

@@ -22,7 +22,7 @@ from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import Table
 from django_srvsession.models import SessionEvent
 from tests.activity import DAY_MS, SECOND_MS, now_ms, write
-from tests.databases import SendEverythingTo, empty_database
+from tests.databases import SendEverythingTo, lent
 from tests.every_store import every_store_fixture
 
 __all__ = ["every_store_fixture"]
@@ -320,13 +320,11 @@ def test_the_page_speaks_korean(ann: Any, settings: Any) -> None:
 
 
 @pytest.fixture
-def postgresql(settings: Any, postgresql_alias: str, postgresql_server: Any, django_db_blocker: Any) -> Iterator[Any]:
+def postgresql(settings: Any, postgresql_server: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A server with users and events, beside sessions in memory."""
-    settings.DATABASE_ROUTERS = [SendEverythingTo(postgresql_alias)]
-    with django_db_blocker.unblock():
+    with lent("postgresql", request) as alias:
+        settings.DATABASE_ROUTERS = [SendEverythingTo(alias)]
         yield postgresql_server
-        postgresql_server.ensure()
-        empty_database(postgresql_alias)
 
 
 def test_an_outage_of_the_database_is_503_and_nobody_is_signed_out(postgresql: Any) -> None:

@@ -20,6 +20,7 @@ from django_srvsession.models import Session
 from django_srvsession.records import Loaded, SessionRecord, Tombstone
 from tests.backends.sessions import create, in_threads, make_due, new_sid, new_verifier, stored
 from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
+from tests.patience import patient
 
 DAY_MS = 86_400_000
 on_databases = pytest.mark.parametrize("every_store", ["sqlite", "postgresql", "mariadb"], indirect=True)
@@ -58,7 +59,7 @@ def another_connection(using: str) -> Iterator[Callable[[Callable[[], Any]], Any
 
     def serve() -> None:
         with transaction.atomic(using):
-            while asked.acquire(timeout=30) and not done.is_set():
+            while asked.acquire(timeout=patient(30)) and not done.is_set():
                 work.pop()()
                 answered.release()
         connections.close_all()
@@ -66,7 +67,7 @@ def another_connection(using: str) -> Iterator[Callable[[Callable[[], Any]], Any
     def do(function: Callable[[], Any]) -> None:
         work.append(function)
         asked.release()
-        assert answered.acquire(timeout=30)
+        assert answered.acquire(timeout=patient(30))
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -75,7 +76,7 @@ def another_connection(using: str) -> Iterator[Callable[[Callable[[], Any]], Any
     finally:
         done.set()
         asked.release()
-        thread.join(30)
+        thread.join(patient(30))
 
 
 def extend(session: Loaded) -> None:
@@ -171,7 +172,7 @@ def test_page_by_page_what_is_extended_while_it_waits_stays(
         do(lambda: extend(extended))
         clearer.start()
         assert any(is_anyone_waiting(store.using) for _ in range(20_000))
-    clearer.join(30)
+    clearer.join(patient(30))
     assert outcome == [(sids, 50)]
     assert stored(store, extended.record.sid).record.sid == extended.record.sid
 

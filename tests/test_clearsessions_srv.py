@@ -23,6 +23,7 @@ from django_srvsession.signals import session_ended
 from django_srvsession.store import Store, StoreUnavailableError
 from tests.backends.sessions import create, make_due, sids
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
+from tests.patience import patient
 from tests.runs import ROOT
 from tests.servers import free_port
 
@@ -202,16 +203,16 @@ def start(directory: Path, *argv: str, **environment: str) -> subprocess.Popen[s
 
 
 def test_the_exit_status_is_0_when_all_are_ended(tmp_path: Path) -> None:
-    start(tmp_path, "manage.py", "migrate", "--verbosity=0").communicate(timeout=60)  # The demo keeps events.
+    start(tmp_path, "manage.py", "migrate", "--verbosity=0").communicate(timeout=patient(60))  # The demo keeps events.
     process = start(tmp_path, "manage.py", "clearsessions_srv")
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=patient(60))
     assert (process.returncode, stderr) == (0, "")
     assert stdout.startswith("Ended 0 expired sessions. ")
 
 
 def test_the_exit_status_is_1_and_the_remedy_is_named_when_the_database_was_not_migrated(tmp_path: Path) -> None:
     process = start(tmp_path, "manage.py", "clearsessions_srv", SRVSESSION_DEMO_ENGINE="db")
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=patient(60))
     assert (process.returncode, stdout) == (1, "")
     assert stderr.startswith("CommandError: The database refused: no such table")
     assert "migrate" in stderr
@@ -227,7 +228,7 @@ def test_the_exit_status_is_1_when_the_store_does_not_answer(tmp_path: Path) -> 
         SRVSESSION_DEMO_ENGINE="redis",
         SRVSESSION_DEMO_REDIS=nowhere,
     )
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=patient(60))
     assert (process.returncode, stdout) == (1, "")
     assert stderr.startswith("CommandError: The session store did not answer: ")
     assert "Traceback" not in stderr
@@ -238,7 +239,7 @@ def test_control_c_leaves_with_130_and_a_count(tmp_path: Path) -> None:
     assert process.stdout
     assert process.stdout.readline() == "under way\n"
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=patient(60))
     assert process.returncode == 130
     assert stderr == "\nInterrupted. Ended 2 expired sessions.\n"
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.hostile import LONG, MARKUP
+from tests.patience import patient
 from tests.processes import ASGISite, Site, WSGISite
 
 TRUSTED = ["127.0.0.0/8", "10.0.0.0/8", "unix:"]
@@ -44,7 +45,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
 
 def ask(site: Site, *headers: tuple[str, str]) -> tuple[int, Any]:
     """Send a request with exactly these header lines; return the status, and the client that the site saw."""
-    connection = http.client.HTTPConnection(urlsplit(site.url).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(site.url).netloc, timeout=patient(30))
     if isinstance(site, OnUnixSocket):
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.connect(str(site.directory / "site.sock"))

@@ -22,6 +22,7 @@ from django.urls import reverse
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import Table
 from example_project.demo.management.commands import demo_users
+from tests.patience import patient
 from tests.runs import ROOT
 
 REPORT = """
@@ -45,7 +46,9 @@ def demo(directory: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SRVSESSION_")}
     env = {**kept, "DJANGO_SETTINGS_MODULE": "example_project.settings", "SRVSESSION_DEMO_DATA": str(directory)}
     argv = [sys.executable, "-c", REPORT]
-    return subprocess.run(argv, cwd=ROOT, env=env | variables, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        argv, cwd=ROOT, env=env | variables, capture_output=True, text=True, timeout=patient(60), check=False
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,10 @@ from django.core.management import CommandError, call_command
 from django_srvsession.engine import current_store
 from django_srvsession.records import Client
 from tests.backends.sessions import create, make_due, new_user, touch_later
-from tests.databases import empty_database
+from tests.databases import lent
 from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
 from tests.memory import later_fixture, memory_store_fixture  # noqa: F401 - used as fixtures
+from tests.patience import patient
 from tests.runs import ROOT
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
@@ -134,19 +135,17 @@ def test_an_engine_that_is_not_ours_is_named(settings: Any) -> None:
 
 
 @pytest.mark.parametrize("every_store", ["sqlite"], indirect=True)
-def test_another_database_may_be_named(every_store: str, postgresql_alias: str) -> None:
+def test_another_database_may_be_named(every_store: str, request: pytest.FixtureRequest) -> None:
     store = current_store()
     here = create(store).record.sid
-    with store.on_database(postgresql_alias):  # type: ignore[attr-defined]
-        there = create(store).record.sid
-    try:
+    with lent("postgresql", request) as alias:
+        with store.on_database(alias):  # type: ignore[attr-defined]
+            there = create(store).record.sid
         assert sids_of() == [here]
-        assert sids_of("--database", postgresql_alias) == [there]
+        assert sids_of("--database", alias) == [there]
         assert sids_of() == [here]
         with pytest.raises(CommandError, match="no database 'nowhere'"):
             run("--database", "nowhere")
-    finally:
-        empty_database(postgresql_alias)
 
 
 def test_a_database_is_named_for_the_database_engine_only(store: Any) -> None:
@@ -166,4 +165,4 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     assert process.stdout and process.stderr
     process.stdout.read(1)
     process.stdout.close()
-    assert (process.stderr.read(), process.wait(60)) == (b"", 141)
+    assert (process.stderr.read(), process.wait(patient(60))) == (b"", 141)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import django_srvsession
+from tests.patience import patient
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "django_srvsession"
@@ -20,7 +21,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """Build the wheel with the build backend that is installed, without a package index."""
     directory = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(directory), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, timeout=patient(120))
     (path,) = directory.glob("*.whl")
     assert path.name == f"django_srvsession-{django_srvsession.__version__}-py3-none-any.whl"
     return zipfile.ZipFile(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
+from django.contrib.auth import get_user_model
 
+from tests.databases import lent
+from tests.patience import patient
 from tests.reaper import wait_dead
 from tests.runs import ROOT
 from tests.servers import SERVERS, DatabaseServer, RedisServer, Server, missing
@@ -79,10 +83,10 @@ def test_a_run_leaves_nothing_behind_however_it_ends(mood: str, number: int | No
             assert processes
             assert shared_memory() >= set(report["memory"])
             child.send_signal(number)
-        child.wait(timeout=60)
+        child.wait(timeout=patient(60))
 
     directory = Path(report["directory"])
-    give_up = time.monotonic() + 15
+    give_up = time.monotonic() + patient(15)
     while directory.exists() and time.monotonic() < give_up:
         time.sleep(0.02)
     assert not directory.exists()
@@ -153,6 +157,56 @@ def test_a_server_is_brought_back_from_a_crash_and_from_a_freeze(server: Server)
 def test_servers_listen_on_this_machine_alone(server: Server) -> None:
     listening = [c for c in psutil.Process(server.pid).net_connections() if c.status == psutil.CONN_LISTEN]
     assert {connection.laddr.ip for connection in listening} == {"127.0.0.1"}
+
+
+IGNORED = """
+import signal, sys
+from tests.runs import Job, current_run
+for directory in map(current_run().directory.joinpath, ("one", "two")):
+    directory.mkdir()
+    Job([sys.executable, "-c", "import signal; print(signal.getsignal(signal.SIGINT))"], directory).finish()
+    print((directory / "log").read_text().strip())
+    signal.raise_signal(signal.SIGINT)  # It is still ignored here.
+"""
+
+
+def test_what_tests_start_has_its_signals_though_they_were_started_without() -> None:
+    shell = ["/bin/sh", "-c", 'trap "" INT; exec "$0" "$@"']  # As a background shell and nohup do.
+    done = subprocess.run([*shell, sys.executable, "-c", IGNORED], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [repr(signal.default_int_handler)] * 2
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_a_server_that_fails_to_restart_breaks_its_own_test_alone(
+    kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = request.getfixturevalue(f"{kind}_server")
+    users = get_user_model().objects
+
+    def fail_to_restart() -> None:
+        with lent(kind, request) as alias, monkeypatch.context() as patch:
+            users.using(alias).create(username="ann")
+            patch.setattr(server, "program", Path("/bin/false"))
+            server.kill()
+            server.start()
+
+    with pytest.raises(RuntimeError, match="ended with 1"):
+        fail_to_restart()
+    with lent(kind, request) as alias:
+        assert not users.using(alias).exists()
+
+
+def test_pytest_s_own_time_limit_grows_with_the_machine_s_slowness(pytestconfig: pytest.Config) -> None:
+    assert pytestconfig.getoption("timeout") == patient(float(pytestconfig.getini("timeout")))
+
+
+@pytest.mark.parametrize(("factor", "seconds"), [("", 2), ("1.00", 2), ("7.50", 15)])
+def test_a_run_is_as_patient_as_was_measured_when_it_began(factor: str, seconds: float) -> None:
+    """Without a factor the program measures by itself."""
+    env = {**os.environ, "SRVSESSION_TESTS_PATIENCE": factor}
+    script = "from tests.patience import patient; print(patient(2))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert float(done.stdout) >= seconds if not factor else float(done.stdout) == seconds
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])

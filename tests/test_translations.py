@@ -23,6 +23,7 @@ import django_srvsession
 from django_srvsession import reasons
 from django_srvsession.devices import device_name
 from django_srvsession.records import Ended
+from tests.patience import patient
 from tests.servers import find_program, missing
 
 PACKAGE = Path(django_srvsession.__file__).parent
@@ -74,7 +75,7 @@ def test_no_text_of_the_package_is_missing_and_none_is_left_over(tmp_path: Path)
     command = [sys.executable, "-m", "django", "makemessages", "--locale=ko", *OPTIONS]
     # Without settings: what is in them has no say in it.
     env = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
-    subprocess.run(command, cwd=copy, env=env, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, cwd=copy, env=env, check=True, capture_output=True, timeout=patient(60))
     made = (copy / "locale" / "ko" / "LC_MESSAGES" / "django.po").read_text(encoding="utf-8")
     assert re.sub(r'"POT-Creation-Date: .*\n', "", made) == source()
 
@@ -82,7 +83,7 @@ def test_no_text_of_the_package_is_missing_and_none_is_left_over(tmp_path: Path)
 def test_the_source_passes_the_compiler_s_checks(tmp_path: Path) -> None:
     program = find_program("msgfmt") or missing("gettext")
     command = [program, "--check", "--output-file", tmp_path / "django.mo", MESSAGES / "django.po"]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=patient(60))
 
 
 @pytest.mark.parametrize(

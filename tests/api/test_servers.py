@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from tests.patience import patient
 from tests.processes import ASGISite, Site, Visitor
 
 CHUNK = b" " * 1000
@@ -15,7 +16,7 @@ CHUNK = b" " * 1000
 def chunked(site: Site, path: str, chunks: Iterator[bytes], token: str, cookies: dict[str, str]) -> tuple[int, Any]:
     """Send a body without a declared length, and return status and problem."""
     visitor = Visitor(site.url)
-    connection = http.client.HTTPConnection(visitor.address, timeout=30)
+    connection = http.client.HTTPConnection(visitor.address, timeout=patient(30))
     headers = {
         "Content-Type": "application/json",
         "Transfer-Encoding": "chunked",

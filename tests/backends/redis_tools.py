@@ -17,6 +17,7 @@ from django_srvsession.backends.redis import RedisStore
 from django_srvsession.backends.redis.codec import Command
 from django_srvsession.backends.redis.image import NEVER, read_image, session_image
 from django_srvsession.records import Loaded
+from tests.patience import patient
 from tests.runs import wait_until
 from tests.servers import RedisServer, free_port
 
@@ -26,7 +27,7 @@ _urls = itertools.count(1)
 def own_pool(settings: Any, url: str, **options: Any) -> None:
     """Point the sessions' alias at a URL, with a pool of its own: django-redis keeps one per URL for ever."""
     mark = "&" if "?" in url else "?"
-    limits = {"SOCKET_TIMEOUT": 0.5, "SOCKET_CONNECT_TIMEOUT": 0.5}
+    limits = {"SOCKET_TIMEOUT": patient(0.5), "SOCKET_CONNECT_TIMEOUT": patient(0.5)}
     entry = {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": f"{url}{mark}client_name=test-{next(_urls)}",
@@ -116,7 +117,7 @@ class ClusterFactory(ConnectionFactory):  # type: ignore[misc]
     """Give a cache alias a client of a cluster, as projects that have one do."""
 
     def connect(self, url: str) -> RedisCluster:
-        return RedisCluster.from_url(url, socket_timeout=2)
+        return RedisCluster.from_url(url, socket_timeout=patient(2))
 
 
 class Cluster:

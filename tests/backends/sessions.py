@@ -9,6 +9,7 @@ from typing import Any
 
 from django_srvsession.records import TOUCH, Delta, Loaded, SessionRecord
 from django_srvsession.store import Store
+from tests.patience import patient
 
 HOUR_MS = 3_600_000
 
@@ -81,7 +82,7 @@ def in_threads(functions: Sequence[Callable[[], Any]], done: Callable[[], None])
 
     def run(number: int, function: Callable[[], Any]) -> None:
         try:
-            barrier.wait(60)
+            barrier.wait(patient(60))
             outcomes[number] = function()
         except BaseException as error:  # noqa: BLE001 - an outcome like any other, judged by the test.
             outcomes[number] = error
@@ -92,7 +93,7 @@ def in_threads(functions: Sequence[Callable[[], Any]], done: Callable[[], None])
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(patient(120))
     assert not any(thread.is_alive() for thread in threads), "a thread hangs"
     return outcomes
 

@@ -30,6 +30,7 @@ from tests.backends.sessions import (
     snapshot,
     stored,
 )
+from tests.patience import patient
 
 only = pytest.mark.parametrize
 
@@ -245,14 +246,14 @@ class TestLocks:
                 with transaction.atomic(store.using):
                     Session.objects.using(store.using).select_for_update().get(sid=sid)
                     locked.set()
-                    release.wait(30)
+                    release.wait(patient(30))
             finally:
                 connections.close_all()
 
         thread = threading.Thread(target=hold)
         thread.start()
         try:
-            assert locked.wait(30)
+            assert locked.wait(patient(30))
             yield
         finally:
             release.set()
@@ -315,7 +316,7 @@ class TestLocks:
         def cross(first: Loaded, second: Loaded) -> None:
             with transaction.atomic(store.using):
                 store.update(first.record.sid, first.record.verifier, Delta(changed={"first": b"1"}), first)
-                both_hold_one.wait(30)
+                both_hold_one.wait(patient(30))
                 store.update(second.record.sid, second.record.verifier, Delta(changed={"second": b"1"}), second)
 
         outcomes = in_threads(

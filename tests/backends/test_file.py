@@ -24,6 +24,7 @@ from django_srvsession.records import TOUCH, Client, Delta, Loaded, Tombstone
 from django_srvsession.store import CreateError, StoreUnavailableError, UpdateError
 from tests.backends.contract import StoreContract
 from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, sids, snapshot, stored
+from tests.patience import patient
 
 
 @pytest.fixture
@@ -309,21 +310,21 @@ class TestLocks:
         is_inside, may_leave = threading.Event(), threading.Event()
 
         def wait_and_hold() -> None:
-            with file_system.locked(path, 10):
+            with file_system.locked(path, patient(10)):
                 is_inside.set()
-                may_leave.wait(10)
+                may_leave.wait(patient(10))
 
         waiting = threading.Thread(target=wait_and_hold)
-        with file_system.locked(path, 10):
+        with file_system.locked(path, patient(10)):
             waiting.start()
             while [_target(n) for n in os.listdir("/proc/self/fd")].count(path) < 2:
                 pass
             os.unlink(path)
-        assert is_inside.wait(10)
+        assert is_inside.wait(patient(10))
         with pytest.raises(TimeoutError), file_system.locked(path, 0.05):
             pass
         may_leave.set()
-        waiting.join(10)
+        waiting.join(patient(10))
 
     def test_a_session_that_is_extended_while_its_expiry_waits_for_the_lock_lives_on(
         self, store: FileStore, monkeypatch: pytest.MonkeyPatch
@@ -373,7 +374,7 @@ class TestClearing:
             assert clearing.is_alive()
             assert temporary.exists()
             temporary.rename(shard / "x.json")
-        clearing.join(10)
+        clearing.join(patient(10))
         assert (shard / "x.json").exists()
 
     def test_marks_without_a_session_are_removed(self, store: FileStore, session_directory: Path) -> None:
@@ -471,7 +472,7 @@ class TestProcesses:
         while stored(store, record.sid).values == before:
             pass
         assert store.end(record.sid, "logout") is not None
-        counts = [int(writer.communicate(timeout=20)[0]) for writer in writers]
+        counts = [int(writer.communicate(timeout=patient(20))[0]) for writer in writers]
         assert all(count >= 1 for count in counts)
         assert isinstance(store.load(record.sid), Tombstone)
         assert list(store.records("1")) == []
@@ -481,7 +482,12 @@ def _run(module: str, *arguments: str) -> dict[str, Any]:
     """Run a program of the tests, and return what it reports."""
     root = Path(__file__).parent.parent.parent
     done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], cwd=root, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-m", module, *arguments],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=patient(300),
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)

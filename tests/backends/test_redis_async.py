@@ -19,6 +19,7 @@ from django_srvsession.records import TOUCH, Delta, Loaded, Tombstone
 from django_srvsession.store import StoreUnavailableError
 from tests.backends.redis_tools import FakeRedis, own_pool
 from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
+from tests.patience import patient
 from tests.servers import RedisServer
 
 
@@ -180,7 +181,7 @@ def test_cancelled_requests_never_leave_an_answer_for_another(store: RedisStore,
 
 def test_a_cancelled_save_discards_its_connection(settings: Any) -> None:
     hang = threading.Event()
-    fake = FakeRedis(lambda command: b":1\r\n" if hang.wait(10) else b"")
+    fake = FakeRedis(lambda command: b":1\r\n" if hang.wait(patient(10)) else b"")
     own_pool(settings, fake.url, SOCKET_TIMEOUT=5)
     store = RedisStore()
 

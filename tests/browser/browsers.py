@@ -13,6 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.patience import patient
 from tests.runs import Job, new_directory, wait_until
 from tests.servers import find_program, missing
 
@@ -66,8 +67,8 @@ class Browser:
 
     def __init__(self, remote: Remote) -> None:
         self.remote = remote
-        remote.implicitly_wait(5)
-        remote.set_page_load_timeout(30)
+        remote.implicitly_wait(patient(5))
+        remote.set_page_load_timeout(patient(30))
         self.site = ""
 
     def visit(self, site: str) -> None:
@@ -98,7 +99,7 @@ class Browser:
 
     def wait_for(self, script: str) -> None:
         """Wait until an expression of JavaScript is true."""
-        WebDriverWait(self.remote, 10).until(lambda remote: remote.execute_script(f"return {script}"))
+        WebDriverWait(self.remote, patient(10)).until(lambda remote: remote.execute_script(f"return {script}"))
 
     def click(self, text: str, within: str = "body") -> None:
         """Click on a button, and stay."""
@@ -141,7 +142,7 @@ class Browser:
         page = self.find("html").id
         element.click()
         # Not staleness_of(): while documents change, the driver answers a question about the old one with an error.
-        waiting = WebDriverWait(self.remote, 10, ignored_exceptions=(WebDriverException,))
+        waiting = WebDriverWait(self.remote, patient(10), ignored_exceptions=(WebDriverException,))
         waiting.until(lambda remote: remote.find_element(By.TAG_NAME, "html").id != page)
 
     def type(self, field: str, text: str) -> None:

@@ -18,6 +18,7 @@ from django.conf import settings
 
 from tests.django_own.differences import AUTH, ON_DATABASE
 from tests.django_own.source import django_tests
+from tests.patience import patient
 
 django_tests()  # Skips, or fails in CI, before a process is started that could only say so.
 
@@ -78,6 +79,6 @@ def run_django_tests(environment: dict[str, str]) -> subprocess.CompletedProcess
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=patient(300),
         check=False,
     )

@@ -16,6 +16,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.test import AsyncClient, Client
 from django.urls import path
 
+from tests.patience import patient
+
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 STOCK = "django.contrib.sessions"
 View = Callable[..., Any]
@@ -223,7 +225,7 @@ def at_once(actions: Iterable[Callable[[], Any]]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(patient(60))
     if errors:
         raise errors[0]
     assert not any(thread.is_alive() for thread in threads)

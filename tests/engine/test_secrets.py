@@ -30,6 +30,7 @@ from tests.engine.pages import (
     untouched,
 )
 from tests.engine.watched import WatchedStore
+from tests.patience import patient
 
 REQUESTS = 16
 with_real_database = pytest.mark.parametrize("database_alias", ["sqlite"], indirect=True)
@@ -54,7 +55,7 @@ def all_at_once(browser: Browser) -> list[Browser]:
     def page(number: int) -> View:
         def name_user_and_write(request: HttpRequest) -> str:
             assert request.session.get("cart") == ["tea"]
-            loaded.wait(30)
+            loaded.wait(patient(30))
             request.session[f"key{number}"] = number
             return str(request.user.get_username())
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
+from tests.patience import patient
 from tests.processes import Answer, Site
 
 COOKIE = "sessionid"
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = patient(30)
 _gates = itertools.count(1)
 
 Request = tuple[str, str | None, dict[str, object]]

@@ -21,11 +21,12 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 
 from tests import site_urls
+from tests.patience import patient
 from tests.races import limited
 from tests.site_urls import BACKEND, answer, argument
 
 IS_OURS = settings.SESSION_ENGINE.startswith("django_srvsession.")
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = patient(20)
 
 # As the harness's servers: the races are between processes, and no machine loses its power here.
 os.fsync = lambda descriptor: None  # type: ignore[assignment]

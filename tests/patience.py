@@ -1,0 +1,32 @@
+"""How long the tests wait before they give up: seconds of a quiet machine, times how slow this one is now.
+
+The factor is measured once, when a run starts; the run's processes inherit it by their environment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from typing import Final
+
+_VARIABLE = "SRVSESSION_TESTS_PATIENCE"
+_WORK = 500_000
+_NOMINAL_SECONDS = 0.25
+
+
+def _measured() -> float:
+    """Return how many times longer than nominal a fixed piece of work takes."""
+    began = time.monotonic()
+    hashlib.pbkdf2_hmac("sha256", b"password", b"salt", _WORK)
+    return (time.monotonic() - began) / _NOMINAL_SECONDS
+
+
+FACTOR: Final = float(os.environ.get(_VARIABLE) or max(1.0, _measured()))
+"""How many times longer than on a quiet machine everything may take; at least 1."""
+os.environ[_VARIABLE] = f"{FACTOR:.2f}"
+
+
+def patient(seconds: float) -> float:
+    """Return how long to wait here for what takes at most ``seconds`` on a quiet machine."""
+    return seconds * FACTOR
