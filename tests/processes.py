@@ -41,7 +41,7 @@ class Site:
             "DJANGO_SETTINGS_MODULE": "tests.site_settings",
             "SRVSESSION_TEST_SITE": json.dumps(self.settings),
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONDONTWRITEBYTECODE": "",
         }
 
     def start(self) -> None:
@@ -95,7 +95,13 @@ class WSGISite(Site):
 
     def command(self, descriptor: int) -> list[str]:
         pool = ["--worker-class=gthread", f"--workers={self.workers}", f"--threads={self.threads}"]
-        quiet = ["--log-level=warning", "--no-control-socket", "--graceful-timeout=2", "--worker-tmp-dir=."]
+        quiet = [
+            "--log-level=warning",
+            "--no-control-socket",
+            "--graceful-timeout=2",
+            "--worker-tmp-dir=.",
+            "--preload",
+        ]
         patient = ["--keep-alive=60"]  # a connection that idles between two steps of a test stays with its process
         return ["gunicorn", self.application, f"--bind=fd://{descriptor}", *pool, *quiet, *patient]
 

@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 from tests.patience import patient
 from tests.processes import Answer, Site
+from tests.trust import rounds
 
 COOKIE = "sessionid"
 PATIENCE_SECONDS = patient(30)
@@ -199,8 +200,15 @@ class Race:
     round: Callable[[Lane, str], int]
     connections: int = 8
 
-    def faults(self, site: Site, rounds: int, lanes: int = 3, until_first: bool = False) -> int:
-        """Run this many rounds, in a few lanes side by side, and return how many faults showed."""
+    def faults(self, site: Site, whole: int, lanes: int = 3) -> int:
+        """Run this many rounds, or by default a tenth, in a few lanes side by side; return how many faults showed."""
+        return self._run(site, rounds(whole), lanes, until_first=False)
+
+    def shows(self, site: Site, at_most: int, lanes: int = 3) -> bool:
+        """Tell whether the fault shows within this many rounds; ends with the first."""
+        return self._run(site, at_most, lanes, until_first=True) > 0
+
+    def _run(self, site: Site, rounds: int, lanes: int, until_first: bool) -> int:
         faults = [0] * lanes
 
         def run(number: int) -> None:
@@ -213,7 +221,3 @@ class Race:
         with ThreadPoolExecutor(lanes) as pool:
             list(pool.map(run, range(lanes)))
         return sum(faults)
-
-    def shows(self, site: Site, rounds: int) -> bool:
-        """Tell whether the fault shows within this many rounds; ends with the first."""
-        return self.faults(site, rounds, until_first=True) > 0

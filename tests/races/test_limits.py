@@ -5,7 +5,6 @@ The baseline counts, then deletes or refuses, as sites do it by hand (``tests.ra
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -20,7 +19,7 @@ LOGINS = 50
 either_policy = pytest.mark.parametrize("policy", ["end_oldest", "refuse"])
 
 
-def miss(lane: Lane, user: str, policy: str, path: str = "/log_in_within_limit/") -> int:
+def miss(lane: Lane, user: str, policy: str, path: str) -> int:
     """Sign in by many browsers at once; return by how many sessions, of those that work or are listed, it misses."""
     set_limit(lane, limit=LIMIT, policy=policy)
     try:
@@ -40,21 +39,21 @@ def set_limit(lane: Lane, **settings: object) -> None:
     lane.together([("/limit/", None, settings)] * LOGINS)
 
 
-def misses(site: Site, round_: Callable[[Lane, str], int], rounds: int = 1) -> int:
-    return Race(round_, connections=LOGINS).faults(site, rounds, lanes=1, until_first=True)
+def race(policy: str, path: str = "/log_in_within_limit/") -> Race:
+    return Race(partial(miss, policy=policy, path=path), connections=LOGINS)
 
 
 @either_policy
 def test_of_fifty_sign_ins_at_once_as_many_sessions_live_as_the_limit_allows(site: Site, policy: str) -> None:
-    assert misses(site, partial(miss, policy=policy)) == 0
+    assert race(policy).faults(site, 1, lanes=1) == 0
 
 
 @either_policy
 def test_sign_ins_inside_of_transactions_keep_the_limit_too(site: Site, policy: str) -> None:
-    assert misses(site, partial(miss, policy=policy, path="/log_in_atomically/")) == 0
+    assert race(policy, "/log_in_atomically/").faults(site, 1, lanes=1) == 0
 
 
 @on_stock("cache", "sqlite", "postgresql", "mariadb")
 @either_policy
 def test_a_limit_that_counts_and_deletes_by_hand_is_not_kept(stock_site: Site, policy: str) -> None:
-    assert misses(stock_site, partial(miss, policy=policy), rounds=5) > 0
+    assert race(policy).shows(stock_site, 5, lanes=1)
