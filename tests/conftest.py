@@ -7,6 +7,8 @@ transaction that other threads cannot see) and empties the database afterwards.
 
 from __future__ import annotations
 
+import gc
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +30,12 @@ def pytest_configure(config: pytest.Config) -> None:
     restore_signals_of_children()
     if config.getoption("timeout", None) is None:
         config.option.timeout = patient(float(config.getini("timeout")))
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking at thousands of tests again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def running(server: Server) -> Iterator[Any]:
@@ -121,8 +129,9 @@ def redis_alias(redis_server: RedisServer, redis_prefix: str, settings: Any) -> 
 
 
 @pytest.fixture
-def session_directory(tmp_path: Path, settings: Any) -> Path:
-    """An empty ``SESSION_FILE_PATH``."""
+def session_directory(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty ``SESSION_FILE_PATH``. As on the servers nothing waits for the disk: no test cuts the power."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     directory = tmp_path / "sessions"
     directory.mkdir(mode=0o700)
     settings.SESSION_FILE_PATH = str(directory)
