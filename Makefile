@@ -12,7 +12,7 @@ MANAGE := DJANGO_SETTINGS_MODULE=example_project.settings $(BIN)/python manage.p
 # pyenv's versions are not on PATH, unless they are chosen.
 PYENV_PYTHONS := $(wildcard $(HOME)/.pyenv/versions/3.1[1-9]*/bin/python)
 
-.PHONY: help demo test lint matrix bench docs screenshots clean $(VENV)
+.PHONY: help demo test trust lint matrix bench docs screenshots clean $(VENV)
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -25,6 +25,10 @@ demo: $(STAMP) ## Run the example project on http://127.0.0.1:8000 (PORT=...)
 test: $(STAMP) ## Run all tests; servers they need are started privately (ARGS=...)
 	@.ci/packages
 	@.ci/tests $(BIN)/python $(ARGS)
+
+trust: $(STAMP) ## Run all tests, and those that repeat races and random input at full length (ARGS=...)
+	@.ci/packages
+	@SRVSESSION_TESTS_WHOLE=1 .ci/tests $(BIN)/python $(ARGS)
 
 lint: $(STAMP) ## Check style, types, import layers and migrations
 	$(BIN)/ruff check .
