@@ -1,7 +1,8 @@
-"""Several Redis servers that belong together: a cluster whose nodes have replicas, and nodes that may join it."""
+"""A Redis that speaks TLS; and a cluster of several whose nodes have replicas, and nodes that may join it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -9,6 +10,47 @@ from redis.crc import key_slot
 
 from tests.runs import wait_until
 from tests.servers import RedisServer, find_program, free_port, missing
+
+
+class TLSRedisServer(RedisServer):
+    """A Redis that speaks TLS only, with a certificate of its own for 127.0.0.1, which is its own authority."""
+
+    @property
+    def certificate(self) -> Path:
+        """The file that a client has to trust."""
+        return self.directory / "certificate.pem"
+
+    def prepare(self) -> None:
+        super().prepare()
+        openssl = find_program("openssl") or missing("openssl")
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", self._key]
+        names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+        self.run(openssl, "req", "-x509", *key, "-out", self.certificate, "-days", "2", *names)
+        self.directory.chmod(0o711)  # Clients read the certificate.
+        self.certificate.chmod(0o644)
+
+    @property
+    def _key(self) -> Path:
+        return self.directory / "key.pem"
+
+    def command(self) -> list[str | Path]:
+        options = {
+            "port": 0,
+            "tls-port": self.port,
+            "tls-cert-file": self.certificate,
+            "tls-key-file": self._key,
+            "tls-auth-clients": "no",
+        }
+        return [*super().command(), *(str(word) for name in options for word in (f"--{name}", options[name]))]
+
+    @property
+    def url(self) -> str:
+        """Where it answers, with what a client has to trust; database number 0."""
+        return f"rediss://{self.host}:{self.port}/0?ssl_ca_certs={self.certificate}"
+
+    def client(self, **options: Any) -> redis.Redis:
+        """Return a new client that trusts its certificate and does not retry."""
+        return super().client(ssl=True, ssl_ca_certs=str(self.certificate), **options)
 
 
 class ClusterNode(RedisServer):
