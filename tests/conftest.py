@@ -20,6 +20,7 @@ from django.db import connections
 from tests.browser.browsers import Driver
 from tests.databases import SendEverythingTo, add_database, lent, sqlite_file_settings
 from tests.patience import patient
+from tests.redis_sentinels import SentinelGroup
 from tests.runs import new_directory, restore_signals_of_children
 from tests.servers import DatabaseServer, MariaDBServer, PostgreSQLServer, RedisServer, Server
 
@@ -126,6 +127,21 @@ def redis_alias(redis_server: RedisServer, redis_prefix: str, settings: Any) -> 
     redis_server.ensure()
     yield "sessions"
     redis_server.ensure()
+
+
+@pytest.fixture(scope="session")
+def _sentinel_group() -> Iterator[SentinelGroup]:
+    group = SentinelGroup()
+    group.start()
+    yield group
+    group.stop()
+
+
+@pytest.fixture
+def sentinels(_sentinel_group: SentinelGroup) -> SentinelGroup:
+    """A primary Redis, its replica and three Sentinels, in good order; a test may leave them in any state."""
+    _sentinel_group.heal()
+    return _sentinel_group
 
 
 @pytest.fixture

@@ -25,15 +25,19 @@ _urls = itertools.count(1)
 
 
 def own_pool(settings: Any, url: str, **options: Any) -> None:
-    """Point the sessions' alias at a URL, with a pool of its own: django-redis keeps one per URL for ever."""
-    mark = "&" if "?" in url else "?"
+    """Point the sessions' alias at a URL, with a pool of its own."""
     limits = {"SOCKET_TIMEOUT": patient(0.5), "SOCKET_CONNECT_TIMEOUT": patient(0.5)}
-    entry = {
-        "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": f"{url}{mark}client_name=test-{next(_urls)}",
-        "OPTIONS": {**limits, **options},
-    }
-    settings.CACHES = {**settings.CACHES, "sessions": entry}
+    use_alias(
+        settings,
+        {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": url, "OPTIONS": {**limits, **options}},
+    )
+
+
+def use_alias(settings: Any, entry: dict[str, Any]) -> None:
+    """Make a ``CACHES`` entry the sessions' alias, with a pool of its own: django-redis keeps one per URL for ever."""
+    mark = "&" if "?" in entry["LOCATION"] else "?"
+    own = {**entry, "LOCATION": f"{entry['LOCATION']}{mark}client_name=test-{next(_urls)}"}
+    settings.CACHES = {**settings.CACHES, "sessions": own}
     settings.SESSION_CACHE_ALIAS = "sessions"
 
 
@@ -77,6 +81,7 @@ class FakeRedis:
     def __init__(self, answer: Callable[[list[bytes]], bytes]) -> None:
         self.answer = answer
         self.received: list[list[bytes]] = []
+        self.accepted = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0?protocol=2"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -94,7 +99,9 @@ class FakeRedis:
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                threading.Thread(target=self._serve, args=[self._listener.accept()[0]], daemon=True).start()
+                connection, _ = self._listener.accept()
+                self.accepted += 1
+                threading.Thread(target=self._serve, args=[connection], daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as lines, contextlib.suppress(OSError):

@@ -191,9 +191,10 @@ def test_a_cancelled_save_discards_its_connection(settings: Any) -> None:
             await asyncio.sleep(0.001)
         (wire,) = store._loops._wires.values()
         (connection,) = wire.pool._in_use_connections
-        save.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await save
+        while not save.done():  # Python 3.11 loses a cancellation that comes as the sending ends.
+            save.cancel()
+            await asyncio.sleep(0.001)
+        assert save.cancelled()
         assert not connection.is_connected
         assert not wire.pool._in_use_connections
 
@@ -238,6 +239,28 @@ def test_an_outage_is_an_outage_in_a_loop_too(settings: Any, answer: bytes) -> N
         ):
             with pytest.raises(StoreUnavailableError):
                 await call
+
+    asyncio.run(scenario())
+    fake.close()
+
+
+@pytest.mark.parametrize("pool", ["ConnectionPool", "BlockingConnectionPool"])
+@pytest.mark.parametrize(
+    "answer", [b"-READONLY a replica", b"-NOREPLICAS too few", b"-MASTERDOWN link", b"-LOADING it"]
+)
+def test_a_loop_leaves_who_says_not_to_be_the_primary(settings: Any, pool: str, answer: bytes) -> None:
+    fake = FakeRedis(lambda command: answer + b"\r\n")
+    own_pool(settings, fake.url, CONNECTION_POOL_CLASS=f"redis.{pool}")
+    store = RedisStore()
+
+    async def scenario() -> None:
+        for before in (1, 2, 3):
+            with pytest.raises(StoreUnavailableError):
+                await store.aend(new_sid(), "logout")
+            assert fake.accepted == before
+        fake.answer = lambda command: b"$-1\r\n"
+        assert await store.aload(new_sid()) is None
+        assert fake.accepted == 4
 
     asyncio.run(scenario())
     fake.close()

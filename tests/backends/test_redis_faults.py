@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+import redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -187,6 +188,75 @@ def test_an_error_says_nothing_of_what_was_stored(fake: FakeRedis) -> None:
     with pytest.raises(StoreUnavailableError) as caught:
         VERBS["update"](RedisStore())
     assert "secret" not in str(caught.value)
+
+
+ELSEWHERE = {
+    "replica": REFUSALS["replica"],
+    "replica, in a script of Redis 6": b"-ERR Error running script (call to f_1): @user_script:1: -READONLY You can't",
+    "no replicas": REFUSALS["no replicas"],
+    "no replicas, in a script": b"-ERR Error running script (call to f_1): @user_script:1: -NOREPLICAS Not enough good",
+    "loading": REFUSALS["loading"],
+    "no master": REFUSALS["no master"],
+    "cluster down": REFUSALS["cluster down"],
+}
+
+
+@pytest.mark.parametrize("answer", ELSEWHERE.values(), ids=ELSEWHERE)
+@pytest.mark.parametrize(
+    ("pool", "verb"),
+    [("ConnectionPool", "load"), ("ConnectionPool", "create anonymous"), ("BlockingConnectionPool", "end")],
+)
+def test_who_says_not_to_be_the_primary_is_left(
+    fake: FakeRedis, settings: Any, pool: str, verb: str, answer: bytes
+) -> None:
+    """The next use makes a new connection, for which Sentinel, or the name's address, is asked again."""
+    own_pool(settings, fake.url, CONNECTION_POOL_CLASS=f"redis.{pool}")
+    store = RedisStore()
+    for before in (1, 2, 3):
+        fake.answer = lambda command: answer + b"\r\n"
+        with pytest.raises(StoreUnavailableError):
+            VERBS[verb](store)
+        assert fake.accepted == before
+    fake.answer = lambda command: b"$-1\r\n"
+    assert store.load(new_sid()) is None
+    assert fake.accepted == 4
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        ["CONFIG SET min-replicas-to-write 1"],
+        ["REPLICAOF 127.0.0.1 1"],
+        ["CONFIG SET replica-serve-stale-data no", "REPLICAOF 127.0.0.1 1"],
+    ],
+    ids=["too few replicas", "replica", "replica whose data is stale"],
+)
+def test_a_connection_to_who_is_not_the_primary_is_not_used_again(
+    own_server: RedisServer, own_store: RedisStore, state: list[str]
+) -> None:
+    """By commands and by scripts."""
+    sid = create(own_store).record.sid
+    with own_server.client() as client:
+        for words in state:
+            client.execute_command(*words.split())
+        before = client.info("stats")["total_connections_received"]
+        for verb in (lambda: own_store.end(sid, "logout"), lambda: create(own_store)) * 2:
+            with pytest.raises(StoreUnavailableError):
+                verb()
+        assert client.info("stats")["total_connections_received"] == before + 3  # The first was open.
+        for word in ("REPLICAOF NO ONE", "CONFIG SET min-replicas-to-write 0"):
+            client.execute_command(*word.split())
+    assert own_store.end(sid, "logout")
+
+
+@pytest.mark.parametrize("refusal", ["full", "no permission", "unknown", "no snapshot"])
+def test_another_refusal_costs_no_connection(fake: FakeRedis, refusal: str) -> None:
+    fake.answer = lambda command: REFUSALS[refusal] + b"\r\n"
+    store = RedisStore()
+    for _ in range(3):
+        with pytest.raises(StoreUnavailableError):
+            VERBS["end"](store)
+    assert fake.accepted == 1
 
 
 # Nothing is sent twice.
@@ -392,6 +462,42 @@ def test_few_connections_stay_out_of_the_pool_and_all_return_with_the_store(
     assert len(pool._in_use_connections) <= 4
     del store, outcomes
     assert len(pool._in_use_connections) == 0
+
+
+class OwnPool(redis.ConnectionPool):
+    """A pool of a project's own, which may have reasons of its own to give up a connection."""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"CONNECTION_POOL_CLASS": "tests.backends.test_redis_faults.OwnPool"},
+        {"CONNECTION_POOL_KWARGS": {"credential_provider": redis.UsernamePasswordCredentialProvider()}},
+    ],
+    ids=["a pool of the project's own", "credentials that are renewed"],
+)
+def test_a_pool_that_looks_after_its_connections_gets_each_back_at_once(
+    redis_server: RedisServer, settings: Any, options: dict[str, Any]
+) -> None:
+    own_pool(settings, redis_server.url, **options)
+    store = RedisStore()
+    for _ in range(3):
+        create(store)
+        assert len(store._wire.pool._in_use_connections) == 0
+
+
+@pytest.mark.parametrize("pool", ["ConnectionPool", "BlockingConnectionPool"])
+def test_a_connection_without_a_socket_is_not_kept(redis_server: RedisServer, settings: Any, pool: str) -> None:
+    own_pool(settings, redis_server.url, CONNECTION_POOL_CLASS=f"redis.{pool}")
+    store = RedisStore()
+    create(store)
+    with redis_server.frozen(), pytest.raises(StoreUnavailableError):
+        store.load(new_sid())
+    assert store._wire._connections.take_kept() is None
+    store.load(new_sid())
+    store._wire.pool.disconnect()  # As another user of the alias may; what is lent out is closed, too.
+    assert store._wire._connections.take_kept() is None
+    assert store.load(new_sid()) is None
 
 
 def test_a_pool_of_one_connection_is_left_to_the_pool(redis_server: RedisServer, settings: Any) -> None:

@@ -12,7 +12,8 @@ from asgiref.sync import AsyncToSync
 from redis.exceptions import NoScriptError, ResponseError
 
 from django_srvsession.backends.redis.codec import Command
-from django_srvsession.backends.redis.wire import FAILURES, packed, unavailable, with_text
+from django_srvsession.backends.redis.connections import is_plain
+from django_srvsession.backends.redis.wire import FAILURES, is_from_the_primary, packed, unavailable, with_text
 
 _ASYNC_CLASSES: Final[dict[Any, Any]] = {
     redis.Connection: aioredis.Connection,
@@ -46,7 +47,7 @@ def new_loop_pool(pool: Any) -> Any:
 
     Sentinels, clusters and classes of the project's own have no twin that we know: they are used from a thread.
     """
-    if type(pool) not in (redis.ConnectionPool, redis.BlockingConnectionPool):
+    if not is_plain(pool):
         return None
     options, connection_class = pool.connection_kwargs, _ASYNC_CLASSES.get(pool.connection_class)
     shared = {name: value for name, value in options.items() if _is_shared(name)}
@@ -100,7 +101,9 @@ async def _async_reply(connection: Any) -> Any:
     try:
         return await connection.read_response(disable_decoding=True)
     except ResponseError as error:
-        return error
+        if is_from_the_primary(error):
+            return error
+        raise
 
 
 async def _close_with_loop(pool: Any) -> AsyncGenerator[None, None]:

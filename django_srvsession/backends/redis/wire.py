@@ -17,8 +17,10 @@ from redis.client import NEVER_DECODE
 from redis.cluster import RedisCluster
 from redis.exceptions import (
     ChildDeadlockedError,
+    ClusterDownError,
     ConnectionError,
     NoScriptError,
+    ReadOnlyError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -85,6 +87,19 @@ async def arun(steps: Steps[T], call: Callable[[Sequence[Command]], Awaitable[li
 def unavailable(error: Exception) -> StoreUnavailableError:
     """Make the error that says Redis did not answer, or not with what was asked."""
     return StoreUnavailableError(f"Redis did not do what it was asked: {type(error).__name__}.")
+
+
+_ELSEWHERE: Final = ("READONLY", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN")
+
+
+def is_from_the_primary(error: ResponseError) -> bool:
+    """Tell whether who refused can still be the primary; else its connection is to be given up.
+
+    The next one leads to where Sentinel, or the server's name, leads then.
+    """
+    if isinstance(error, (ReadOnlyError, ClusterDownError)):  # redis-py has taken the codes off.
+        return False
+    return not any(code in str(error) for code in _ELSEWHERE)
 
 
 def _is_of_another_type(reply: Any) -> bool:
@@ -167,19 +182,11 @@ class Wire:
         if connection is None:
             return self.call([command])[0]
         try:
-            connection.send_packed_command([pack_command(command)])
-            return _reply(connection)
+            return self._converse(connection, [command])[0]
         except ConnectionError:
-            connection.disconnect()
+            return self.call([command])[0]
         except FAILURES as error:
-            connection.disconnect()
             raise unavailable(error) from error
-        except BaseException:
-            connection.disconnect()
-            raise
-        finally:
-            self._connections.give_back(connection)
-        return self.call([command])[0]
 
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         try:
@@ -190,19 +197,21 @@ class Wire:
     def _converse(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
         try:
             connection.send_packed_command(packed(commands))
-            return [_reply(connection) for _ in commands]
+            replies = [_reply(connection) for _ in commands]
         except BaseException:
-            connection.disconnect()  # Replies may still be under way, and must not be read by another request.
+            self._connections.discard(connection)
             raise
-        finally:
-            self._connections.give_back(connection)
+        self._connections.give_back(connection)
+        return replies
 
 
 def _reply(connection: Any) -> Any:
     try:
         return connection.read_response(disable_decoding=True)
     except ResponseError as error:
-        return error
+        if is_from_the_primary(error):
+            return error
+        raise
 
 
 class ClusterWire:
