@@ -104,7 +104,8 @@ def _is_upgrade(user: Any, reason: str, before: str, update_fields: Collection[s
     """
     if reason != "password_changed" or update_fields is None or len(update_fields) != 1:
         return False
-    if getattr(user, "_password", None) is not None or not user.has_usable_password():
+    usable = getattr(user, "has_usable_password", None)  # A base of a custom user has no such method, and checks none.
+    if getattr(user, "_password", None) is not None or usable is None or not usable():
         return False
     try:
         hasher, preferred = identify_hasher(before), get_hasher("default")

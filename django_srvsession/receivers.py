@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, Final
 
+from django.apps import apps
 from django.contrib.auth import get_user_model, signals
-from django.db.models.signals import post_delete, post_save, pre_save
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.db.models import Model
+from django.db.models.signals import ModelSignal, class_prepared, post_delete, post_save, pre_save
 
 from django_srvsession import accounts, limits, new_devices, visits
 from django_srvsession.engine import SessionStore
@@ -20,10 +24,9 @@ def connect_first() -> None:
 def connect() -> None:
     """Connect all other receivers, once."""
     signals.user_logged_out.connect(_mark_logout, dispatch_uid="srvsession.logout")
-    # Without a sender: proxies of the user model, and subclasses, send their own class.
-    pre_save.connect(_note_change, dispatch_uid="srvsession.user_saving")
-    post_save.connect(_end_after_change, dispatch_uid="srvsession.user_saved")
-    post_delete.connect(_end_of_deleted, dispatch_uid="srvsession.user_deleted")
+    class_prepared.connect(_connect_to, dispatch_uid="srvsession.model_made")
+    setting_changed.connect(_exchange_user_model, dispatch_uid="srvsession.user_model")
+    _connect_to_users()
 
 
 def _admit(*, request: Any, user: Any, **kwargs: Any) -> None:
@@ -43,17 +46,15 @@ def _mark_logout(*, request: Any, **kwargs: Any) -> None:
         session.logging_out = True
 
 
-def _note_change(
-    *, sender: Any, instance: Any, raw: bool, using: str, update_fields: Collection[str] | None, **kwargs: Any
-) -> None:
-    if not raw and _is_user(sender):
+def _note_change(*, instance: Any, raw: bool, using: str, update_fields: Collection[str] | None, **kwargs: Any) -> None:
+    if not raw:
         accounts.note_change(instance, using=using, update_fields=update_fields)
 
 
 def _end_after_change(
-    *, sender: Any, instance: Any, raw: bool, using: str, update_fields: Collection[str] | None, **kwargs: Any
+    *, instance: Any, raw: bool, using: str, update_fields: Collection[str] | None, **kwargs: Any
 ) -> None:
-    if raw or not _is_user(sender):
+    if raw:
         return
     is_active = getattr(instance, "is_active", True)
     if not is_active and (update_fields is None or "is_active" in update_fields):
@@ -61,10 +62,68 @@ def _end_after_change(
     accounts.end_others(instance, using=using)
 
 
-def _end_of_deleted(*, sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
-    if _is_user(sender):
-        accounts.end_all(instance, "user_deleted", using=using)
+def _end_of_deleted(*, instance: Any, using: str, **kwargs: Any) -> None:
+    accounts.end_all(instance, "user_deleted", using=using)
 
 
-def _is_user(model: Any) -> bool:
-    return issubclass(model, get_user_model()._meta.concrete_model or get_user_model())
+# A receiver without a sender would slow every save of the site, and Django deletes rows one by one where it finds a
+# receiver. So these are connected to the classes that hold users, and to no other.
+_SAVING: Final[tuple[tuple[ModelSignal, Callable[..., None]], ...]] = (
+    (pre_save, _note_change),
+    (post_save, _end_after_change),
+)
+_DELETING: Final[tuple[tuple[ModelSignal, Callable[..., None]], ...]] = ((post_delete, _end_of_deleted),)
+
+# Django knows senders by their number (`id`): a class that was forgotten could leave its number to another one.
+_connected: set[type[Model]] = set()
+_user_model: type[Model] | None = None
+
+
+def _connect_to_users() -> None:
+    global _user_model
+    try:
+        _user_model = get_user_model()._meta.concrete_model
+    except ImproperlyConfigured:
+        _user_model = None
+    for model in apps.get_models(include_swapped=True):
+        _connect_to(model)
+
+
+def _connect_to(sender: type[Model], **kwargs: Any) -> None:
+    """Connect to one model, if it holds users: the user model, a subclass or proxy, or a base that shares its key.
+
+    A base is heard when it is saved: it may hold the password. When it is deleted, Django deletes the user with it.
+    """
+    model = sender._meta.concrete_model
+    if model is None or _user_model is None:
+        return
+    if issubclass(model, _user_model):
+        chosen = _SAVING + _DELETING
+    elif issubclass(_user_model, model) and _shares_key(_user_model, model):
+        chosen = _SAVING
+    else:
+        return
+    _connected.add(sender)
+    for signal, receiver in chosen:
+        signal.connect(receiver, sender=sender)
+
+
+def _shares_key(child: type[Model], base: type[Model]) -> bool:
+    """Tell whether rows of both have one primary key: the child's is its link to the base, or to a base between."""
+    key = child._meta.pk
+    while key.remote_field is not None and getattr(key.remote_field, "parent_link", False):
+        if key.remote_field.model is base:
+            return True
+        key = key.remote_field.model._meta.pk
+    return False
+
+
+def _exchange_user_model(*, setting: str, **kwargs: Any) -> None:
+    """Follow ``AUTH_USER_MODEL``, which tests exchange."""
+    if setting != "AUTH_USER_MODEL":
+        return
+    while _connected:
+        model = _connected.pop()
+        for signal, receiver in _SAVING + _DELETING:
+            signal.disconnect(receiver, sender=model)
+    _connect_to_users()

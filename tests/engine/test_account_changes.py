@@ -6,7 +6,6 @@ import asyncio
 import io
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -32,6 +31,7 @@ from django_srvsession import accounts, services, visits
 from django_srvsession.keys import SessionKey
 from django_srvsession.signals import session_ended
 from tests.engine.every_store import DB, on_every_store
+from tests.engine.made_models import model
 from tests.engine.pages import Browser, View, login, put, read, rotate, while_
 from tests.engine.watched import WatchedStore
 
@@ -574,24 +574,6 @@ def test_a_site_on_a_stock_engine_asks_nothing_when_users_are_saved(stock: Calla
 
 
 # Other users.
-
-
-@contextmanager
-def model(name: str, /, *bases: Any, proxy: bool = False, **attributes: Any) -> Iterator[Any]:
-    """Make a model for the length of a block, with its table."""
-    meta = type("Meta", (), {"app_label": "auth", "proxy": proxy})
-    made: Any = type(name, bases, {"__module__": __name__, "Meta": meta, **attributes})
-    if not proxy:
-        with connection.schema_editor() as editor:
-            editor.create_model(made)
-    try:
-        yield made
-    finally:
-        if not proxy:
-            with connection.schema_editor() as editor:
-                editor.delete_model(made)
-        del apps.all_models["auth"][name.lower()]
-        apps.clear_cache()
 
 
 def test_a_child_of_the_user_model_counts_as_its_user(ann: Any, told: list[Any]) -> None:
