@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.core.checks import CheckMessage, Tags, register
 from django.utils.translation import gettext_lazy as _
 
 
@@ -23,8 +26,22 @@ class SrvSessionConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the receivers of Django's own signals, and register the system checks."""
-        from django_srvsession import checks, eventlog, receivers
+        from django_srvsession import eventlog, receivers
 
         receivers.connect()
         eventlog.connect()
-        checks.connect()
+        register(_check_site, Tags.compatibility)
+        register(_check_deployment, Tags.security, deploy=True)
+
+
+# A server that starts runs no checks, and need not import them.
+def _check_site(**kwargs: Any) -> list[CheckMessage]:
+    from django_srvsession import checks
+
+    return checks.check_site(**kwargs)
+
+
+def _check_deployment(**kwargs: Any) -> list[CheckMessage]:
+    from django_srvsession import checks
+
+    return checks.check_deployment(**kwargs)

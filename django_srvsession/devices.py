@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from django.utils.translation import gettext, override
-from ua_parser import parse
 
 FAMILIES: Final = {
     "windows": "desktop",
@@ -86,6 +85,8 @@ def device_kind(user_agent: str) -> str:
 def _parsed(user_agent: str) -> _Parsed:
     if not user_agent:
         return _Parsed("", "")
+    from ua_parser import parse  # Here, since its patterns take longer to load than all of this app.
+
     found = parse(user_agent)
     families = (part.family if part else "" for part in (found.user_agent, found.os))
     return _Parsed(*("" if family == "Other" else family for family in families))

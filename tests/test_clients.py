@@ -325,7 +325,7 @@ def test_the_parser_of_user_agents_never_gets_more_than_256_characters_and_each_
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(devices, "parse", lambda agent: [asked.append(agent), parse(agent)][1])
+    monkeypatch.setattr("ua_parser.parse", lambda agent: [asked.append(agent), parse(agent)][1])
     agent = f"{name} {AGENTS[name]}"  # Nothing that another test left in the cache.
     for _ in range(3):
         devices.device_name(agent)

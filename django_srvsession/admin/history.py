@@ -24,12 +24,13 @@ from django.utils.translation import gettext_lazy as _
 
 from django_srvsession import activity, eventlog
 from django_srvsession.admin import event_filters
-from django_srvsession.admin.event_list import EventList, named
 from django_srvsession.admin.rows import shown
 from django_srvsession.devices import device_name
 from django_srvsession.models import LiveSession, SessionEvent
 
 if TYPE_CHECKING:
+    from django_srvsession.admin.event_list import EventList
+
     ModelAdmin = admin.ModelAdmin[SessionEvent]
 else:
     ModelAdmin = admin.ModelAdmin
@@ -119,7 +120,9 @@ class SessionEventAdmin(ModelAdmin):
         return False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[EventList]:
-        """Return the list by places."""
+        """Return the list by places, imported when it is asked for, as Django does with its own."""
+        from django_srvsession.admin.event_list import EventList
+
         return EventList
 
     @admin.display(description=_("time"))
@@ -162,6 +165,8 @@ class History:
     @admin.display(description=_("recent activity"))
     def events(self, row: LiveSession) -> str:
         """Show the last events of the session's user, this session's own in bold, and links to all of them."""
+        from django_srvsession.admin.event_list import named
+
         lines = format_html_join(
             "",
             '<tr class="{}"><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td><code>{}</code></td></tr>',

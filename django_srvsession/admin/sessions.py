@@ -19,21 +19,27 @@ from django.utils.translation import gettext_lazy as _
 
 from django_srvsession import services
 from django_srvsession.admin import ending, filters
-from django_srvsession.admin.changelist import LiveSessionList
 from django_srvsession.admin.columns import Columns
 from django_srvsession.admin.history import History, events_url
-from django_srvsession.admin.overview import overview
 from django_srvsession.admin.people import people_of
 from django_srvsession.admin.rows import name_of, row_of, shown
 from django_srvsession.models import LiveSession
 
 if TYPE_CHECKING:
+    from django_srvsession.admin.changelist import LiveSessionList
+
     ModelAdmin = admin.ModelAdmin[LiveSession]
 else:
     ModelAdmin = admin.ModelAdmin
 
 _TIMES: Final = ("started_at", "signed_in_at", "last_active_at", "expires_at", "deadline", "key_changed_at")
 _SID: Final = re.compile(r"[0-9a-f]{18}")
+
+
+def _overview() -> dict[str, Any]:
+    from django_srvsession.admin.overview import overview
+
+    return overview()
 
 
 class Chosen:
@@ -116,7 +122,9 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
         return to_field == "sid"
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[LiveSessionList]:
-        """Return the list over records."""
+        """Return the list over records, imported when it is asked for, as Django does with its own."""
+        from django_srvsession.admin.changelist import LiveSessionList
+
         return LiveSessionList
 
     # Pages.
@@ -134,7 +142,7 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
         """Show the list, on its first page below the overview; or do an action."""
         context = {"overview_url": self._url("overview"), **(extra_context or {})}
         if request.method == "GET" and not request.GET and self.has_view_permission(request):
-            context["overview"] = overview()
+            context["overview"] = _overview()
         user_id = request.GET.get("user")
         if user_id:
             context["events_url"] = events_url(self.admin_site, user=user_id)
@@ -146,7 +154,7 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
         """Return the overview alone, for the script that refreshes it."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return TemplateResponse(request, "admin/srvsession/livesession/overview.html", {"overview": overview()})
+        return TemplateResponse(request, "admin/srvsession/livesession/overview.html", {"overview": _overview()})
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

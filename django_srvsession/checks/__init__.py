@@ -6,17 +6,24 @@ Ids are stable; ``docs/settings.rst`` lists them. What only one store can know, 
 
 from __future__ import annotations
 
-from django.core.checks import Tags, register
+from typing import Any
+
+from django.core.checks import CheckMessage
 
 from django_srvsession.checks.cookies import check_cookie, check_cookie_for_deployment
 from django_srvsession.checks.engine import check_engine, check_engine_for_deployment
 from django_srvsession.checks.middleware import check_middleware
 from django_srvsession.checks.settings import check_settings, check_settings_together
 
+_CHECKS = (check_settings, check_settings_together, check_engine, check_middleware, check_cookie)
+_DEPLOYMENT_CHECKS = (check_engine_for_deployment, check_cookie_for_deployment)
 
-def connect() -> None:
-    """Register all checks."""
-    for check in (check_settings, check_settings_together, check_engine, check_middleware, check_cookie):
-        register(check, Tags.compatibility)
-    for check in (check_engine_for_deployment, check_cookie_for_deployment):
-        register(check, Tags.security, deploy=True)
+
+def check_site(**kwargs: Any) -> list[CheckMessage]:
+    """Report what is wrong with the site's settings."""
+    return [message for check in _CHECKS for message in check(**kwargs)]
+
+
+def check_deployment(**kwargs: Any) -> list[CheckMessage]:
+    """Report what a site in production should change."""
+    return [message for check in _DEPLOYMENT_CHECKS for message in check(**kwargs)]

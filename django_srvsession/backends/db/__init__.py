@@ -14,10 +14,7 @@ from typing import ClassVar, Final, TypeVar
 from django.db import connections, router, transaction
 
 from django_srvsession import conf, engine
-from django_srvsession.backends.db import admission as db_admission
-from django_srvsession.backends.db import clearing as db_clearing
 from django_srvsession.backends.db import connection as db_connection
-from django_srvsession.backends.db import exam as db_exam
 from django_srvsession.backends.db import listing
 from django_srvsession.backends.db.changes import Change
 from django_srvsession.backends.db.listing import AllRecords, UserRecords
@@ -141,7 +138,9 @@ class DatabaseStore(Store):
         That a sid was handed out is remembered for a minute; if its caller has not ended it by then, the next one gets
         it. Under "refuse" a session of more than a minute ago counts as admitted, also from before there was a limit.
         """
-        return self._run(lambda table: db_admission.admit(table, user_id, sid, limit, policy))
+        from django_srvsession.backends.db import admission
+
+        return self._run(lambda table: admission.admit(table, user_id, sid, limit, policy))
 
     def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
         """Do as the interface says; ``len()`` counts exactly, which for all sessions reads a whole index."""
@@ -157,11 +156,15 @@ class DatabaseStore(Store):
 
     def keeping(self) -> Keeping:
         """Return which database the sessions are in."""
-        return self._run(db_exam.keeping, writes=False)
+        from django_srvsession.backends.db import exam
+
+        return self._run(exam.keeping, writes=False)
 
     def examine(self) -> Iterator[Finding]:
         """Ask the database what an operator should know of it."""
-        return iter(self._run(db_exam.findings, writes=False))
+        from django_srvsession.backends.db import exam
+
+        return iter(self._run(exam.findings, writes=False))
 
     def _fetch(self, name: str, params: Params) -> list[Row]:
         # No user has such an id, and PostgreSQL refuses to look for it.
@@ -185,8 +188,10 @@ class DatabaseStore(Store):
         """
         if dry_run:
             return int(self._fetch("count_due", {})[0][0])
+        from django_srvsession.backends.db.clearing import Clearing
+
         total = 0
-        clearing = db_clearing.Clearing(batch_size, conf.get("ENDED_KEEP"), with_records=on_ended is not None)
+        clearing = Clearing(batch_size, conf.get("ENDED_KEEP"), with_records=on_ended is not None)
         while not clearing.is_done:
             batch = self._run(clearing.batch)
             total += batch.ended
@@ -207,7 +212,9 @@ class DatabaseStore(Store):
     @property
     def clears_at_once(self) -> int:
         """Return how many rows a batch may have where each takes little time; slow ones make batches smaller."""
-        return db_clearing.most_at_once(connections[self.using].vendor)
+        from django_srvsession.backends.db.clearing import most_at_once
+
+        return most_at_once(connections[self.using].vendor)
 
     @property
     def in_transaction(self) -> bool:
