@@ -17,6 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_srvsession import eventlog, services
+from django_srvsession.escaping import escaped
 from django_srvsession.models import SessionEvent
 from django_srvsession.records import Client
 from django_srvsession.store import StoreUnavailableError
@@ -182,5 +183,5 @@ def asking_the_database() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
-        log.error("The database with the recent activity did not answer: %s", error)
+        log.error("The database with the recent activity did not answer: %s", escaped(error))
         raise StoreUnavailableError("The database did not answer, or not in time.") from error

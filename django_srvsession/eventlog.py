@@ -17,6 +17,7 @@ from django.db import router, transaction
 from django.dispatch import Signal
 
 from django_srvsession import conf
+from django_srvsession.escaping import escaped
 from django_srvsession.lifecycle import events
 from django_srvsession.models import SessionEvent
 from django_srvsession.records import SessionRecord
@@ -51,8 +52,9 @@ class EventLog:
         record: SessionRecord = arguments["record"]
         level = logging.DEBUG if record.user_id is None else logging.INFO
         if logger.isEnabledFor(level):
-            kind, reason, by = _told(signal, arguments)
-            fields = {"event": kind, "sid": record.sid, "user_id": record.user_id, "reason": reason, "by": by}
+            kind, *texts = _told(signal, arguments)
+            user_id, reason, by = (None if text is None else escaped(text) for text in (record.user_id, *texts))
+            fields = {"event": kind, "sid": record.sid, "user_id": user_id, "reason": reason, "by": by}
             logger.log(level, _TEXTS[kind], fields, extra=fields)
 
     def write(self, signal: Signal, arguments: Mapping[str, Any]) -> None:

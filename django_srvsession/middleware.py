@@ -23,6 +23,7 @@ from django.utils.cache import patch_vary_headers
 from django_srvsession import conf, lifetimes, new_devices, services, visits
 from django_srvsession.clients import client_of
 from django_srvsession.engine import SessionStore
+from django_srvsession.escaping import escaped
 from django_srvsession.steps import Steps
 from django_srvsession.store import StoreUnavailableError, UpdateError
 
@@ -227,7 +228,7 @@ def unavailable(request: HttpRequest) -> HttpResponse:
 
 def _unavailable_with_cookie(request: HttpRequest, session: SessionStore) -> HttpResponse:
     """Answer 503 with no cookie but that of a rotation or a creation which the store acknowledged."""
-    log.error("The session store did not answer: %s", session.outage)
+    log.error("The session store did not answer: %s", escaped(session.outage))
     response = unavailable(request)
     if session.needs_cookie and session.session_key is not None and session.is_reading_live:
         _set_cookie(session, response)

@@ -18,6 +18,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone, translation
 
 from django_srvsession.devices import device_name
+from django_srvsession.escaping import escaped
 from django_srvsession.records import SessionRecord
 from django_srvsession.visits import SignIn
 
@@ -41,7 +42,7 @@ def mail_new_device(record: SessionRecord, sign_in: SignIn, request: HttpRequest
         message.send()
     except Exception:
         # E-mail backends and templates are the site's, with errors of their own; as in Django's password reset.
-        log.exception("Could not mail user %s about a new sign-in.", record.user_id)
+        log.exception("Could not mail user %s about a new sign-in.", escaped(record.user_id))
 
 
 def _address_of(user: Any) -> str:

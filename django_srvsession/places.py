@@ -14,6 +14,8 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.signals import setting_changed
 
+from django_srvsession.escaping import escaped
+
 _SETTINGS: Final = ("GEOIP_PATH", "GEOIP_CITY", "GEOIP_COUNTRY")
 
 log = logging.getLogger("django_srvsession")
@@ -63,7 +65,7 @@ def _reader() -> Any:
     try:
         return geoip2.GeoIP2()
     except (geoip2.GeoIP2Exception, InvalidDatabaseError, OSError) as error:
-        log.warning("GEOIP_PATH cannot be used, and no places are shown: %s", error)
+        log.warning("GEOIP_PATH cannot be used, and no places are shown: %s", escaped(error))
         return None
 
 

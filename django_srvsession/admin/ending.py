@@ -16,6 +16,7 @@ from django.utils.translation import ngettext
 
 from django_srvsession import services
 from django_srvsession.admin.people import people_of
+from django_srvsession.escaping import escaped
 from django_srvsession.models import LiveSession
 from django_srvsession.records import SessionRecord
 
@@ -81,7 +82,7 @@ def _repr(record: SessionRecord, people: Mapping[str | None, Any]) -> str:
         return f"{record.sid}: anonymous"
     user = people.get(record.user_id)
     name = "" if user is None else f"{user.get_username()}, "
-    return f"{record.sid}: {name}user {record.user_id}"
+    return escaped(f"{record.sid}: {name}user {record.user_id}")
 
 
 def ask(

@@ -18,6 +18,7 @@ from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.cache import patch_vary_headers
 from django.utils.decorators import decorator_from_middleware, method_decorator
+from django.utils.log import log_response
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import View
@@ -35,9 +36,11 @@ class ProblemCsrf(CsrfViewMiddleware):
     """Check the CSRF token as Django does, and answer a failure with a problem instead of a page."""
 
     def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
-        log.warning("Forbidden (%s): %s", reason, request.path)
         detail = _("The CSRF token is missing or wrong, or the request comes from another site.")
-        return ProblemError(403, detail, kind=CSRF, title=_("CSRF check failed")).response()
+        response = ProblemError(403, detail, kind=CSRF, title=_("CSRF check failed")).response()
+        # Django's own way to log it escapes what the client chose of the text.
+        log_response("Forbidden (%s): %s", reason, request.path, response=response, request=request, logger=log)
+        return response
 
 
 csrf_protect = decorator_from_middleware(ProblemCsrf)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final
 
 from django.contrib.sessions.backends.base import SessionBase
 
+from django_srvsession.escaping import escaped
 from django_srvsession.keys import SessionKey
 from django_srvsession.lifecycle.events import expire_steps
 from django_srvsession.records import AUTH_KEYS, Client, Ended, Loaded, SessionRecord, Tombstone
@@ -179,7 +180,7 @@ class SessionReading(SessionBase):
         return values
 
     def _refuse(self, sid: str, error: Exception) -> SealedValues:
-        security_log.warning("Session %s is refused and reads as empty: %s.", sid, error)
+        security_log.warning("Session %s is refused and reads as empty: %s.", sid, escaped(error))
         return self._nothing(Found.REFUSED)
 
     def values_steps(self, no_load: bool = False) -> Steps[SealedValues]:

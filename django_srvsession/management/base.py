@@ -6,7 +6,6 @@ that standard output can be piped.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from argparse import RawDescriptionHelpFormatter
@@ -19,6 +18,7 @@ from django.db import DatabaseError, connections
 from tqdm import tqdm
 
 from django_srvsession.engine import current_store
+from django_srvsession.escaping import escaped_json, escaped_lines
 from django_srvsession.store import StoreUnavailableError
 
 EXIT_INTERRUPTED: Final = 130
@@ -57,10 +57,11 @@ class SessionCommand(BaseCommand):
             raise CommandError(str(error)) from error
         except StoreUnavailableError as error:
             done = self._so_far("It is safe to run this again.")
-            raise CommandError(f"The session store did not answer: {error}{done}") from error
+            raise CommandError(f"The session store did not answer: {escaped_lines(error)}{done}") from error
         except DatabaseError as error:
             hints = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
-            raise CommandError(f"The database refused: {error}{self._so_far('')}{hints}") from error
+            text = escaped_lines(f"{error}{self._so_far('')}{hints}")
+            raise CommandError(f"The database refused: {text}") from error
         except KeyboardInterrupt:
             self.stderr.write(f"\nInterrupted.{self._so_far('')}")
             sys.exit(EXIT_INTERRUPTED)
@@ -88,7 +89,7 @@ class SessionCommand(BaseCommand):
 
     def say_json(self, value: object) -> None:
         """Print a value as one line of JSON."""
-        self.stdout.write(json.dumps(value, ensure_ascii=False))
+        self.stdout.write(escaped_json(value))
 
     def bar(self, total: int | None = None) -> tqdm[Any]:
         """Return a bar of progress; it shows on a terminal only, and leaves no trace there."""

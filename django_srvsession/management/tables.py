@@ -7,17 +7,14 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from django_srvsession.escaping import escaped
+
 _WIDEST: Final = 40
 _LEAST: Final = 6
 _GAP: Final = "  "
 _BAR: Final = 30
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _ELLIPSIS: Final = "..."
-
-
-def printable(text: str) -> str:
-    """Return the text with everything that a terminal could take for a command replaced by "?"."""
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def room_in(stream: Any) -> int | None:
@@ -41,7 +38,7 @@ class Table:
         give: Collection[int] = (),
         right: Collection[int] = (),
     ) -> None:
-        widths = [max(map(width_of, map(printable, column))) for column in zip(*first, strict=True)]
+        widths = [max(map(width_of, map(escaped, column))) for column in zip(*first, strict=True)]
         self._is_cut = room is not None
         self._widths = widths if room is None else _fitted([min(width, _WIDEST) for width in widths], room, give)
         self._right = right
@@ -57,7 +54,7 @@ class Table:
             yield _GAP.join(map(self._cell, range(len(row)), row)).rstrip()
 
     def _cell(self, number: int, text: str) -> str:
-        text, width = printable(text), self._widths[number]
+        text, width = escaped(text), self._widths[number]
         if self._is_cut:
             text = cut(text, width)
         blank = " " * (width - width_of(text))

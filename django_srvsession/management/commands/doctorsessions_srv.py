@@ -9,9 +9,10 @@ from typing import Any, Final
 from django.core.management.base import CommandParser
 
 from django_srvsession.doctor import examine
+from django_srvsession.escaping import escaped
 from django_srvsession.health import Finding, Level
 from django_srvsession.management.base import SessionCommand
-from django_srvsession.management.tables import printable, room_in
+from django_srvsession.management.tables import room_in
 
 _WIDTH: Final = 88
 _NARROWEST: Final = 40
@@ -79,4 +80,4 @@ when there is a warning; 130 when interrupted."""
 
     def _wrapped(self, text: str) -> list[str]:
         width = max(min(room_in(self.stdout) or _WIDTH, _WIDTH), _NARROWEST)
-        return textwrap.wrap(printable(text.replace("\n", " ")), width - _INDENT)
+        return textwrap.wrap(escaped(text.replace("\n", " ")), width - _INDENT)
