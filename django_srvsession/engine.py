@@ -414,6 +414,10 @@ class SessionStore(SessionLifecycle):
         """Become an empty session without a key, after its session was ended by somebody else's hand."""
         self._session_cache = self._nothing()
 
+    def stand_aside(self) -> None:
+        """Be empty for this request, and store nothing unless somebody signs in: nobody knows whose session it is."""
+        self._session_cache = self._nothing(Found.JUST_ENDED)
+
     @property
     def had_genuine_cookie(self) -> bool:
         """Tell whether the key that this object was made with was signed by this site."""

@@ -20,7 +20,7 @@ from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 
-from django_srvsession import conf, lifetimes, new_devices, services, visits
+from django_srvsession import conf, cookies, lifetimes, new_devices, services, visits
 from django_srvsession.clients import client_of
 from django_srvsession.engine import SessionStore
 from django_srvsession.escaping import escaped
@@ -74,8 +74,11 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
 
     def process_request(self, request: HttpRequest) -> None:
         """Attach the session, without any I/O."""
+        is_settled = not issubclass(self.SessionStore, SessionStore) or cookies.settle(request)
         super().process_request(request)
         if isinstance(request.session, SessionStore):
+            if not is_settled:
+                request.session.stand_aside()
             request.session.client_of_request = partial(client_of, request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
