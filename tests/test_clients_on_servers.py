@@ -10,7 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.conf import settings
 
+from django_srvsession.keys import SessionKey
 from tests.hostile import LONG, MARKUP
 from tests.patience import patient
 from tests.processes import ASGISite, Site, WSGISite
@@ -98,6 +100,18 @@ def test_a_header_of_60_kilobytes_harms_nothing(site: Site) -> None:
         assert status in (200, 400, 431), name
         assert client is None or len(client["ip"] + client["user_agent"]) < 300
     assert ask(site, ("X-Forwarded-For", "198.51.100.7"))[1]["ip"] == "198.51.100.7"
+
+
+def test_a_cookie_whose_name_only_looks_like_the_sessions_is_not_the_sessions(site: Site) -> None:
+    name, mine, forged = settings.SESSION_COOKIE_NAME, SessionKey.generate().text, SessionKey.generate().text
+    for blank in ("\u2000", "\u00a0", "\u0085", "\u3000", "\x0b", "\x1f"):
+        for cookie in (f"{name}={mine}; {blank}{name}={forged}", f"{blank}{name}={forged}; {name}={mine}"):
+            status, seen = ask(site, ("Cookie", cookie))
+            assert status == 400 or (status, seen["cookie"]) == (200, mine), repr(cookie)
+        status, seen = ask(site, ("Cookie", f"{blank}{name}={forged}"))
+        assert status == 400 or (status, seen["cookie"]) == (200, None), repr(blank)
+    assert ask(site, ("Cookie", f"{name}={mine}; {name}={forged}"))[1]["cookie"] is None
+    assert ask(site, ("Cookie", f"{name}={mine}"))[1]["cookie"] == mine
 
 
 def test_behind_a_unix_socket_the_header_is_believed_when_the_setting_says_so() -> None:
