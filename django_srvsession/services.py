@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import InterfaceError, OperationalError, router
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext
 
@@ -32,6 +34,12 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from django_srvsession.models import SessionEvent
+
+_NOT_KNOWN_YET_MS: Final = 60_000
+"""For so long after a sign-in a user who is not found is no deleted one: the transaction that made the user, or a copy
+of the database, may be a little behind the session. In milliseconds, by this machine's clock."""
+
+log = logging.getLogger("django_srvsession")
 
 
 class SignInRefusedError(PermissionDenied):
@@ -128,10 +136,16 @@ def clear_expired(
 
 
 def end_if_user_is_gone(record: SessionRecord) -> SessionRecord | None:
-    """End a session whose user was deleted or deactivated; return its record if this call ended it."""
-    for reason in _why_gone({record.user_id} if record.user_id is not None else ()).values():
-        return revoke(record.sid, reason=reason)
-    return None
+    """End a session whose user was deleted or deactivated; return its record if this call ended it.
+
+    A database that cannot be asked says nothing of the user, and ends nothing.
+    """
+    try:
+        reason = _why_gone([record]).get(record.sid)
+    except (OperationalError, InterfaceError) as error:
+        log.error("The database of the users did not say whether one is gone: %s", error)
+        return None
+    return None if reason is None else revoke(record.sid, reason=reason)
 
 
 def end_sessions_of_missing_users(
@@ -151,10 +165,8 @@ def end_sessions_of_missing_users(
     ended = 0
     for batch in _batches(current_store().walk(after, Wanted(signed_in=True)), batch_size):
         records = [step.record for step in batch if step.record is not None]
-        reasons = _why_gone({record.user_id for record in records if record.user_id is not None})
-        for record in records:
-            reason = reasons.get(record.user_id or "")
-            ended += reason is not None and (dry_run or revoke(record.sid, reason=reason) is not None)
+        for sid, reason in _why_gone(records).items():
+            ended += dry_run or revoke(sid, reason=reason) is not None
         if on_place is not None:
             on_place(batch[-1].place)
         if on_progress is not None:
@@ -186,22 +198,28 @@ def recent_activity(user: Any) -> QuerySet[SessionEvent]:
     return SessionEvent.objects.filter(user_id=user_id_of(user)).order_by("-at_ms", "-pk")
 
 
-def _why_gone(user_ids: Collection[str]) -> dict[str, str]:
-    """Return, for those of these users who are deleted or deactivated, the reason to end their sessions."""
-    pk = get_user_model()._meta.pk
+def _why_gone(records: Collection[SessionRecord]) -> dict[str, str]:
+    """Return, by sid, the reason to end those of these sessions whose users are deleted or deactivated.
+
+    Asks the database that users are written to: another one may not have heard of a new user yet.
+    """
+    model = get_user_model()
     known: dict[str, Any] = {}
-    for user_id in user_ids:
+    for user_id in {record.user_id for record in records if record.user_id is not None}:
         # An id of another user model than today's says nothing of that user.
         with contextlib.suppress(ValueError, ValidationError):
-            known[user_id] = pk.to_python(user_id)
-    users = {user.pk: user for user in get_user_model()._base_manager.filter(pk__in=list(known.values()))}
-    reasons = {user_id: _why_ended(users.get(value)) for user_id, value in known.items()}
-    return {user_id: reason for user_id, reason in reasons.items() if reason is not None}
+            known[user_id] = model._meta.pk.to_python(user_id)
+    asked = model._base_manager.using(router.db_for_write(model)).filter(pk__in=list(known.values()))
+    users = {user.pk: user for user in asked}
+    found = [(record, users.get(known[record.user_id])) for record in records if record.user_id in known]
+    reasons = {record.sid: _why_ended(record, user) for record, user in found}
+    return {sid: reason for sid, reason in reasons.items() if reason is not None}
 
 
-def _why_ended(user: Any) -> str | None:
+def _why_ended(record: SessionRecord, user: Any) -> str | None:
     if user is None:
-        return "user_deleted"
+        signed_in_ms = record.created_ms if record.signed_in_ms is None else record.signed_in_ms
+        return "user_deleted" if listings.clock_ms() - signed_in_ms >= _NOT_KNOWN_YET_MS else None
     return None if getattr(user, "is_active", True) else "user_deactivated"
 
 

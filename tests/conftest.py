@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from django.db import connections
 
+from django_srvsession import services
 from tests.browser.browsers import Driver
 from tests.databases import SendEverythingTo, add_database, lent, sqlite_file_settings
 from tests.patience import patient
@@ -152,6 +153,12 @@ def session_directory(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyP
     directory.mkdir(mode=0o700)
     settings.SESSION_FILE_PATH = str(directory)
     return directory
+
+
+@pytest.fixture
+def after_the_first_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every session counts as older than the minute for which a user who is not found may not be known yet."""
+    monkeypatch.setattr(services, "_NOT_KNOWN_YET_MS", 0)
 
 
 @pytest.fixture(scope="session")

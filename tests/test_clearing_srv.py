@@ -174,6 +174,7 @@ def test_the_time_budget_stops_after_a_batch_and_the_next_run_goes_on(store: Sto
     assert (second.expired, second.is_complete) == (7, True)
 
 
+@pytest.mark.usefixtures("after_the_first_minute")
 def test_the_search_for_users_who_are_gone_goes_on_where_the_time_was_up(
     every_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +193,7 @@ def test_the_search_for_users_who_are_gone_goes_on_where_the_time_was_up(
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("after_the_first_minute")
 def test_a_place_that_is_none_of_this_stores_begins_anew(store: Store) -> None:
     gone = create(store, user_id="123456789").record
     ClearingRun.objects.create(started_ms=1, seconds=1, ended=0, is_complete=False, resume_at="of another engine")

@@ -244,6 +244,7 @@ def test_control_c_leaves_with_130_and_a_count(tmp_path: Path) -> None:
     assert stderr == "\nInterrupted. Ended 2 expired sessions.\n"
 
 
+@pytest.mark.usefixtures("after_the_first_minute")
 def test_sessions_of_users_whom_sql_deactivated_or_deleted_end_and_others_stay(store: Store) -> None:
     users = get_user_model().objects.bulk_create(get_user_model()(username=name) for name in ("ann", "bob", "cid"))
     ann, bob, cid = (create(store, user_id=str(user.pk)).record.sid for user in users)

@@ -359,6 +359,7 @@ def test_an_async_page_that_sees_a_user_who_is_gone_ends_the_session(ann: Any, h
     assert heard.take() == [("ended", "user_deactivated", str(ann.pk), None)]
 
 
+@pytest.mark.usefixtures("after_the_first_minute")
 def test_a_user_deleted_behind_our_back_is_signed_out_for_good_when_seen(ann: Any, heard: Heard) -> None:
     browser, user_id = signed_in(ann), str(ann.pk)
     heard.take()
