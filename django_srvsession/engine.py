@@ -398,6 +398,17 @@ class SessionStore(SessionLifecycle):
         return self._loaded.now_ms - record.last_seen_ms >= interval_ms
 
     @property
+    def was_written(self) -> bool:
+        """Tell whether this request has written the session, and the store has said so."""
+        return self._was_written
+
+    @property
+    def is_to_be_saved(self) -> bool:
+        """Tell whether the request changed something: more than the auth hash, which a new secret makes anew."""
+        values = self.__dict__.get("_session_cache")
+        return self.modified and not (isinstance(values, SealedValues) and values.only_renews_hash)
+
+    @property
     def needs_resealing(self) -> bool:
         """Tell whether a value that this request loaded is sealed under a fallback secret."""
         values = self.__dict__.get("_session_cache")

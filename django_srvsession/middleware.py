@@ -24,6 +24,7 @@ from django_srvsession import conf, cookies, lifetimes, new_devices, services, v
 from django_srvsession.clients import client_of
 from django_srvsession.engine import SessionStore
 from django_srvsession.escaping import escaped
+from django_srvsession.lifecycle import best_effort_steps
 from django_srvsession.steps import Steps
 from django_srvsession.store import StoreUnavailableError, UpdateError
 
@@ -151,16 +152,30 @@ def _save_steps(session: SessionStore) -> Steps[bool]:
     try:
         if session.is_empty():
             return False
-        if session.modified or session.needs_resealing:
+        if session.is_to_be_saved:
             yield from session.save_steps()
             return session.session_key is not None
-        return (yield from _touch_steps(session))
+        return (yield from _keep_books_steps(session))
     except UpdateError:
         if conf.get("LATE_SAVE") == "interrupt" and session.modified:
             raise SessionInterrupted(_INTERRUPTED) from None
         log.info("Session %s was ended meanwhile: what this request changed is not stored.", session.sid)
         session.needs_cookie = False
         return False
+
+
+def _keep_books_steps(session: SessionStore) -> Steps[bool]:
+    """Write what nobody asked for, if the store can; return whether a cookie must be sent again."""
+    renews = session.modified or session.needs_resealing
+    done = yield from best_effort_steps(session.store(), _renew_steps(session) if renews else _touch_steps(session))
+    if renews and done is None and not session.was_written:
+        session.needs_cookie = False  # The key is signed anew when its values are sealed anew.
+    return bool(done)
+
+
+def _renew_steps(session: SessionStore) -> Steps[bool]:
+    yield from session.save_steps()
+    return session.session_key is not None
 
 
 def _touch_steps(session: SessionStore) -> Steps[bool]:

@@ -83,6 +83,11 @@ class Store(ABC):
     has_device_index: ClassVar[bool] = False
     """Whether :meth:`walk` finds the sessions of some families of devices without looking at all the others."""
 
+    bookkeeping_rests_until: float = 0.0
+    """Until when, by ``time.monotonic()``, the engine writes nothing here that nobody asked for."""
+    bookkeeping_fails: bool = False
+    """Whether the last such write failed."""
+
     @property
     def has_one_writer(self) -> bool:
         """Tell whether a write keeps all others waiting, so that long work must leave gaps for them."""

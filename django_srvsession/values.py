@@ -279,6 +279,13 @@ class SealedValues(MutableMapping[Any, Any]):
         return not self._are_current and any(name != HASH_KEY for name in not_current(self._base))
 
     @property
+    def only_renews_hash(self) -> bool:
+        """Tell whether nothing was assigned but a new auth hash for one of a fallback secret."""
+        sealed = self._base.get(HASH_KEY)
+        is_renewal = self._assigned == {HASH_KEY} and sealed is not None and not is_current(sealed)
+        return is_renewal and not self._removed and not self._cleared and not self.is_changed_in_place
+
+    @property
     def awaits_new_hash(self) -> bool:
         """Tell whether the auth hash is one of a fallback secret, and this request has not made a new one.
 

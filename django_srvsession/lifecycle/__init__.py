@@ -8,8 +8,18 @@ Only a store's answer changes what a session object believes about the stored se
 
 from __future__ import annotations
 
+from django_srvsession.lifecycle.bookkeeping import best_effort_steps
 from django_srvsession.lifecycle.changing import SessionLifecycle
 from django_srvsession.lifecycle.events import end_steps, ended, expire_steps
 from django_srvsession.lifecycle.reading import SWITCHED, Found, user_id_in
 
-__all__ = ["SWITCHED", "Found", "SessionLifecycle", "end_steps", "ended", "expire_steps", "user_id_in"]
+__all__ = [
+    "SWITCHED",
+    "Found",
+    "SessionLifecycle",
+    "best_effort_steps",
+    "end_steps",
+    "ended",
+    "expire_steps",
+    "user_id_in",
+]

@@ -12,6 +12,7 @@ from django.contrib.sessions.backends.base import SessionBase
 
 from django_srvsession.escaping import escaped
 from django_srvsession.keys import SessionKey
+from django_srvsession.lifecycle.bookkeeping import best_effort_steps
 from django_srvsession.lifecycle.events import expire_steps
 from django_srvsession.records import AUTH_KEYS, Client, Ended, Loaded, SessionRecord, Tombstone
 from django_srvsession.seal import Sealer, SealError
@@ -47,6 +48,11 @@ class SessionReading(SessionBase):
 
     store_class: ClassVar[type[Store]]
     """What keeps the sessions of this engine."""
+
+    @classmethod
+    def store(cls) -> Store:
+        """Return the store that all sessions of this engine are kept in."""
+        raise NotImplementedError
 
     _session_cache: Any  # Django's name: the contents, absent before they are first used.
     client_of_request: Callable[[], Client] | None = None
@@ -135,7 +141,8 @@ class SessionReading(SessionBase):
         if isinstance(stored, Loaded):
             if not stored.record.accepts(key.verifier, stored.now_ms):
                 return self._not_opened(key, stored)
-            yield from expire_steps(key.sid)
+            # Whether or not that can be noted now, its time is up.
+            yield from best_effort_steps(self.store(), expire_steps(key.sid))
             if stored.record.user_id is not None:
                 self.ended = Ended(key.sid, stored.record.expiry_reason)
             return self._nothing()

@@ -24,6 +24,8 @@ from django.db import (
 )
 from django.db.transaction import TransactionManagementError
 
+from django_srvsession import waiting
+from django_srvsession.backends.db.limits import limited
 from django_srvsession.store import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -49,11 +51,17 @@ def run(using: str, work: Callable[[BaseDatabaseWrapper], T], *, writes: bool = 
     What rolled back because of another transaction is done again, up to ``TRIES`` times. What only reads is done once
     more on a new connection if the one at hand turns out to be dead; what writes is not, as it may have been done.
 
+    A limit of waiting (``waiting.py``) holds outside of transactions, for one try.
+
     Raises ``StoreUnavailableError``; whether a write took effect is not known then.
     """
     connection = connections[using]
-    for tries_left in reversed(range(TRIES)):
+    limit = waiting.limit() if writes else None
+    for tries_left in reversed(range(TRIES if limit is None else 1)):
         try:
+            if limit is not None and connection.get_autocommit():
+                with limited(connection, limit):
+                    return work(connection)
             return _attempt(connection, work, writes)
         except ProgrammingError as error:
             _add_hint(error, using)

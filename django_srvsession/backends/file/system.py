@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+from django_srvsession import waiting
 from django_srvsession.store import CorruptSessionError
 
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
@@ -138,7 +139,8 @@ def locked(path: str, timeout_seconds: float) -> Iterator[None]:
 
     The file stays; a process that dies lets go. Raises ``TimeoutError`` when another holds it for too long.
     """
-    descriptor = _lock(path, time.monotonic() + timeout_seconds)
+    limit = waiting.limit()
+    descriptor = _lock(path, time.monotonic() + (timeout_seconds if limit is None else min(limit, timeout_seconds)))
     try:
         yield
     finally:

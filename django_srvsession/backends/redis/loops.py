@@ -11,6 +11,7 @@ import redis.asyncio as aioredis
 from asgiref.sync import AsyncToSync
 from redis.exceptions import NoScriptError, ResponseError
 
+from django_srvsession import waiting
 from django_srvsession.backends.redis.codec import Command
 from django_srvsession.backends.redis.connections import is_plain
 from django_srvsession.backends.redis.wire import FAILURES, is_from_the_primary, packed, unavailable, with_text
@@ -85,8 +86,9 @@ class LoopWire:
         except FAILURES as error:
             raise unavailable(error) from error
         try:
-            await connection.send_packed_command(packed(commands))
-            return [await _async_reply(connection) for _ in commands]
+            async with asyncio.timeout(waiting.limit()):
+                await connection.send_packed_command(packed(commands))
+                return [await _async_reply(connection) for _ in commands]
         except FAILURES as error:
             await connection.disconnect(nowait=True)
             raise unavailable(error) from error

@@ -26,6 +26,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from django_srvsession import waiting
 from django_srvsession.backends.redis.codec import Command
 from django_srvsession.backends.redis.connections import Connections
 from django_srvsession.backends.redis.keys import encoded
@@ -195,9 +196,14 @@ class Wire:
             raise unavailable(error) from error
 
     def _converse(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
+        limit = waiting.limit()
         try:
+            if limit is not None:
+                connection._sock.settimeout(min(limit, connection.socket_timeout or limit))
             connection.send_packed_command(packed(commands))
             replies = [_reply(connection) for _ in commands]
+            if limit is not None:
+                connection._sock.settimeout(connection.socket_timeout)
         except BaseException:
             self._connections.discard(connection)
             raise
