@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import socket
 import threading
@@ -25,20 +26,34 @@ _urls = itertools.count(1)
 
 
 def own_pool(settings: Any, url: str, **options: Any) -> None:
-    """Point the sessions' alias at a URL, with a pool of its own."""
-    limits = {"SOCKET_TIMEOUT": patient(0.5), "SOCKET_CONNECT_TIMEOUT": patient(0.5)}
-    use_alias(
-        settings,
-        {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": url, "OPTIONS": {**limits, **options}},
-    )
+    """Point the sessions' alias at a URL, with a pool of its own: django-redis keeps one per URL for ever."""
+    use(settings, pool_entry(url, **options))
 
 
 def use_alias(settings: Any, entry: dict[str, Any]) -> None:
-    """Make a ``CACHES`` entry the sessions' alias, with a pool of its own: django-redis keeps one per URL for ever."""
-    mark = "&" if "?" in entry["LOCATION"] else "?"
-    own = {**entry, "LOCATION": f"{entry['LOCATION']}{mark}client_name=test-{next(_urls)}"}
-    settings.CACHES = {**settings.CACHES, "sessions": own}
+    """Make a ``CACHES`` entry the sessions' alias, with a pool of its own."""
+    use(settings, {**entry, "LOCATION": own_url(entry["LOCATION"])})
+
+
+def use(settings: Any, entry: dict[str, Any]) -> None:
+    """Let the sessions' alias be this one."""
+    settings.CACHES = {**settings.CACHES, "sessions": entry}
     settings.SESSION_CACHE_ALIAS = "sessions"
+
+
+def pool_entry(url: str, **options: Any) -> dict[str, Any]:
+    """Return an entry of ``CACHES`` with a pool of its own, which all share who use the entry."""
+    limits = {"SOCKET_TIMEOUT": patient(0.5), "SOCKET_CONNECT_TIMEOUT": patient(0.5)}
+    return {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": own_url(url),
+        "OPTIONS": {**limits, **options},
+    }
+
+
+def own_url(url: str) -> str:
+    """Return a URL that leads to the same place, and that no pool has yet."""
+    return f"{url}{'&' if '?' in url else '?'}client_name=test-{next(_urls)}"
 
 
 class Recorder:
@@ -121,10 +136,9 @@ class FakeRedis:
 
 
 class ClusterFactory(ConnectionFactory):  # type: ignore[misc]
-    """Give a cache alias a client of a cluster, as projects that have one do."""
+    """Give a cache alias a client of a cluster, as projects that have one do; one for each URL."""
 
-    def connect(self, url: str) -> RedisCluster:
-        return RedisCluster.from_url(url, socket_timeout=patient(2))
+    connect = staticmethod(functools.cache(lambda url: RedisCluster.from_url(url, socket_timeout=patient(2))))
 
 
 class Cluster:

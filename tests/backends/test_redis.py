@@ -39,8 +39,9 @@ from django_srvsession.store import (
     UpdateError,
 )
 from tests.backends.contract import StoreContract
-from tests.backends.redis_tools import Cluster, Recorder, own_pool, rewrite
+from tests.backends.redis_tools import Cluster, Recorder, own_pool, pool_entry, rewrite, use
 from tests.backends.sessions import HOUR_MS, create, new_delta, new_sid, new_user, new_verifier, sids, stored
+from tests.patience import patient
 from tests.servers import RedisServer
 
 DAY_MS = 24 * HOUR_MS
@@ -66,12 +67,17 @@ class TestContract(StoreContract):
     """All that any store promises."""
 
 
+@pytest.fixture(scope="session")
+def by_the_old_protocol(redis_server: RedisServer) -> dict[str, Any]:
+    return pool_entry(f"{redis_server.url}?protocol=2", SOCKET_TIMEOUT=patient(5))
+
+
 class TestContractByTheOldProtocol(StoreContract):
     """RESP2, which older versions of redis-py and proxies speak."""
 
     @pytest.fixture
-    def store(self, redis_server: RedisServer, redis_prefix: str, settings: Any) -> RedisStore:
-        own_pool(settings, f"{redis_server.url}?protocol=2", SOCKET_TIMEOUT=5)
+    def store(self, by_the_old_protocol: dict[str, Any], redis_prefix: str, settings: Any) -> RedisStore:
+        use(settings, by_the_old_protocol)
         return RedisStore()
 
 
@@ -83,12 +89,18 @@ def redis_cluster() -> Iterator[Cluster]:
     cluster.stop()
 
 
+@pytest.fixture(scope="session")
+def on_the_cluster(redis_cluster: Cluster) -> dict[str, Any]:
+    """The entry of all tests on the cluster: they share one client, which takes long to begin and much memory."""
+    return pool_entry(redis_cluster.url, CONNECTION_FACTORY="tests.backends.redis_tools.ClusterFactory")
+
+
 class TestContractOnACluster(StoreContract):
     """Three nodes: what spans two slots is refused by Redis itself."""
 
     @pytest.fixture
-    def store(self, redis_cluster: Cluster, redis_prefix: str, settings: Any) -> RedisStore:
-        own_pool(settings, redis_cluster.url, CONNECTION_FACTORY="tests.backends.redis_tools.ClusterFactory")
+    def store(self, on_the_cluster: dict[str, Any], redis_prefix: str, settings: Any) -> RedisStore:
+        use(settings, on_the_cluster)
         return RedisStore()
 
 

@@ -292,7 +292,7 @@ def test_a_frozen_server_is_an_outage_in_a_loop_within_the_time_limit(
     async def scenario() -> None:
         await store.aload(new_sid())
         with redis_server.frozen():
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(patient(2)):
                 with pytest.raises(StoreUnavailableError):
                     await store.aload(new_sid())
                 with pytest.raises(StoreUnavailableError):
