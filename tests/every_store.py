@@ -5,16 +5,21 @@ Import the fixture by its function's name, and ask for ``every_store``.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
+from django.test import override_settings
 
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import Table
-from tests.databases import SendEverythingTo, lent
+from tests.databases import SendEverythingTo, empty_database, lent
 
 DATABASES = ("sqlite", "postgresql", "mariadb")
+STORES = (*DATABASES, "memory", "redis", "file")
 # Beside these stores the users are in the default database.
 OTHERS = [
     pytest.param(name, marks=pytest.mark.django_db(transaction=True, databases=["default"]))
@@ -37,6 +42,40 @@ def every_store_fixture(
         else:
             request.getfixturevalue({"redis": "redis_alias", "file": "session_directory"}[kind])
         yield kind
+
+
+@contextmanager
+def lasting_store(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Have a store for as long as the block lasts, for fixtures that many tests share; as ``every_store``."""
+    settings: dict[str, Any] = {"SESSION_ENGINE": f"django_srvsession.backends.{kind}"}
+    if kind in DATABASES:
+        database = lent(kind, request)
+    else:
+        database = _default_database(request)
+    if kind == "redis":
+        caches = {**django_settings.CACHES, "sessions": request.getfixturevalue("redis_server").cache_settings()}
+        prefix = f"lasting-{secrets.token_hex(6)}:"
+        settings |= {"CACHES": caches, "SESSION_CACHE_ALIAS": "sessions", "SRVSESSION_REDIS_PREFIX": prefix}
+    if kind == "file":
+        directory = request.getfixturevalue("tmp_path_factory").mktemp("sessions")
+        directory.chmod(0o700)
+        settings["SESSION_FILE_PATH"] = str(directory)
+    with database as alias, pytest.MonkeyPatch.context() as patch:
+        if kind in DATABASES:
+            settings |= {
+                "SESSION_ENGINE": "django_srvsession.backends.db",
+                "DATABASE_ROUTERS": [SendEverythingTo(alias)],
+            }
+        patch.setattr(MemoryStore, "table", Table())
+        with override_settings(**settings):
+            yield kind
+
+
+@contextmanager
+def _default_database(request: pytest.FixtureRequest) -> Iterator[str]:
+    with request.getfixturevalue("django_db_blocker").unblock():
+        yield "default"
+        empty_database("default")
 
 
 def _on_database(kind: str, request: pytest.FixtureRequest, settings: Any) -> Iterator[str]:

@@ -47,6 +47,7 @@ def test_a_frozen_redis_is_an_error_in_good_time(redis_alias: str, redis_server:
         client.ping()
 
 
+@pytest.mark.parametrize("database_alias", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("kind", [WSGISite, ASGISite])
 def test_a_site_runs_stock_django_in_several_processes(
     kind: type[Site], database_alias: str, database_settings: dict[str, Any]

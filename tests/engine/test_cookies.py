@@ -33,8 +33,9 @@ from tests.engine.pages import (
     varies,
 )
 from tests.engine.watched import WatchedStore
+from tests.trust import rounds
 
-FUZZED = 10_000
+FUZZED = rounds(10_000)
 
 
 def genuine() -> str:
