@@ -6,6 +6,7 @@ Durations are seconds or a ``timedelta``, and are handed out in whole millisecon
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
@@ -16,12 +17,14 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 PREFIX: Final = "SRVSESSION_"
+_PATH: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
 class Setting(NamedTuple):
     """Describe one setting.
 
-    ``kind`` is "duration" (seconds or timedelta), "count", "limit", "choice", "choices", "names", "flag" or "plain".
+    ``kind`` is "duration" (seconds or timedelta), "count", "limit", "prefix", "choice", "choices", "names", "flag" or
+    "plain".
     A "duration or None" or "count or None" may be switched off by None, though that is not its default.
     """
 
@@ -79,7 +82,11 @@ SETTINGS: Final[dict[str, Setting]] = {
     ),
     "TRUSTED_PROXIES": Setting((), "plain", "Networks (CIDR) whose X-Forwarded-For is believed."),
     "STORE_IP": Setting("full", "choice", "How much of a client's address is kept.", ("full", "truncated", "none")),
-    "REDIS_PREFIX": Setting("srvsession:", "plain", "Comes before every key of ours in Redis."),
+    "REDIS_PREFIX": Setting(
+        "srvsession:",
+        "prefix",
+        "Comes before every key of ours in Redis: a text, or a function (or its path) that returns one for each use.",
+    ),
     "ADMIN_REVEAL": Setting((), "names", "Session keys whose values the admin shows; of all others it shows the size."),
     "EVENT_LOG": Setting(
         None, "count or None", "For how many days the database keeps who signed in and how sessions ended. None: not."
@@ -131,6 +138,8 @@ def _checked(name: str, setting: Setting, value: Any) -> Any:
         raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be a whole number above 0.")
     if setting.kind == "limit":
         return _limit(name, value)
+    if setting.kind == "prefix":
+        return _prefix(name, value)
     if setting.kind == "names" and not _are_names(value):
         raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be a tuple of names.")
     if setting.kind == "flag" and not isinstance(value, bool):
@@ -142,12 +151,27 @@ def _checked(name: str, setting: Setting, value: Any) -> Any:
     return value
 
 
+def _imported(name: str, path: str) -> Any:
+    try:
+        return import_string(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"{PREFIX}{name} cannot be imported: {error}.") from error
+
+
+def _prefix(name: str, value: Any) -> str | Callable[[], Any]:
+    if isinstance(value, str):
+        if not _PATH.fullmatch(value):
+            return value
+        value = _imported(name, value)
+    if callable(value):
+        return value  # type: ignore[no-any-return]
+    text = 'it must be a text such as "srvsession:", or a function without arguments, or the path of one'
+    raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; {text}.")
+
+
 def _limit(name: str, value: Any) -> int | Callable[[Any], Any] | None:
     if isinstance(value, str):
-        try:
-            value = import_string(value)
-        except ImportError as error:
-            raise ImproperlyConfigured(f"{PREFIX}{name} cannot be imported: {error}.") from error
+        value = _imported(name, value)
     if value is None or callable(value) or is_limit(value):
         return value  # type: ignore[no-any-return]
     text = "it must be a whole number above 0, a function of the user, or None"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.checks import run_checks
+from django_redis.client import DefaultClient
 
 OURS = "django_srvsession.middleware.SessionMiddleware"
 STOCK = "django.contrib.sessions.middleware.SessionMiddleware"
@@ -263,13 +264,63 @@ def test_an_alias_without_time_outs_is_reported(redis_engine: Any) -> None:
     assert ids() == {"srvsession.W102"}
 
 
-def test_an_alias_that_swallows_outages_is_reported(redis_engine: Any) -> None:
-    quiet = {**REDIS, "OPTIONS": {**REDIS["OPTIONS"], "IGNORE_EXCEPTIONS": True}}
-    redis_engine.CACHES = {"default": LOCMEM, "sessions": quiet}
-    assert ids() == {"srvsession.W106"}
-    redis_engine.CACHES = {"default": LOCMEM, "sessions": REDIS}
+class Packing(DefaultClient):  # type: ignore[type-arg]
+    """Store values in a way of its own."""
+
+    def encode(self, value: Any) -> Any:
+        return super().encode(value)
+
+
+class Keying(DefaultClient):  # type: ignore[type-arg]
+    """Make keys in a way of its own, and values as always."""
+
+    def make_key(self, *arguments: Any, **options: Any) -> Any:
+        return super().make_key(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SERIALIZER", "django_redis.serializers.json.JSONSerializer"),
+        ("COMPRESSOR", "django_redis.compressors.zlib.ZlibCompressor"),
+        ("PICKLE_VERSION", 4),
+        ("IGNORE_EXCEPTIONS", True),
+        ("CLIENT_CLASS", "django_redis.client.HerdClient"),
+        ("CLIENT_CLASS", f"{__name__}.Packing"),
+    ],
+)
+def test_an_option_that_stock_sessions_obey_and_ours_do_not_is_an_error(
+    redis_engine: Any, name: str, value: Any
+) -> None:
+    redis_engine.CACHES = {"default": LOCMEM, "sessions": {**REDIS, "OPTIONS": {**REDIS["OPTIONS"], name: value}}}
+    (message,) = [message for message in run_checks() if message.id == "srvsession.E106"]
+    assert f" {name}" in message.msg
+
+
+def test_outages_that_are_swallowed_everywhere_and_replicas_that_nobody_reads_are_errors(redis_engine: Any) -> None:
     redis_engine.DJANGO_REDIS_IGNORE_EXCEPTIONS = True
-    assert ids() == {"srvsession.W106"}
+    assert ids() == {"srvsession.E106"}
+    redis_engine.DJANGO_REDIS_IGNORE_EXCEPTIONS = False
+    for servers in ("redis://127.0.0.1:1/1,redis://127.0.0.1:2/1", ["redis://127.0.0.1:1/1", "redis://127.0.0.1:2/1"]):
+        redis_engine.CACHES = {"default": LOCMEM, "sessions": {**REDIS, "LOCATION": servers}}
+        assert ids() == {"srvsession.E106"}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"TIMEOUT": 60},  # Stock sessions have an age of their own.
+        {"KEY_PREFIX": "site", "VERSION": 2, "KEY_FUNCTION": "tests.backends.tenancy.key_function"},
+        {"REVERSE_KEY_FUNCTION": "django_redis.util.default_reverse_key"},
+        {"OPTIONS": {**REDIS["OPTIONS"], "SERIALIZER": "django_redis.serializers.pickle.PickleSerializer"}},
+        {"OPTIONS": {**REDIS["OPTIONS"], "COMPRESSOR": "django_redis.compressors.identity.IdentityCompressor"}},
+        {"OPTIONS": {**REDIS["OPTIONS"], "CLIENT_CLASS": f"{__name__}.Keying"}},
+        {"OPTIONS": {**REDIS["OPTIONS"], "IGNORE_EXCEPTIONS": False}},
+    ],
+)
+def test_what_stock_sessions_do_not_obey_or_ours_obey_too_is_fine(redis_engine: Any, entry: dict[str, Any]) -> None:
+    redis_engine.CACHES = {"default": LOCMEM, "sessions": {**REDIS, **entry}}
+    assert ids() == set()
 
 
 def test_a_server_that_does_not_answer_is_reported_for_a_deployment_only(redis_engine: Any) -> None:

@@ -226,7 +226,10 @@ def test_listing_a_users_sessions_costs_the_same_among_a_hundred_and_a_hundred_t
     recorder = recorded(store)
 
     def commands(others: int) -> int:
-        steps = [store._steps.create(new_sid(), new_verifier(), new_delta(user_id=new_user())) for _ in range(others)]
+        steps = [
+            store._tenants.now().steps.create(new_sid(), new_verifier(), new_delta(user_id=new_user()))
+            for _ in range(others)
+        ]
         for start in range(0, others, 1000):
             recorder._wire.call([command for step in steps[start : start + 1000] for command in next(step)])
         recorder.trips.clear()
@@ -580,7 +583,7 @@ def test_a_sweep_between_the_two_steps_of_a_creation_leaves_it_listed(
     """On a cluster they are two round trips."""
     user_id, sid = new_user(), new_sid()
     recorder = recorded(store)
-    steps = store._steps.create(sid, new_verifier(), new_delta(user_id=user_id))
+    steps = store._tenants.now().steps.create(sid, new_verifier(), new_delta(user_id=user_id))
     *listing, storing, again = next(steps)
     recorder._wire.call(listing)
     if first == "the sweep":

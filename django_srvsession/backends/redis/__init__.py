@@ -4,7 +4,8 @@ Each verb is written once, as steps: a generator that yields the commands of one
 Threads run it over the cache alias's pool, a long-lived event loop over a pool of its own.
 
 The indexes are supersets of the live sessions, by the order of awaited steps: what lists a session is written before
-the session, and removed after it. Readers skip what is gone. ``keys.Keys`` describes the keys. Needs Redis 6.2.
+the session, and removed after it. Readers skip what is gone. ``keys.Keys`` describes the keys, ``tenants`` says whose
+they are. Needs Redis 6.2.
 """
 
 from __future__ import annotations
@@ -23,12 +24,11 @@ from django_srvsession.backends.redis import exam as redis_exam
 from django_srvsession.backends.redis import lists as redis_lists
 from django_srvsession.backends.redis.audit import IndexAudit
 from django_srvsession.backends.redis.clock import RedisClock
-from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.backends.redis.limit import admit_steps
-from django_srvsession.backends.redis.lists import AllRecords, Lists, UserRecords
+from django_srvsession.backends.redis.lists import AllRecords, UserRecords
 from django_srvsession.backends.redis.loops import LoopWires
-from django_srvsession.backends.redis.steps import SessionSteps
 from django_srvsession.backends.redis.sweep import Sweep
+from django_srvsession.backends.redis.tenants import Tenants
 from django_srvsession.backends.redis.wire import ClusterWire, Steps, Wire, arun, open_wire, run
 from django_srvsession.health import Finding, IndexHealth, Keeping
 from django_srvsession.listings import EVERYONE, Activity, Step, Wanted
@@ -45,10 +45,8 @@ class RedisStore(Store):
     settings_used = frozenset({"CACHES", "SESSION_CACHE_ALIAS", "SRVSESSION_REDIS_PREFIX"})
 
     def __init__(self) -> None:
-        self._keys = Keys(conf.get("REDIS_PREFIX"))
         self._clock = RedisClock()
-        self._steps = SessionSteps(self._keys, self._clock)
-        self._lists = Lists(self._keys, self._clock)
+        self._tenants = Tenants(self._clock)
         self._loops = LoopWires()
 
     @classmethod
@@ -71,7 +69,7 @@ class RedisStore(Store):
 
     def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
         """Store a new session: its indexes and itself, in this order, in one round trip."""
-        steps = self._steps
+        steps = self._tenants.now().steps
         if self._clock.needs_asking:
             return self._run(steps.create(sid, verifier, delta))
         # Without the driver of steps, as in `load` and `update`.
@@ -81,22 +79,23 @@ class RedisStore(Store):
 
     async def acreate(self, sid: str, verifier: str, delta: Delta) -> Loaded:
         """Do as :meth:`create`."""
-        return await self._arun(self._steps.create(sid, verifier, delta))
+        return await self._arun((await self._tenants.anow()).steps.create(sid, verifier, delta))
 
     def load(self, sid: str) -> Loaded | Tombstone | None:
         """Read the session."""
+        steps = self._tenants.now().steps
         if self._clock.needs_asking:
-            return self._run(self._steps.load(sid))
+            return self._run(steps.load(sid))
         # Every request does this: without the driver of steps.
-        return self._steps.loaded(sid, self._wire.read(self._steps.load_command(sid)))
+        return steps.loaded(sid, self._wire.read(steps.load_command(sid)))
 
     async def aload(self, sid: str) -> Loaded | Tombstone | None:
         """Do as :meth:`load`."""
-        return await self._arun(self._steps.load(sid))
+        return await self._arun((await self._tenants.anow()).steps.load(sid))
 
     def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
         """Change a session in one round trip; a sign-in takes three."""
-        steps = self._steps
+        steps = self._tenants.now().steps
         if base is not None and steps.is_save(verifier, delta, base):
             # Nearly every write is this: without the driver of steps.
             saved = steps.saved(sid, delta, base, self._wire.call(steps.save_commands(sid, delta, base)))
@@ -106,7 +105,7 @@ class RedisStore(Store):
 
     async def aupdate(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
         """Do as :meth:`update`."""
-        return await self._arun(self._steps.update(sid, verifier, delta, base))
+        return await self._arun((await self._tenants.anow()).steps.update(sid, verifier, delta, base))
 
     def rotate(
         self,
@@ -118,7 +117,7 @@ class RedisStore(Store):
         final: bool = True,
     ) -> Loaded:
         """Change a session and its verifier in one round trip; a sign-in takes three."""
-        return self._run(self._steps.write(sid, verifier, new_verifier, final, delta, base))
+        return self._run(self._tenants.now().steps.write(sid, verifier, new_verifier, final, delta, base))
 
     async def arotate(
         self,
@@ -130,7 +129,9 @@ class RedisStore(Store):
         final: bool = True,
     ) -> Loaded:
         """Do as :meth:`rotate`."""
-        return await self._arun(self._steps.write(sid, verifier, new_verifier, final, delta, base))
+        return await self._arun(
+            (await self._tenants.anow()).steps.write(sid, verifier, new_verifier, final, delta, base)
+        )
 
     def end(
         self,
@@ -141,7 +142,7 @@ class RedisStore(Store):
         expected: Mapping[str, bytes | None] | None = None,
     ) -> SessionRecord | None:
         """Put a tombstone in a session's place, then take it out of the indexes: two round trips."""
-        return self._run(self._steps.end(sid, reason, by, verifier, expected))
+        return self._run(self._tenants.now().steps.end(sid, reason, by, verifier, expected))
 
     async def aend(
         self,
@@ -152,48 +153,50 @@ class RedisStore(Store):
         expected: Mapping[str, bytes | None] | None = None,
     ) -> SessionRecord | None:
         """Do as :meth:`end`."""
-        return await self._arun(self._steps.end(sid, reason, by, verifier, expected))
+        return await self._arun((await self._tenants.anow()).steps.end(sid, reason, by, verifier, expected))
 
     def expire(self, sid: str) -> SessionRecord | None:
         """Do as :meth:`end` when the time is up by Redis' clock."""
-        return self._run(self._steps.expire(sid))
+        return self._run(self._tenants.now().steps.expire(sid))
 
     async def aexpire(self, sid: str) -> SessionRecord | None:
         """Do as :meth:`expire`."""
-        return await self._arun(self._steps.expire(sid))
+        return await self._arun((await self._tenants.anow()).steps.expire(sid))
 
     def admit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
         """Decide by one script on the user's index.
 
         A sid that was given to a caller who did not end it within a minute counts again, and may be given again.
         """
-        return self._run(admit_steps(self._keys, self._clock, user_id, sid, limit, policy))
+        return self._run(admit_steps(self._tenants.now().keys, self._clock, user_id, sid, limit, policy))
 
     async def aadmit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
         """Do as :meth:`admit`."""
-        return await self._arun(admit_steps(self._keys, self._clock, user_id, sid, limit, policy))
+        return await self._arun(
+            admit_steps((await self._tenants.anow()).keys, self._clock, user_id, sid, limit, policy)
+        )
 
     def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
         """List a user's sessions, read at once when first looked at, or everybody's, read page by page."""
-        if user_id is None:
-            return AllRecords(self._lists, self._run)
-        return UserRecords(self._lists, self._run, user_id)
+        lists = self._tenants.now().lists
+        return AllRecords(lists, self._run) if user_id is None else UserRecords(lists, self._run, user_id)
 
     def walk(self, after: str = "", wanted: Wanted = EVERYONE) -> Iterator[Step]:
         """Walk the entries of the lists of last uses, whose order is a second coarse; each kind has its own lists."""
-        return redis_lists.walk(self._lists, self._run, after, wanted.signed_in)
+        return redis_lists.walk(self._tenants.now().lists, self._run, after, wanted.signed_in)
 
     def activity(self) -> Activity:
         """Count the entries of the lists, which may run ahead of the sessions: two round trips."""
-        return self._run(self._lists.activity())
+        return self._run(self._tenants.now().lists.activity())
 
     async def aactivity(self) -> Activity:
         """Do as :meth:`activity`."""
-        return await self._arun(self._lists.activity())
+        return await self._arun((await self._tenants.anow()).lists.activity())
 
     async def arecords(self, user_id: str | None = None) -> Sequence[SessionRecord]:
         """Do as :meth:`records`, with the sessions already fetched."""
-        return await self._arun(self._lists.everyone() if user_id is None else self._lists.user(user_id))
+        lists = (await self._tenants.anow()).lists
+        return await self._arun(lists.everyone() if user_id is None else lists.user(user_id))
 
     def keeping(self) -> Keeping:
         """Return which server the sessions are in, and how full it is: one round trip."""
@@ -205,7 +208,7 @@ class RedisStore(Store):
 
     def check_index(self, *, repair: bool = False) -> IndexHealth:
         """Compare the indexes with the sessions, both ways, in batches; ``repair``: list what is not listed."""
-        return IndexAudit(self._wire, self._keys, self._clock).run(repair)
+        return IndexAudit(self._wire, self._tenants.now().keys, self._clock).run(repair)
 
     def clear_expired(
         self,
@@ -220,7 +223,7 @@ class RedisStore(Store):
 
         Goes through all live sessions, in batches of two round trips; does not block Redis.
         """
-        sweep, total = Sweep(self._wire, self._keys, self._clock, batch_size), 0
+        sweep, total = Sweep(self._wire, self._tenants.now().keys, self._clock, batch_size), 0
         for due in sweep.due(forget=not dry_run):
             ended = [] if dry_run else sweep.expire(due, conf.get("ENDED_KEEP"))
             for record in ended:

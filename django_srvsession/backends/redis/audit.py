@@ -48,7 +48,8 @@ class IndexAudit:
         return IndexHealth(looked_at, ghosts, len(unlisted), len(repaired))
 
     def _live_sessions(self) -> Iterator[list[Session]]:
-        for session_keys in self._wire.scan(self._keys.every_session, _PORTION):
+        for found_keys in self._wire.scan(self._keys.every_session, _PORTION):
+            session_keys = [key for key in found_keys if self._keys.is_session(key)]
             replies = run(look_at(session_keys), self._wire.call) if session_keys else []
             sids = map(self._keys.sid_of, session_keys)
             found = ((listed_record(sid, reply), reply) for sid, reply in zip(sids, replies, strict=True))

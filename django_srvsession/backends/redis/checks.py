@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.cache import caches
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
+from django_redis.client import DefaultClient
 from redis.exceptions import RedisError
 
 _TIMEOUTS = ("SOCKET_TIMEOUT", "SOCKET_CONNECT_TIMEOUT")
+_OF_VALUES: Final = {
+    "SERIALIZER": "django_redis.serializers.pickle.PickleSerializer",
+    "COMPRESSOR": "django_redis.compressors.identity.IdentityCompressor",
+    "PICKLE_VERSION": None,
+}
+"""Options about stored values, and what django-redis does when they are not set."""
+_OF_STOCK_SESSIONS: Final = ("get", "set", "add", "delete", "has_key", "encode", "decode")
+"""The methods of a client that values of stock sessions pass through."""
 
 
 def messages(deploy: bool) -> list[CheckMessage]:
@@ -49,15 +58,32 @@ def _entry_messages(alias: str, entry: dict[str, Any]) -> Iterator[CheckMessage]
     if missing:
         text = f"CACHES[{alias!r}] has no {' and no '.join(missing)}: a Redis that hangs would hang every request."
         yield Warning(text, hint="Set both in its OPTIONS, to a second or less.", id="srvsession.W102")
-    if _ignores_exceptions(entry):
-        text = f"CACHES[{alias!r}] has IGNORE_EXCEPTIONS: sessions do not obey it, and an outage stays an outage (503)."
-        hint = "Take it out: what else uses this alias would take an outage for an empty cache."
-        yield Warning(text, hint=hint, id="srvsession.W106")
+    ignored = list(_ignored(alias, entry))
+    if ignored:
+        text = (
+            f"CACHES[{alias!r}] has {', '.join(ignored)}: Django's own session engine obeys that, and sessions here "
+            "do not."
+        )
+        hint = (
+            "Take it out. Values are made by SESSION_SERIALIZER and sealed, an outage is answered with 503, and "
+            "everything is asked of the first server."
+        )
+        yield Error(text, hint=hint, id="srvsession.E106")
 
 
-def _ignores_exceptions(entry: dict[str, Any]) -> bool:
-    everywhere = getattr(settings, "DJANGO_REDIS_IGNORE_EXCEPTIONS", False)
-    return bool((entry.get("OPTIONS") or {}).get("IGNORE_EXCEPTIONS", everywhere))
+def _ignored(alias: str, entry: dict[str, Any]) -> Iterator[str]:
+    """Yield the options that change what stock sessions do, and change nothing here."""
+    options = entry.get("OPTIONS") or {}
+    for name, default in _OF_VALUES.items():
+        if options.get(name, default) != default:
+            yield name
+    if options.get("IGNORE_EXCEPTIONS", getattr(settings, "DJANGO_REDIS_IGNORE_EXCEPTIONS", False)):
+        yield "IGNORE_EXCEPTIONS"
+    if len(_servers(entry)) > 1:
+        yield "more than one server as its LOCATION"
+    client = type(getattr(caches[alias], "client", None))
+    if any(getattr(client, name, None) is not getattr(DefaultClient, name) for name in _OF_STOCK_SESSIONS):
+        yield "a CLIENT_CLASS that stores values in its own way"
 
 
 def _servers(entry: dict[str, Any]) -> set[str]:

@@ -13,17 +13,23 @@ KINDS: Final = (USERS, ANONYMOUS)
 """The two kinds of sessions, listed apart: visitors who never sign in must not push people off the first page."""
 
 
+_QUOTED: Final = str.maketrans({char: quote(char) for char in "%{}"})
+
+
 class Keys:
     """Name the keys of a store.
 
     ``<prefix>s:<sid>``, a string: the session, or its tombstone (see ``image.py``). It has a TTL.
     ``<prefix>u:{<user id>}``, a ZSET: the user's sids by expiry, running ahead of it, and the marks of ``admit``.
     ``<prefix>live:<user|anon>:<00..0f>``, ZSETs: all sids by last use, in shards, because one ZSET is on one node.
+
+    Braces and percent signs of the prefix are quoted: on a cluster, braces in it would put all keys on one node.
     """
 
     def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        self._sessions = f"{prefix}s:".encode()
+        self._prefix = prefix.translate(_QUOTED)
+        self._sessions = encoded(f"{self._prefix}s:")
+        self._users = encoded(f"{self._prefix}u:{{")
         self._shards = {kind: [self.live(kind, shard) for shard in SHARDS] for kind in KINDS}
         self.all_live = [(kind, key) for kind, keys in self._shards.items() for key in keys]
 
@@ -45,6 +51,16 @@ class Keys:
     def every_session(self) -> str:
         """Return the pattern of all sessions and tombstones, for SCAN."""
         return self.every_user.removesuffix("u:{*}") + "s:*"
+
+    # A pattern also finds the keys of a longer prefix, which is another tenant's. These tell them apart.
+
+    def is_session(self, key: bytes) -> bool:
+        """Tell whether a key that :attr:`every_session` found is that of a session here."""
+        return b":" not in key.removeprefix(self._sessions)
+
+    def is_user(self, key: bytes) -> bool:
+        """Tell whether a key that :attr:`every_user` found is that of a user's index here."""
+        return b"{" not in key.removeprefix(self._users)
 
     def sid_of(self, key: bytes) -> str:
         """Return the sid of a session's key."""

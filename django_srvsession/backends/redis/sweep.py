@@ -69,7 +69,8 @@ class Sweep:
 
     def forget_of_users(self) -> None:
         """Take past and lost entries out of the users' indexes."""
-        for user_keys in self._wire.scan(self._keys.every_user, self._batch_size):
+        for found in self._wire.scan(self._keys.every_user, self._batch_size):
+            user_keys = [key for key in found if self._keys.is_user(key)]
             now_ms = self.now_ms()
             replies = self._call([command for key in user_keys for command in _past_commands(key, now_ms)])
             self.removed += sum(map(checked_index, replies[:: len(_past_commands("", 0))]))
