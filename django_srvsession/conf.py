@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
 PREFIX: Final = "SRVSESSION_"
@@ -23,8 +24,8 @@ _PATH: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 class Setting(NamedTuple):
     """Describe one setting.
 
-    ``kind`` is "duration" (seconds or timedelta), "count", "limit", "prefix", "choice", "choices", "names", "flag" or
-    "plain".
+    ``kind`` is "duration" (seconds or timedelta), "count", "limit", "prefix", "choice", "choices", "names", "flag",
+    "url" or "plain".
     A "duration or None" or "count or None" may be switched off by None, though that is not its default.
     """
 
@@ -57,6 +58,11 @@ SETTINGS: Final[dict[str, Setting]] = {
         timedelta(minutes=15),
         "duration or None",
         "How old the last proof of the password may be where it is asked for again. None: never asked again.",
+    ),
+    "REAUTH_URL": Setting(
+        None,
+        "url",
+        "Where who has no password here proves who they are: a URL, or a pattern's name. None: they are not asked.",
     ),
     "MAX_SESSIONS_PER_USER": Setting(
         None, "limit", "How many sessions a user may have: a number, a function of the user (or its path), or None."
@@ -142,6 +148,8 @@ def _checked(name: str, setting: Setting, value: Any) -> Any:
         return _prefix(name, value)
     if setting.kind == "names" and not _are_names(value):
         raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be a tuple of names.")
+    if setting.kind == "url" and not (value is None or (isinstance(value, str | Promise) and str(value))):
+        raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be a URL, the name of one, or None.")
     if setting.kind == "flag" and not isinstance(value, bool):
         raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be True or False.")
     if setting.kind == "choices":

@@ -312,6 +312,12 @@ class SessionStore(SessionLifecycle):
         self._session.put(MARK_PREFIX + name, value)
         self.modified = True
 
+    def drop_mark(self, name: str) -> None:
+        """Drop a mark, if it is there."""
+        if self.mark(name) is not None:
+            self._session.discard(MARK_PREFIX + name)
+            self.modified = True
+
     def change_mark(self, name: str, function: Callable[[Any], Any], default: Any = None) -> Any:
         """Do as :meth:`change` with a mark."""
         return self._run(self.change_steps(MARK_PREFIX + name, function, default))

@@ -15,7 +15,7 @@ from django_srvsession.lifecycle import end_steps
 from django_srvsession.services import SignInRefusedError
 from django_srvsession.steps import run
 from django_srvsession.store import LimitReachedError, StoreUnavailableError
-from django_srvsession.visits import belongs_to
+from django_srvsession.visits import belongs_to, forget_user
 
 
 def enforce(request: Any, session: SessionStore, user: Any) -> None:
@@ -109,7 +109,7 @@ def _refuse(request: Any, session: SessionStore) -> None:
     session.was_ended_here = True  # Flushing found it ended; the cookie must go all the same.
     # The exception rolls back the view's transaction, if it has one, and the session was never stored: no outage.
     run(session.confirm_steps(), session.store())
-    _forget_user(request)
+    forget_user(request)
 
 
 def _withhold(session: SessionStore) -> None:
@@ -122,18 +122,3 @@ def _withhold(session: SessionStore) -> None:
 def _end(session: SessionStore) -> None:
     if session.record is not None:
         run(end_steps(session.record.sid, "limit", None, session.record.verifier), session.store())
-
-
-def _forget_user(request: Any) -> None:
-    """Undo what ``login()`` and ``alogin()`` did to the request."""
-    from django.contrib.auth.models import AnonymousUser  # Only while the apps are ready.
-
-    anonymous = AnonymousUser()
-
-    async def auser() -> AnonymousUser:
-        return anonymous
-
-    if hasattr(request, "user"):
-        request.user = anonymous
-    if hasattr(request, "auser"):
-        request.auser = auser

@@ -1,7 +1,8 @@
-"""Confirm it is you: how old the last proof of the password is, and how to give a new one.
+"""Confirm it is you: how old the last proof of it is, and how to give a new one.
 
 What cannot be undone, or helps a thief to stay, asks again (ASVS 7.5.2) when the last proof, a sign-in or a
-confirmation, is older than ``SRVSESSION_REAUTH_AGE``. A confirmation changes the session's key (ASVS 7.2.4).
+confirmation, is older than ``SRVSESSION_REAUTH_AGE``. A confirmation changes the session's key (ASVS 7.2.4). How it can
+be given is in ``ways.py``; that it cannot be guessed, in ``tries.py``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import functools
 import math
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from django.contrib.auth import SESSION_KEY, authenticate
 from django.contrib.auth.views import redirect_to_login
@@ -21,7 +22,7 @@ from django.shortcuts import redirect, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_variables
 
-from django_srvsession import conf
+from django_srvsession import conf, tries, ways
 from django_srvsession.engine import SessionStore
 
 CONFIRMED_MARK: Final = "confirmed_ms"
@@ -47,34 +48,59 @@ def confirm(request: HttpRequest, password: str) -> bool:
 
     All authentication backends are asked, so that what counts failures (django-axes) counts these too. False for a
     wrong password, for a visitor, and when the backends name somebody else.
+
+    The fifth wrong one in a row ends the session (reason ``confirmation_failed``), and ``request.user`` is nobody
+    from then on: send who is to sign in. Each is counted in the session before it is checked. Do not call this in a
+    transaction that a wrong password rolls back: what is rolled back was not counted.
     """
     user = request.user
-    if not user.is_authenticated:
+    if not user.is_authenticated or not tries.begin(request):
         return False
-    found = authenticate(request, username=user.get_username(), password=password)
+    try:
+        found = authenticate(request, username=user.get_username(), password=password)
+    except Exception:
+        tries.take_back(request)
+        raise
     if found is None or found.pk != user.pk:
+        tries.fail(request)
         return False
-    session = _session_of(request)
-    session.set_mark(CONFIRMED_MARK, session.now_ms)
-    session.cycle_key()
+    given(request)
     return True
 
 
+def given(request: HttpRequest) -> None:
+    """Note that the request's user has just proved who they are, in whatever way, and change the session's key.
+
+    For a site's own page at ``SRVSESSION_REAUTH_URL``, after it has checked a code, a passkey, or an answer of the
+    identity provider. A new sign-in needs no such note.
+    """
+    tries.forget(request)
+    session = _session_of(request)
+    session.set_mark(CONFIRMED_MARK, session.now_ms)
+    session.cycle_key()
+
+
 def can_confirm(request: HttpRequest) -> bool:
-    """Tell whether the request's user has a password to confirm; who has none (single sign-on) signs in again."""
-    user: Any = request.user
-    return bool(user.is_authenticated and user.has_usable_password())
+    """Tell whether the request's user has a password to confirm."""
+    return isinstance(ways.way_of(request), ways.Password)
+
+
+def is_asked_before_ending(request: HttpRequest) -> bool:
+    """Tell whether a person is asked for a proof before they end another session of theirs.
+
+    Not when the last one is recent, and not who has no way to give one: better without than never.
+    """
+    return not is_recent(request) and ways.way_of(request) is not None
 
 
 def ask(request: HttpRequest, next_url: str) -> HttpResponseBase:
-    """Send a person to the page that asks for the password, or to sign in again, and from there on to ``next_url``."""
-    if not can_confirm(request):
-        return redirect_to_login(next_url)
-    return redirect(f"{resolve_url('srvsession:confirm')}?{urlencode({'next': next_url})}")
+    """Send a person to where they prove who they are, or to sign in again, and from there on to ``next_url``."""
+    way = ways.way_of(request)
+    return redirect_to_login(next_url) if way is None else redirect(way.address(next_url))
 
 
 def recent_proof_required(view: View) -> View:
-    """Decorate a view so that it asks for the password first, unless the last proof is recent.
+    """Decorate a view so that it asks for a proof first, unless the last one is recent.
 
     A page is shown after it. Anything but GET leads back to the page that it was sent from: the person repeats it. Goes
     below ``login_required``; for a class, use ``method_decorator(recent_proof_required, name="dispatch")``.

@@ -19,6 +19,7 @@ _TEXTS: Final[Mapping[str, object]] = {
     "limit": _("You were signed out because you signed in on another device, and only so many are allowed."),
     "password_changed": _("You were signed out because your password was changed."),
     "email_changed": _("You were signed out because your e-mail address was changed."),
+    "confirmation_failed": _("You were signed out because a wrong password was entered too often."),
     "user_deactivated": _("You were signed out because your account was deactivated."),
     "user_deleted": _("You were signed out because your account was deleted."),
 }

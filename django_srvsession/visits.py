@@ -77,3 +77,18 @@ def belongs_to(session: SessionStore, user: Any) -> bool:
 def _user_id_in(session: SessionStore) -> str | None:
     user_id = session.get(SESSION_KEY)
     return None if user_id is None else str(user_id)
+
+
+def forget_user(request: Any) -> None:
+    """Let nobody be signed in for the rest of a request, whatever ``login()`` or a middleware did to it."""
+    from django.contrib.auth.models import AnonymousUser  # Only while the apps are ready.
+
+    anonymous = AnonymousUser()
+
+    async def auser() -> AnonymousUser:
+        return anonymous
+
+    if hasattr(request, "user"):
+        request.user = anonymous
+    if hasattr(request, "auser"):
+        request.auser = auser

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 
-from django_srvsession import proof, services
+from django_srvsession import proof, services, ways
 from django_srvsession.api.endpoint import Endpoint, no_content
 from django_srvsession.api.parameters import cursor_of, limit_of
 from django_srvsession.api.problems import PROOF_REQUIRED, ProblemError, not_found
@@ -38,8 +40,7 @@ class SessionEndpoint(Endpoint):
             raise not_found()
         if sid == current_sid(request):
             return signed_out(request)
-        if not proof.is_recent(request):
-            raise _proof_required(request)
+        _need_proof(request)
         if services.revoke(sid, by=request.user) is None:
             raise not_found()  # Somebody was faster.
         return no_content()
@@ -50,8 +51,7 @@ class EndOthersEndpoint(Endpoint):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """End them and say how many there were; needs a recent proof (ASVS 7.5.2)."""
-        if not proof.is_recent(request):
-            raise _proof_required(request)
+        _need_proof(request)
         ended = services.revoke_all(request.user, keep=current_sid(request), by=request.user)
         return JsonResponse({"ended": len(ended)})
 
@@ -61,8 +61,12 @@ def current_sid(request: HttpRequest) -> str | None:
     return getattr(request.session, "sid", None)
 
 
-def _proof_required(request: HttpRequest) -> ProblemError:
-    with_password = proof.can_confirm(request)
-    detail = _("Confirm your password first.") if with_password else _("Sign in again first.")
-    how = "password" if with_password else "sign_in"
-    return ProblemError(403, detail, kind=PROOF_REQUIRED, title=_("Confirm it is you"), confirm_by=how)
+def _need_proof(request: HttpRequest) -> None:
+    """Raise the problem that asks for a proof, and says by which way; who has no way needs none."""
+    way = ways.way_of(request)
+    if way is None or proof.is_recent(request):
+        return
+    page = way.page()
+    members: dict[str, Any] = {} if page is None else {"confirm_url": page}
+    title = _("Confirm it is you")
+    raise ProblemError(403, way.advice, kind=PROOF_REQUIRED, title=title, confirm_by=way.name, **members)

@@ -9,6 +9,7 @@ from django.contrib.auth import logout
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 
 from django_srvsession.api.bodies import Kinds, pointer_to
@@ -19,11 +20,13 @@ from django_srvsession.api.problems import (
     ProblemError,
     error_at,
     invalid,
+    not_signed_in,
 )
 from django_srvsession.api.shown import person_as_json
 from django_srvsession.entry import clear_site_data, sign_in
 from django_srvsession.forms import ConfirmForm, SignInForm
 from django_srvsession.services import SignInRefusedError
+from django_srvsession.tries import outside_of_transactions
 
 
 class WhoAmIEndpoint(Endpoint):
@@ -78,16 +81,17 @@ class LogoutEndpoint(Endpoint):
         return signed_out(request)
 
 
+@method_decorator(outside_of_transactions, name="dispatch")
 class ConfirmPasswordEndpoint(FormEndpoint):
     """Confirm it is you; the session's key changes."""
 
     form_class = ConfirmForm
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Note the proof, for what needs a recent one."""
+        """Note the proof, for what needs a recent one; too many wrong ones in a row end the session."""
         form = ConfirmForm(request, data=self.members)
         if not form.is_valid():
-            raise form_problem(form)
+            raise form_problem(form) if request.user.is_authenticated else not_signed_in()
         return no_content()
 
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
+from django.shortcuts import resolve_url
+from django.urls import NoReverseMatch
 
 from django_srvsession import clients, conf
 from django_srvsession.records import ROTATION_GRACE_MS
@@ -35,8 +37,13 @@ def _error_of(name: str) -> ImproperlyConfigured | None:
         conf.get(name)
         if name == "TRUSTED_PROXIES":
             clients.trusted_proxies()
+        if name == "REAUTH_URL" and conf.get(name) is not None:
+            resolve_url(conf.get(name))
     except ImproperlyConfigured as error:
         return error
+    except NoReverseMatch:
+        text = f"{conf.PREFIX}{name} is {conf.get(name)!r}, which is no URL and no name of one."
+        return ImproperlyConfigured(text)
     return None
 
 

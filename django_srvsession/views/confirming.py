@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import RedirectURLMixin, redirect_to_login
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils.decorators import method_decorator
@@ -17,9 +17,11 @@ from django.views.generic import FormView
 
 from django_srvsession import proof
 from django_srvsession.forms import ConfirmForm
+from django_srvsession.tries import outside_of_transactions
 
 
 @method_decorator([login_not_required, never_cache, csrf_protect, sensitive_post_parameters()], name="dispatch")
+@method_decorator(outside_of_transactions, name="dispatch")
 class ConfirmView(RedirectURLMixin, FormView):  # type: ignore[type-arg]
     """Ask for the password, and go on to a safe ``next``, or to the list of sessions."""
 
@@ -27,12 +29,18 @@ class ConfirmView(RedirectURLMixin, FormView):  # type: ignore[type-arg]
     template_name = "srvsession/confirm.html"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Send visitors, and who has no password, to sign in; from there they go on without this page."""
+        """Send visitors to sign in, and who has no password elsewhere; from there they go on without this page."""
         if not request.user.is_authenticated:
             return redirect_to_login(self.get_success_url())
         if not proof.can_confirm(request):
             return proof.ask(request, self.get_success_url())
         return super().dispatch(request, *args, **kwargs)
+
+    def form_invalid(self, form: ConfirmForm) -> HttpResponse:
+        """Show what was wrong, or send who has guessed too often to sign in."""
+        if not self.request.user.is_authenticated:
+            return redirect_to_login(self.get_success_url())
+        return super().form_invalid(form)
 
     def get_default_redirect_url(self) -> str:
         """Return where to go without a safe ``next``."""

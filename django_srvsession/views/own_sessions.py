@@ -26,6 +26,7 @@ from django_srvsession.devices import device_name
 from django_srvsession.entry import clear_site_data
 from django_srvsession.forms import ConfirmForm
 from django_srvsession.records import SessionRecord
+from django_srvsession.tries import outside_of_transactions
 
 
 @method_decorator([login_not_required, never_cache, csrf_protect, sensitive_post_parameters()], name="dispatch")
@@ -75,6 +76,7 @@ class SessionsView(OwnSessionsView, TemplateView):
         return Paginator(self.own_sessions(), self.paginate_by).get_page(self.request.GET.get("page"))
 
 
+@method_decorator(outside_of_transactions, name="dispatch")
 class ProvenView(OwnSessionsView):
     """Do something that needs a recent proof (ASVS 7.5.2).
 
@@ -86,13 +88,20 @@ class ProvenView(OwnSessionsView):
     template_name = "srvsession/confirm.html"
 
     def ask_first(self, **context: Any) -> HttpResponseBase | None:
-        """Return the page that asks for the password, or None where the proof is recent, or has just been given."""
-        if proof.is_recent(self.request):
+        """Return the page that asks for the password, or the way to another proof; None where there is no need.
+
+        Who has guessed too often is sent to sign in.
+        """
+        if not proof.is_asked_before_ending(self.request):
             return None
         if not proof.can_confirm(self.request):
             return proof.ask(self.request, resolve_url("srvsession:sessions"))
         form = ConfirmForm(self.request, self.request.POST if "password" in self.request.POST else None)
-        return None if form.is_valid() else render(self.request, self.template_name, {"form": form, **context})
+        if form.is_valid():
+            return None
+        if not self.request.user.is_authenticated:
+            return auth_views.redirect_to_login(resolve_url("srvsession:sessions"))
+        return render(self.request, self.template_name, {"form": form, **context})
 
 
 class EndView(ProvenView):

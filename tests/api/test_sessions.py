@@ -256,14 +256,31 @@ def test_ending_another_one_needs_a_recent_proof_and_signing_out_does_not(ann: A
     assert api.user() is None
 
 
-def test_who_has_no_password_confirms_by_signing_in_again(ann: Any, clock: Later) -> None:
-    api = Api()
+@pytest.fixture
+def remote(ann: Any, clock: Later) -> Api:
+    """A client whose user has no password here, and signed in an hour ago."""
     ann.set_unusable_password()
     ann.save()
+    api = Api()
     api.client.force_login(ann)
     clock.advance(3600)
-    found = problem(api.post("end_others"), 403, "urn:srvsession:problem:proof-required")
-    assert found["confirm_by"] == "sign_in"
+    return api
+
+
+def test_who_has_no_password_is_told_where_to_confirm(remote: Api, settings: Any) -> None:
+    settings.SRVSESSION_REAUTH_URL = "https://id.example.com/again/"
+    found = problem(remote.post("end_others"), 403, "urn:srvsession:problem:proof-required")
+    assert (found["confirm_by"], found["confirm_url"]) == ("url", "https://id.example.com/again/")
+
+
+def test_who_has_no_way_to_confirm_ends_their_sessions_without(remote: Api, ann: Any) -> None:
+    phone = Api()
+    phone.client.force_login(ann)
+    laptop = Api()
+    laptop.client.force_login(ann)
+    assert remote.end(phone.sid).status_code == 204
+    assert remote.post("end_others").json() == {"ended": 1}
+    assert (phone.user(), laptop.user(), remote.user()) == (None, None, "ann")
 
 
 # Nobody else's.
