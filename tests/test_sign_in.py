@@ -366,15 +366,16 @@ def test_an_unknown_session_is_not_found_before_anybody_is_asked(alice: Any) -> 
 
 
 @pytest.mark.usefixtures("old_proof")
-def test_who_has_no_password_signs_in_again_to_end_others(alice: Any) -> None:
+def test_who_has_no_password_gets_no_page_that_asks_for_one(alice: Any) -> None:
     client, other = signed_in(), signed_in()
     alice.set_unusable_password()
     get_user_model().objects.filter(pk=alice.pk).update(password=alice.password)
     client.force_login(alice)
     other.force_login(alice)
-    assert client.post(END_OTHERS)["Location"] == f"{LOGIN}?next={SESSIONS}"
     assert client.get("/account/confirm/?next=/whoami/")["Location"] == f"{LOGIN}?next=/whoami/"
     assert user_of(other) == "alice"
+    assert client.post(END_OTHERS)["Location"] == SESSIONS
+    assert user_of(other) == ""
 
 
 @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example/", "javascript:alert(1)"])
