@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from django_srvsession import eventlog, services
 from django_srvsession.escaping import escaped
 from django_srvsession.models import SessionEvent
-from django_srvsession.records import Client
+from django_srvsession.records import LATEST_MS, Client
 from django_srvsession.store import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def portion_of(
 
     ``events`` is narrowed by what an index answers; ``wanted`` is the rest, and is asked of ``LOOK_AT`` events at most.
     """
-    rows = events.order_by("-at_ms", "-pk")
+    rows = events.filter(at_ms__range=(0, LATEST_MS)).order_by("-at_ms", "-pk")
     if after is not None:
         rows = rows.filter(at_ms__lte=after.at_ms)
     floor_ms = None
@@ -172,7 +172,7 @@ def text_of(kind: str, reason: str) -> str:
         return gettext("Signed in")
     if reason in REASONS:
         return str(REASONS[reason])
-    return gettext("Ended: %(reason)s") % {"reason": gettext(reason)} if reason else gettext("Ended")
+    return gettext("Ended: %(reason)s") % {"reason": gettext(escaped(reason))} if reason else gettext("Ended")
 
 
 @contextlib.contextmanager

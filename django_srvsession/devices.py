@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 
 from django.utils.translation import gettext, override
 
+from django_srvsession.escaping import escaped
+
 FAMILIES: Final = {
     "windows": "desktop",
     "mac": "desktop",
@@ -88,5 +90,5 @@ def _parsed(user_agent: str) -> _Parsed:
     from ua_parser import parse  # Here, since its patterns take longer to load than all of this app.
 
     found = parse(user_agent)
-    families = (part.family if part else "" for part in (found.user_agent, found.os))
+    families = (escaped(part.family) if part else "" for part in (found.user_agent, found.os))
     return _Parsed(*("" if family == "Other" else family for family in families))

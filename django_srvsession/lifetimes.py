@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
@@ -12,6 +12,7 @@ from django_srvsession import conf
 from django_srvsession.records import LATEST_MS
 
 EXPIRY_KEY: Final = "_session_expiry"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Lifetime(NamedTuple):
@@ -60,12 +61,19 @@ def lifetime_of(expiry: Any, cookie_age_seconds: int, signed_in_ms: int | None, 
     elif ends_with_browser(expiry):
         lifetime_ms = conf.get("BROWSER_SESSION_AGE")
     else:
-        lifetime_ms = min(max(int((cookie_age_seconds if expiry is None else expiry) * 1000), 0), LATEST_MS)
+        lifetime_ms = int((cookie_age_seconds if expiry is None else expiry) * 1000)
     idle_ms = conf.get("IDLE_TIMEOUT")
-    return Lifetime(lifetime_ms if idle_ms is None else min(lifetime_ms, idle_ms), min(deadlines, default=None))
+    lifetime_ms = _storable(lifetime_ms if idle_ms is None else min(lifetime_ms, idle_ms))
+    return Lifetime(lifetime_ms, _storable(min(deadlines)) if deadlines else None)
+
+
+def _storable(number_ms: int) -> int:
+    """Return the nearest that a record may hold."""
+    return min(max(number_ms, 0), LATEST_MS)
 
 
 def _instant_ms(moment: datetime) -> int:
     if timezone.is_naive(moment):
-        moment = timezone.make_aware(moment, timezone.get_default_timezone())
-    return int(moment.astimezone(UTC).timestamp() * 1000)
+        moment = moment.replace(tzinfo=timezone.get_default_timezone())
+    # Not by a conversion to UTC, which fails at either end of the calendar.
+    return (moment - _EPOCH) // timedelta(milliseconds=1)

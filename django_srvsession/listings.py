@@ -6,18 +6,22 @@ portion ends the next one begins, however deep that is: nobody counts what comes
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from django_srvsession.devices import device_family
-from django_srvsession.records import SessionRecord
+from django_srvsession.escaping import escaped
+from django_srvsession.records import SessionRecord, is_sid
 
 LOOK_AT: Final = 750
 """How many sessions one portion looks at, at most, for those that are wanted; also how many an activity is made of."""
 
 MINUTE_MS: Final = 60_000
+
+log = logging.getLogger("django_srvsession")
 
 
 class Wanted(NamedTuple):
@@ -108,6 +112,11 @@ def is_far_before(record: SessionRecord, moment_ms: int) -> bool:
     return record.last_seen_ms < moment_ms - 5000
 
 
+def note_damaged(sid: object) -> None:
+    """Log that a session is left out of a list, because what is stored of it is no session of ours."""
+    log.warning("Session %s is damaged: it opens for nobody, and is left out of lists.", escaped(sid))
+
+
 def walk(records: Iterable[SessionRecord], after: str) -> Iterator[Step]:
     """Walk records that are at hand, in any order; raises ``ValueError`` for what is no place."""
     bound = parse_place(after) if after else None
@@ -134,7 +143,7 @@ def parse_place(text: str) -> tuple[int, str]:
     moment, _, sid = text.partition("-")
     if len(text) > 64 or not (moment.isascii() and moment.isdigit() and len(moment) < 17):
         raise ValueError("This is no place in the list.")
-    if len(sid) != 18 or not set(sid) <= set("0123456789abcdef"):
+    if not is_sid(sid):
         raise ValueError("This is no place in the list.")
     return int(moment), sid
 

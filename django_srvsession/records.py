@@ -6,6 +6,7 @@ them on every request; the properties without the suffix give the same instants 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -16,8 +17,11 @@ from typing import Any, Final, NamedTuple
 ROTATION_GRACE_MS: Final = 60_000
 """How long after a rotation, or an end, the old key is still recognised (not: still valid), in milliseconds."""
 
-LATEST_MS: Final = 253_402_300_799_000
-"""The last second of the year 9999, in milliseconds: no later instant can be shown, and no session lives longer."""
+LATEST_MS: Final = 253_402_214_400_000
+"""The last day of the year 9999, in milliseconds: no later instant can be shown in every time zone, and no session
+lives longer."""
+MOST: Final = 2**53
+"""What any other number may be at most: up to there scripts of Redis, too, hold it exactly."""
 
 AUTH_KEYS: Final = ("_auth_user_id", "_auth_user_backend", "_auth_user_hash")
 """The session keys of ``django.contrib.auth``: written, or left, as one group."""
@@ -152,6 +156,66 @@ class SessionRecord(NamedTuple):
         return "expired_lifetime" if at_deadline else "expired_idle"
 
 
+_SID: Final = re.compile(r"[0-9a-f]{18}")
+
+
+def is_sid(text: object) -> bool:
+    """Tell whether a text may be a session's public name: it may become part of an address, a key or a path."""
+    return type(text) is str and _SID.fullmatch(text) is not None
+
+
+def is_storable(text: str) -> bool:
+    """Tell whether every database takes a text: one with a NUL, or with half a surrogate pair, is in none of them."""
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def is_verifier(text: object) -> bool:
+    """Tell whether a text can be compared with verifiers, in constant time; what is no digest is like none of them."""
+    return type(text) is str and len(text) == 64 and text.isascii()
+
+
+def is_instant(number: object) -> bool:
+    """Tell whether a number is an instant that can be shown, and computed with."""
+    return type(number) is int and 0 <= number <= LATEST_MS
+
+
+def is_sound(record: SessionRecord) -> bool:
+    """Tell whether a record that was read can be shown, compared and computed with, whoever wrote it.
+
+    Every decoder of a store asks, and answers ``CorruptSessionError`` where not. Whose sid it is, the caller knows.
+    """
+    (
+        _,
+        verifier,
+        created,
+        seen,
+        lifetime,
+        expires,
+        user,
+        (ip, agent),
+        signed_in,
+        deadline,
+        previous,
+        rotated,
+        _,
+        version,
+    ) = record
+    return (  # Spelt out: every request pays for it.
+        type(created) is type(seen) is type(lifetime) is type(expires) is type(version) is int
+        and min(created, seen, lifetime, expires, version) >= 0
+        and max(created, seen, expires) <= LATEST_MS
+        and max(lifetime, version) <= MOST
+        and type(verifier) is type(ip) is type(agent) is str
+        and len(verifier) == 64
+        and verifier.isascii()
+        and (user is None or type(user) is str)
+        and (signed_in is None or is_instant(signed_in))
+        and (deadline is None or is_instant(deadline))
+        and (rotated is None or is_instant(rotated))
+        and (previous is None or is_verifier(previous))
+    )
+
+
 class Loaded(NamedTuple):
     """Hold a stored session: its record, its sealed values, and the store's clock when it answered."""
 
@@ -173,6 +237,17 @@ class Tombstone(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Tombstone(sid={self.sid!r}, reason={self.reason!r}, by={self.by!r}, ended_ms={self.ended_ms!r})"
+
+    @property
+    def is_sound(self) -> bool:
+        """Tell whether a tombstone that was read can be shown and compared, whoever wrote it; see :func:`is_sound`."""
+        texts = (self.by, self.user_id)
+        return (
+            all(map(is_verifier, self.verifiers))
+            and is_instant(self.ended_ms)
+            and type(self.reason) is str
+            and all(text is None or type(text) is str for text in texts)
+        )
 
     @property
     def was_replaced_just_now(self) -> bool:

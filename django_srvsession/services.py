@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError, router
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext
@@ -25,10 +25,12 @@ from django_srvsession.engine import current_store
 from django_srvsession.health import Housed, Keeping
 from django_srvsession.lifecycle import end_steps
 from django_srvsession.listings import EVERYONE, Activity, Portion, Step, Wanted
-from django_srvsession.records import Loaded, SessionRecord, Tombstone
+from django_srvsession.records import Loaded, SessionRecord, Tombstone, is_storable
 from django_srvsession.seal import Sealer, SealError
 from django_srvsession.steps import arun, run
 from django_srvsession.store import CorruptSessionError
+from django_srvsession.users import keys_of, users_of
+from django_srvsession.users import user_id_of as user_id_of
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -51,12 +53,6 @@ class SignInRefusedError(PermissionDenied):
 
     def __init__(self) -> None:
         super().__init__(gettext("You are signed in on too many devices. Sign out on one of them first."))
-
-
-def user_id_of(user: Any) -> str:
-    """Return a user's id as records hold it, from a user object or from its primary key."""
-    meta = getattr(user, "_meta", None)
-    return str(user) if meta is None else str(meta.pk.value_to_string(user))
 
 
 def sessions_of(user: Any) -> Sequence[SessionRecord]:
@@ -195,7 +191,9 @@ def recent_activity(user: Any) -> QuerySet[SessionEvent]:
     """
     from django_srvsession.models import SessionEvent  # Only while the apps are ready.
 
-    return SessionEvent.objects.filter(user_id=user_id_of(user)).order_by("-at_ms", "-pk")
+    user_id = user_id_of(user)
+    events = SessionEvent.objects.filter(user_id=user_id) if is_storable(user_id) else SessionEvent.objects.none()
+    return events.order_by("-at_ms", "-pk")
 
 
 def _why_gone(records: Collection[SessionRecord]) -> dict[str, str]:
@@ -203,16 +201,11 @@ def _why_gone(records: Collection[SessionRecord]) -> dict[str, str]:
 
     Asks the database that users are written to: another one may not have heard of a new user yet.
     """
-    model = get_user_model()
-    known: dict[str, Any] = {}
-    for user_id in {record.user_id for record in records if record.user_id is not None}:
-        # An id of another user model than today's says nothing of that user.
-        with contextlib.suppress(ValueError, ValidationError):
-            known[user_id] = model._meta.pk.to_python(user_id)
-    asked = model._base_manager.using(router.db_for_write(model)).filter(pk__in=list(known.values()))
-    users = {user.pk: user for user in asked}
-    found = [(record, users.get(known[record.user_id])) for record in records if record.user_id in known]
-    reasons = {record.sid: _why_ended(record, user) for record, user in found}
+    ids = [record.user_id for record in records]
+    known, users = keys_of(ids), users_of(ids, router.db_for_write(get_user_model()))
+    # An id of another user model than today's says nothing of that user.
+    asked = [record for record in records if record.user_id in known]
+    reasons = {record.sid: _why_ended(record, users.get(record.user_id or "")) for record in asked}
     return {sid: reason for sid, reason in reasons.items() if reason is not None}
 
 

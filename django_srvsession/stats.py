@@ -12,10 +12,9 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
 
 from django_srvsession import services
 from django_srvsession.devices import device_kind, english_device_name
@@ -23,6 +22,7 @@ from django_srvsession.engine import current_store
 from django_srvsession.health import Indexed, IndexHealth
 from django_srvsession.records import Loaded, SessionRecord
 from django_srvsession.store import CorruptSessionError
+from django_srvsession.users import keys_of
 
 _PORTION: Final = 1000
 _MOST_NAMES: Final = 2000
@@ -154,12 +154,9 @@ def _staff_among(user_ids: Collection[str]) -> set[str]:
     model = get_user_model()
     if not user_ids or not any(field.name == "is_staff" for field in model._meta.get_fields()):
         return set()
-    known: dict[Any, str] = {}
-    for user_id in user_ids:
-        with contextlib.suppress(ValueError, ValidationError):  # An id of another user model than today's.
-            known[model._meta.pk.to_python(user_id)] = user_id
-    staff = model._base_manager.filter(pk__in=list(known), is_staff=True).values_list("pk", flat=True)
-    return {known[pk] for pk in staff}
+    known = keys_of(user_ids)
+    staff = set(model._base_manager.filter(pk__in=list(known.values()), is_staff=True).values_list("pk", flat=True))
+    return {user_id for user_id, key in known.items() if key in staff}
 
 
 def _count_name(counter: Counter[str], name: str) -> None:

@@ -59,7 +59,8 @@ class ConflictError(Exception):
 class CorruptSessionError(UpdateError):
     """Report that what stands under a sid is not a session of ours (wrong type, damaged, or from a newer version).
 
-    A write may report it, too: then nothing was written, as with any ``UpdateError``.
+    A write may report it, too: then nothing was written, as with any ``UpdateError``. Damaged is also what cannot be
+    shown or computed with (``records.is_sound``): an instant after the year 9999, a verifier that cannot be compared.
     """
 
 
@@ -200,7 +201,8 @@ class Store(ABC):
         """Return the live sessions, of one user or of all, newest activity first, as a lazy sequence.
 
         Slices are cheap; ``len()`` may be approximate for all, never for one user. Every session that opens is in it,
-        also one whose login is under way. Reading it changes nothing but index entries that are past their time.
+        also one whose login is under way; what is damaged opens for nobody, and is logged and left out. Reading it
+        changes nothing but index entries that are past their time.
         """
 
     @abstractmethod

@@ -144,8 +144,8 @@ def test_files_are_listed_without_being_read(session_directory: Path, monkeypatc
     made = [create(store).record.sid for _ in range(20)]
     written_at(monkeypatch, *enumerate(made))
     read: list[str] = []
-    live = FileStore._live
-    monkeypatch.setattr(FileStore, "_live", lambda self, sid, *args: read.append(sid) or live(self, sid, *args))
+    live = FileStore._listed_live
+    monkeypatch.setattr(FileStore, "_listed_live", lambda self, sid, *args: read.append(sid) or live(self, sid, *args))
     assert sids(store.portion(count=5).records) == made[:14:-1]
     assert len(read) == 6
 

@@ -20,10 +20,9 @@ from django_srvsession.admin.filters import SessionFilter
 from django_srvsession.admin.rows import rows_of
 from django_srvsession.listings import Portion, Wanted
 from django_srvsession.models import LiveSession
-from django_srvsession.records import SessionRecord
+from django_srvsession.records import SessionRecord, is_sid
 
 AFTER_VAR: Final = "after"
-_SID: Final = re.compile(r"[0-9a-f]{18}")
 _START_OF_ADDRESS: Final = re.compile(r"\d{1,3}\.[\d.]{0,11}|[0-9a-f]{1,4}:[0-9a-f:.]{0,39}", re.IGNORECASE)
 
 
@@ -83,7 +82,7 @@ class LiveSessionList(ChangeList):
             wanted = spec.narrowed(wanted)
             users = _both(users, spec.users())
         text = self.query.strip()
-        if _SID.fullmatch(text) and (one := self._one(text, wanted, users)).records:
+        if is_sid(text) and (one := self._one(text, wanted, users)).records:
             return one
         if _START_OF_ADDRESS.fullmatch(text):
             wanted = _from_address(wanted, text)

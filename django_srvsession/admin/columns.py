@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_srvsession.admin.rows import is_online, name_of, shown
 from django_srvsession.devices import device_name
+from django_srvsession.escaping import escaped
 from django_srvsession.models import LiveSession
 from django_srvsession.records import as_datetime
 
@@ -48,17 +49,17 @@ class Columns:
     @admin.display(description=_("device"))
     def device(self, row: LiveSession) -> str:
         """Show browser and system; the user agent on hover."""
-        return format_html('<span title="{}">{}</span>', row.user_agent, device_name(row.user_agent))
+        return format_html('<span title="{}">{}</span>', escaped(row.user_agent), device_name(row.user_agent))
 
     @admin.display(description=_("address"), empty_value="-")
     def address(self, row: LiveSession) -> str:
         """Show the address."""
-        return str(row.ip)
+        return escaped(row.ip)
 
     @admin.display(description=_("user agent"), empty_value="-")
     def agent(self, row: LiveSession) -> str:
         """Show the whole user agent."""
-        return str(row.user_agent)
+        return escaped(row.user_agent)
 
     @admin.display(description=_("last active"))
     def last_active(self, row: LiveSession) -> str:
@@ -120,7 +121,7 @@ class Columns:
         lines = format_html_join(
             "",
             "<tr><th scope=row><code>{}</code></th><td>{}</td><td>{}</td></tr>",
-            ((name, _bytes(size), _value(more.revealed, name)) for name, size in sorted(more.sizes.items())),
+            ((escaped(name), _bytes(size), _value(more.revealed, name)) for name, size in sorted(more.sizes.items())),
         )
         head = format_html("<tr><th>{}</th><th>{}</th><th>{}</th></tr>", _("Name"), _("Stored size"), _("Value"))
         return format_html('<table class="srvsession-contents"><thead>{}</thead><tbody>{}</tbody></table>', head, lines)
@@ -165,4 +166,5 @@ def _value(revealed: Any, name: str) -> str:
         text = json.dumps(revealed[name], ensure_ascii=False, default=repr)
     except (TypeError, ValueError):  # Keys that are no strings, circles: what only a pickle may hold.
         text = repr(revealed[name])
-    return format_html("<code>{}</code>", text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} …")
+    text = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} …"
+    return format_html("<code>{}</code>", escaped(text))

@@ -15,10 +15,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_srvsession import services
-from django_srvsession.admin.people import people_of
 from django_srvsession.escaping import escaped
 from django_srvsession.models import LiveSession
 from django_srvsession.records import SessionRecord
+from django_srvsession.users import users_of
 
 PERMISSION = "srvsession.delete_livesession"
 
@@ -61,7 +61,7 @@ def _tell(request: HttpRequest, count: int) -> None:
 
 def _log(request: HttpRequest, ended: Sequence[SessionRecord]) -> None:
     """Write an entry for each session: its sid, its user, and who ended it."""
-    people, actor = people_of(record.user_id for record in ended), cast(Any, request.user.pk)
+    people, actor = users_of(record.user_id for record in ended), cast(Any, request.user.pk)
     kind = ContentType.objects.get_for_model(LiveSession, for_concrete_model=False)
     LogEntry.objects.bulk_create(
         LogEntry(
@@ -76,7 +76,7 @@ def _log(request: HttpRequest, ended: Sequence[SessionRecord]) -> None:
     )
 
 
-def _repr(record: SessionRecord, people: Mapping[str | None, Any]) -> str:
+def _repr(record: SessionRecord, people: Mapping[str, Any]) -> str:
     """Name a session in the log, which people of any language read: no translation."""
     if record.user_id is None:
         return f"{record.sid}: anonymous"

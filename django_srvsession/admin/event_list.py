@@ -16,8 +16,9 @@ from django_srvsession import activity, services
 from django_srvsession.admin import people
 from django_srvsession.admin.changelist import LiveSessionList
 from django_srvsession.models import SessionEvent
+from django_srvsession.records import is_sid
+from django_srvsession.users import users_of
 
-_SID: Final = re.compile(r"[0-9a-f]{18}")
 _START_OF_ADDRESS: Final = re.compile(r"\d{1,3}\.[\d.]{0,11}|[0-9a-f]{0,4}:[0-9a-f:.]{0,40}", re.IGNORECASE)
 
 
@@ -50,7 +51,7 @@ class EventList(LiveSessionList):
         """Return what is typed as a condition that an index answers, and one that none does."""
         if not text:
             return Q(), Q()
-        if _SID.fullmatch(text):
+        if is_sid(text):
             return Q(sid=text), Q()
         if _START_OF_ADDRESS.fullmatch(text):
             return Q(), Q(ip__startswith=text.lower())
@@ -69,7 +70,7 @@ class EventList(LiveSessionList):
 def named(events: Iterable[SessionEvent]) -> list[SessionEvent]:
     """Return events that know the names of their people; asks the user model once, for all of them."""
     events = list(events)
-    found = people.people_of(text for event in events for text in (event.user_id, event.by) if text)
+    found = users_of(text for event in events for text in (event.user_id, event.by) if text)
     names = {user_id: user.get_username() for user_id, user in found.items()}
     for event in events:
         vars(event)["names"] = names

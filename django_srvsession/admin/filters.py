@@ -16,6 +16,7 @@ from django_srvsession.devices import FAMILIES
 from django_srvsession.engine import current_store
 from django_srvsession.listings import LOOK_AT, MINUTE_MS, Wanted, clock_ms
 from django_srvsession.models import LiveSession
+from django_srvsession.users import users_of
 
 _Choices = list[tuple[str, Any]]
 
@@ -142,7 +143,7 @@ class UserFilter(SessionFilter):
         user_id = self.value()
         if user_id is None:
             return []
-        user = people.people_of([user_id]).get(user_id)
+        user = users_of([user_id]).get(user_id)
         return [(user_id, user_id if user is None else user.get_username())]
 
     def valid_values(self) -> _Choices:

@@ -26,7 +26,9 @@ from django_srvsession import activity, eventlog
 from django_srvsession.admin import event_filters
 from django_srvsession.admin.rows import shown
 from django_srvsession.devices import device_name
+from django_srvsession.escaping import escaped
 from django_srvsession.models import LiveSession, SessionEvent
+from django_srvsession.records import is_storable
 
 if TYPE_CHECKING:
     from django_srvsession.admin.event_list import EventList
@@ -40,7 +42,7 @@ PERMISSION: Final = "srvsession.view_livesession"
 
 def events_url(site: admin.AdminSite, **query: str) -> str:
     """Return the address of the list of events, narrowed; empty where it is not on the site, or nothing is kept."""
-    if eventlog.days_kept() is None:
+    if eventlog.days_kept() is None or not all(map(is_storable, query.values())):
         return ""
     try:
         path = reverse(f"{site.name}:srvsession_sessionevent_changelist")
@@ -52,11 +54,12 @@ def events_url(site: admin.AdminSite, **query: str) -> str:
 def _name(event: SessionEvent, user_id: str) -> str:
     """Return a user's name; the text as it stands where it is nobody's id, or the user is gone."""
     names: Mapping[str, str] = vars(event)["names"]
-    return names.get(user_id, user_id)
+    return escaped(names.get(user_id, user_id))
 
 
 def _why(event: SessionEvent) -> str:
-    return f"{event.reason} ({_name(event, event.by)})" if event.by else event.reason
+    reason = escaped(event.reason)
+    return f"{reason} ({_name(event, event.by)})" if event.by else reason
 
 
 def _what(event: SessionEvent) -> str:
@@ -144,17 +147,18 @@ class SessionEventAdmin(ModelAdmin):
     @admin.display(description=_("device"))
     def device(self, event: SessionEvent) -> str:
         """Show browser and system; the user agent on hover."""
-        return format_html('<span title="{}">{}</span>', event.user_agent, device_name(event.user_agent))
+        return format_html('<span title="{}">{}</span>', escaped(event.user_agent), device_name(event.user_agent))
 
     @admin.display(description=_("address"), empty_value="-")
     def address(self, event: SessionEvent) -> str:
         """Show the address."""
-        return str(event.ip)
+        return escaped(event.ip)
 
     @admin.display(description=_("session"))
     def session(self, event: SessionEvent) -> str:
         """Show the public name, as a link to all events of that session."""
-        return format_html('<a href="{}"><code>{}</code></a>', events_url(self.admin_site, q=event.sid), event.sid)
+        url = events_url(self.admin_site, q=event.sid)
+        return format_html('<a href="{}"><code>{}</code></a>', url, escaped(event.sid))
 
 
 class History:
@@ -186,4 +190,4 @@ class History:
 def _line(event: SessionEvent, sid: str) -> tuple[str, ...]:
     own = "srvsession-own-event" if event.sid == sid else ""
     device = device_name(event.user_agent) if event.user_agent else ""
-    return own, _time(event), _what(event), device, event.ip, event.sid
+    return own, _time(event), _what(event), device, escaped(event.ip), escaped(event.sid)

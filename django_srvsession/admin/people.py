@@ -1,33 +1,16 @@
-"""Users, as the admin asks for them: by the ids that records hold, or by what somebody typed; never too many."""
+"""Users, as the admin asks for them: by what somebody typed; never too many."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Q
-
-from django_srvsession.services import user_id_of
 
 MOST_FOUND: Final = 50
 MOST_STAFF: Final = 50
 _MOST_TYPED: Final = 254  # The longest e-mail address.
-
-
-def people_of(user_ids: Iterable[str | None]) -> dict[str | None, Any]:
-    """Return the users with these ids, by id; an id that is no key of today's user model has none."""
-    pk = get_user_model()._meta.pk
-    keys = []
-    for user_id in {user_id for user_id in user_ids if user_id is not None}:
-        with contextlib.suppress(ValueError, ValidationError):
-            key = pk.to_python(user_id)
-            pk.run_validators(key)  # A number that no column holds is an error to some databases.
-            keys.append(key)
-    found = get_user_model()._base_manager.filter(pk__in=keys) if keys else ()
-    return {user_id_of(user): user for user in found}
 
 
 def people_named(text: str) -> list[Any]:

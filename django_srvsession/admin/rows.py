@@ -12,10 +12,12 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext
 
 from django_srvsession import conf, services
-from django_srvsession.admin.people import people_of
+from django_srvsession.activity import portion_of
+from django_srvsession.escaping import escaped
 from django_srvsession.listings import clock_ms
 from django_srvsession.models import LiveSession, SessionEvent
 from django_srvsession.records import SessionRecord
+from django_srvsession.users import users_of
 
 ONLINE_MS: Final = 5 * 60_000
 MOST_EVENTS: Final = 20
@@ -37,11 +39,11 @@ class Shown(NamedTuple):
 def rows_of(request: HttpRequest, site: AdminSite, records: Iterable[SessionRecord]) -> list[LiveSession]:
     """Make rows of records; asks the user model once, for all of them."""
     records = list(records)
-    people = people_of(record.user_id for record in records)
+    people = users_of(record.user_id for record in records)
     now_ms, own = clock_ms(), getattr(request.session, "sid", None)
     rows = []
     for record in records:
-        user = people.get(record.user_id)
+        user = people.get(record.user_id or "")
         rows.append(_row(record, Shown(user, _url_of(user, request, site), record.sid == own, now_ms, {}, {})))
     return rows
 
@@ -59,7 +61,7 @@ def _events_of(record: SessionRecord) -> Sequence[SessionEvent]:
     """Return what was written down last of the session's user, where the site keeps events."""
     if record.user_id is None or not conf.get("EVENT_LOG"):
         return ()
-    return list(services.recent_activity(record.user_id)[:MOST_EVENTS])
+    return portion_of(services.recent_activity(record.user_id), count=MOST_EVENTS).events
 
 
 def _url_of(user: Any, request: HttpRequest, site: AdminSite) -> str:
@@ -105,4 +107,4 @@ def name_of(row: LiveSession) -> str:
     if row.user_id is None:
         return gettext("anonymous")
     user = shown(row).user
-    return str(row.user_id) if user is None else str(user.get_username())
+    return escaped(row.user_id if user is None else user.get_username())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,9 +20,11 @@ from django_srvsession import services
 from django_srvsession.admin import ending, filters
 from django_srvsession.admin.columns import Columns
 from django_srvsession.admin.history import History, events_url
-from django_srvsession.admin.people import people_of
 from django_srvsession.admin.rows import name_of, row_of, shown
+from django_srvsession.escaping import escaped
 from django_srvsession.models import LiveSession
+from django_srvsession.records import is_sid
+from django_srvsession.users import users_of
 
 if TYPE_CHECKING:
     from django_srvsession.admin.changelist import LiveSessionList
@@ -33,7 +34,6 @@ else:
     ModelAdmin = admin.ModelAdmin
 
 _TIMES: Final = ("started_at", "signed_in_at", "last_active_at", "expires_at", "deadline", "key_changed_at")
-_SID: Final = re.compile(r"[0-9a-f]{18}")
 
 
 def _overview() -> dict[str, Any]:
@@ -49,7 +49,7 @@ class Chosen:
     """
 
     def __init__(self, sids: Iterable[str] = ()) -> None:
-        self.sids = [sid for sid in dict.fromkeys(sids) if _SID.fullmatch(sid)]
+        self.sids = [sid for sid in dict.fromkeys(sids) if is_sid(sid)]
 
     def filter(self, pk__in: Iterable[str]) -> Chosen:
         """Return what was chosen."""
@@ -110,7 +110,7 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> LiveSession | None:
         """Return a live session by its sid, or None."""
-        found = services.contents_of(object_id) if _SID.fullmatch(object_id) else None
+        found = services.contents_of(object_id) if is_sid(object_id) else None
         return None if found is None else row_of(request, self.admin_site, *found)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
@@ -181,8 +181,8 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
         return self._ask_about(request, [user_id], [("user", user_id)])
 
     def _ask_about(self, request: HttpRequest, user_ids: list[str], hidden: list[tuple[str, str]]) -> HttpResponse:
-        people = people_of(user_ids)
-        names = [people[user_id].get_username() if user_id in people else user_id for user_id in user_ids]
+        people = users_of(user_ids)
+        names = [escaped(people[user_id].get_username() if user_id in people else user_id) for user_id in user_ids]
         question = gettext("End all sessions of these users? They are signed out everywhere, at once.")
         return ending.ask(request, self, question, names, hidden=hidden)
 
@@ -209,7 +209,7 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
             ending.end_sessions(request, [row.sid for row in rows])
             return None
         question = gettext("End these sessions? Whoever uses them is signed out at once.")
-        items = [f"{name_of(row)}, {row.ip or '-'} ({row.sid})" for row in rows]
+        items = [f"{name_of(row)}, {escaped(row.ip) or '-'} ({row.sid})" for row in rows]
         hidden = ending.chosen(request, "end_selected", [row.sid for row in rows])
         return ending.ask(request, self, question, items, hidden=hidden)
 

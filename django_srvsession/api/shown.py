@@ -13,6 +13,7 @@ from django.middleware.csrf import get_token
 from django_srvsession import reasons
 from django_srvsession.activity import Entry
 from django_srvsession.devices import device_kind, device_name
+from django_srvsession.escaping import escaped
 from django_srvsession.places import place_of
 from django_srvsession.records import Client, Ended, SessionRecord
 from django_srvsession.services import user_id_of
@@ -72,9 +73,9 @@ def entry_as_json(entry: Entry, current_sid: str | None) -> dict[str, Any]:
     return {
         "kind": entry.kind,
         "at": _instant(entry.at),
-        "sid": entry.sid,
+        "sid": escaped(entry.sid),
         "current": entry.sid == current_sid,
-        "reason": entry.reason or None,
+        "reason": escaped(entry.reason) or None,
         "by": entry.by or None,
         "detail": entry.text,
         **_client_as_json(entry.client),
@@ -84,7 +85,7 @@ def entry_as_json(entry: Entry, current_sid: str | None) -> dict[str, Any]:
 def _client_as_json(client: Client) -> dict[str, Any]:
     return {
         "device": {"name": device_name(client.user_agent), "kind": device_kind(client.user_agent)},
-        "ip": client.ip or None,
+        "ip": escaped(client.ip) or None,
         "place": place_of(client.ip) or None,
     }
 
@@ -105,7 +106,7 @@ def person_as_json(request: HttpRequest) -> dict[str, Any]:
 
 def _ended_as_json(ended: Ended | None) -> dict[str, str] | None:
     text = reasons.text_of(ended) if ended is not None else ""
-    return {"sid": ended.sid, "reason": ended.reason, "detail": text} if ended is not None and text else None
+    return {"sid": ended.sid, "reason": escaped(ended.reason), "detail": text} if ended is not None and text else None
 
 
 def _instant(instant: datetime | None) -> str | None:

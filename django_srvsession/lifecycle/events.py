@@ -11,7 +11,7 @@ from django.dispatch import Signal
 from django_srvsession.records import SessionRecord
 from django_srvsession.signals import session_ended, session_started
 from django_srvsession.steps import Call, Emit, Steps
-from django_srvsession.store import Store
+from django_srvsession.store import CorruptSessionError, Store
 
 sender: Any = None
 """The signals' sender: the engine's ``SessionStore``, which sets this when it is defined."""
@@ -73,8 +73,14 @@ class Tell(Emit):
 
 
 def end_steps(sid: str, reason: str, by: str | None = None, *conditions: Any) -> Steps[SessionRecord | None]:
-    """End a session and say so by signal; the record to the one caller that ended it, None to others."""
-    record: SessionRecord | None = yield Call("end", (sid, reason, by, *conditions))
+    """End a session and say so by signal; the record to the one caller that ended it, None to others.
+
+    What is damaged opens for nobody, and is nothing to end.
+    """
+    try:
+        record: SessionRecord | None = yield Call("end", (sid, reason, by, *conditions))
+    except CorruptSessionError:
+        return None
     if record is not None:
         yield ended(record, reason, by)
     return record

@@ -10,10 +10,10 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError, CommandParser
 
 from django_srvsession import services
+from django_srvsession.records import is_sid
 
 _UNITS_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _DURATION: Final = re.compile(r"(\d{1,9})([smhdw])")
-_SID: Final = re.compile(r"[0-9a-f]{18}")
 _KEY_LENGTH: Final = 40
 
 
@@ -39,7 +39,7 @@ def public_name(text: str) -> str:
             "this looks like a session key, the secret in a cookie. It opens the session, and is now in your shell's "
             "history. Use the session's public name, its sid: listsessions_srv shows it"
         )
-    if not _SID.fullmatch(text):
+    if not is_sid(text):
         raise ArgumentTypeError(
             f"{text!r} is no sid: one is 18 digits out of 0-9 and a-f, as listsessions_srv shows it"
         )

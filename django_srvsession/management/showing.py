@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from django_srvsession.devices import english_device_name
 from django_srvsession.management.tables import Table, cut
 from django_srvsession.records import SessionRecord
+from django_srvsession.users import users_of
 
 _COMFORTABLE: Final = 20
 _GIVING: Final = (1, 2, 3)
@@ -46,13 +44,7 @@ def layout_for(records: Iterable[SessionRecord], names: Mapping[str, str], room:
 
 def names_of(records: Iterable[SessionRecord]) -> dict[str, str]:
     """Return the users' names by their ids, in one query; those who are gone are left out."""
-    model = get_user_model()
-    known: dict[str, Any] = {}
-    for user_id in {record.user_id for record in records} - {None}:
-        with contextlib.suppress(ValueError, ValidationError):  # An id of another user model than today's.
-            known[str(user_id)] = model._meta.pk.to_python(user_id)
-    users = model._base_manager.in_bulk(list(known.values())) if known else {}
-    return {user_id: users[pk].get_username() for user_id, pk in known.items() if pk in users}
+    return {user_id: user.get_username() for user_id, user in users_of(record.user_id for record in records).items()}
 
 
 def _user(record: SessionRecord, names: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext
 
 from django_srvsession import devices, places
+from django_srvsession.escaping import escaped
 
 register = template.Library()
 
@@ -35,6 +36,12 @@ def device_kind(user_agent: object) -> str:
 def place(ip: object) -> str:
     """Return the place of an address where the site has a GeoIP database; empty otherwise."""
     return places.place_of(_text(ip))
+
+
+@register.filter
+def inert(text: object) -> str:
+    """Return a text in one line in which nothing acts: control characters and marks of direction are spelt out."""
+    return escaped(_text(text))
 
 
 @register.filter

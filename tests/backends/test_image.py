@@ -23,12 +23,12 @@ from django_srvsession.backends.redis.image import (
     record_end,
     session_image,
 )
-from django_srvsession.records import Client, Loaded, SessionRecord
+from django_srvsession.records import LATEST_MS, MOST, Client, Loaded, SessionRecord
 from django_srvsession.store import CorruptSessionError
 
 SID = "5" * 18
 TEXTS = st.text(st.characters(codec=None, exclude_categories=()))  # lone surrogates and NUL too
-INSTANTS = st.integers(-(2**53), 2**53)
+INSTANTS = st.integers(0, LATEST_MS)
 VERIFIERS = st.binary(min_size=32, max_size=32).filter(any).map(bytes.hex)
 RECORDS = st.builds(
     SessionRecord,
@@ -36,7 +36,7 @@ RECORDS = st.builds(
     verifier=VERIFIERS,
     created_ms=INSTANTS,
     last_seen_ms=INSTANTS,
-    lifetime_ms=INSTANTS,
+    lifetime_ms=st.integers(0, MOST),
     expires_ms=INSTANTS,
     user_id=st.none() | TEXTS,
     client=st.builds(Client, TEXTS, TEXTS),
@@ -45,7 +45,7 @@ RECORDS = st.builds(
     previous_verifier=st.none() | VERIFIERS,
     rotated_ms=st.none() | INSTANTS,
     rotation_final=st.booleans(),
-    version=st.integers(0, 2**53),
+    version=st.integers(0, MOST),
 )
 RECORD = SessionRecord(SID, "ab" * 32, 1, 2, 3, 4, "user", Client("192.0.2.1", "agent"), signed_in_ms=1)
 IMAGE = session_image(RECORD, {"a": b"1", "bé": b"22"}, 5)
@@ -63,6 +63,22 @@ def test_a_session_is_read_as_it_was_stored(record: SessionRecord, values: dict[
     assert read_image(SID, image, 7) == Loaded(record, values, 7)
     assert read_record(SID, image[: record_end(image)]) == record
     assert record_end(image[:HEAD_BYTES]) == record_end(image)
+
+
+@pytest.mark.parametrize("number", [-1, LATEST_MS + 1, 2**61])
+@pytest.mark.parametrize(
+    "field", ["created_ms", "last_seen_ms", "expires_ms", "signed_in_ms", "deadline_ms", "rotated_ms"]
+)
+def test_an_instant_that_cannot_be_shown_is_damage(field: str, number: int) -> None:
+    with pytest.raises(CorruptSessionError):
+        read_record(SID, session_image(RECORD._replace(**{field: number}), {}, 5))
+
+
+@pytest.mark.parametrize("number", [-1, MOST + 1])
+@pytest.mark.parametrize("field", ["lifetime_ms", "version"])
+def test_a_number_that_scripts_do_not_hold_exactly_is_damage(field: str, number: int) -> None:
+    with pytest.raises(CorruptSessionError):
+        read_record(SID, session_image(RECORD._replace(**{field: number}), {}, 5))
 
 
 def test_values_in_the_room_count_as_far_as_it_is_in_use() -> None:

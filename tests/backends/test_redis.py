@@ -787,8 +787,7 @@ def test_ending_a_session_whose_texts_are_damaged_ends_it_and_takes_it_off_the_l
 ) -> None:
     session = create(store, client=Client("", "agent"))
     replaced_by(lambda image: image.replace(b"agent", b"\xff" * 5))(client, keys.session(session.record.sid))
-    with pytest.raises(CorruptSessionError):
-        store.end(session.record.sid, "revoked")
+    assert store.end(session.record.sid, "revoked") is None
     assert isinstance(store.load(session.record.sid), Tombstone)
     assert len(store.records()) == 0
 

@@ -7,9 +7,8 @@ lagging replica would keep people signed in after a logout.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import ClassVar, Final, TypeVar
+from typing import ClassVar, TypeVar
 
 from django.db import connections, router, transaction
 
@@ -23,12 +22,10 @@ from django_srvsession.backends.db.table import Table
 from django_srvsession.health import Finding, Keeping
 from django_srvsession.listings import EVERYONE, Activity, Step, Wanted
 from django_srvsession.models import Session
-from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
+from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone, is_sid, is_storable
 from django_srvsession.store import Store, UpdateError
 
 T = TypeVar("T")
-
-_SID: Final = re.compile(r"[0-9a-f]{18}")
 
 
 class DatabaseStore(Store):
@@ -78,7 +75,7 @@ class DatabaseStore(Store):
 
     def load(self, sid: str) -> Loaded | Tombstone | None:
         """Do as the interface says; a ``sid`` of any other form than ours is unknown, without a statement."""
-        if not _is_sid(sid):
+        if not is_sid(sid):
             return None
         found = self._run(lambda table: table.find(sid), writes=False)
         if found is None:
@@ -102,7 +99,7 @@ class DatabaseStore(Store):
         return self._change(sid, Change(verifier, delta, new_verifier, final), base)
 
     def _change(self, sid: str, change: Change, base: Loaded | None) -> Loaded:
-        if not _is_sid(sid):
+        if not is_sid(sid):
             raise UpdateError
         # A base that would be refused may be out of date: only what stands now can tell.
         if base is not None and (base.record.sid != sid or change.refusal(base)):
@@ -127,7 +124,7 @@ class DatabaseStore(Store):
     def _end(
         self, sid: str, params: Params, expected: Mapping[str, bytes | None], *, is_due: bool
     ) -> SessionRecord | None:
-        if not _is_sid(sid):
+        if not is_sid(sid):
             return None
         params |= {"sid": sid, "keep_ms": conf.get("ENDED_KEEP"), "nothing": b""}
         return self._run(lambda table: table.end(params, expected, is_due))
@@ -167,8 +164,8 @@ class DatabaseStore(Store):
         return iter(self._run(exam.findings, writes=False))
 
     def _fetch(self, name: str, params: Params) -> list[Row]:
-        # No user has such an id, and PostgreSQL refuses to look for it.
-        if "\0" in params.get("user_id", ""):
+        # No user has such an id, and databases refuse to look for it.
+        if not is_storable(params.get("user_id", "")):
             return []
         return self._run(lambda table: table.rows(getattr(table.sql, name), params), writes=False)
 
@@ -228,10 +225,6 @@ class DatabaseStore(Store):
             function()
 
         transaction.on_commit(call, using=self.using, robust=True)
-
-
-def _is_sid(sid: str) -> bool:
-    return _SID.fullmatch(sid) is not None
 
 
 class SessionStore(engine.SessionStore):

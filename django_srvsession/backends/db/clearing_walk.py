@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
-from django_srvsession.backends.db.statements import Params, Row, record_of
+from django_srvsession.backends.db.statements import Params, Row, records_of
 from django_srvsession.backends.db.table import Table
 from django_srvsession.records import SessionRecord
 
@@ -25,8 +25,8 @@ class Batch:
         self._rows = rows
 
     def records(self) -> list[SessionRecord]:
-        """Return the sessions that were ended, as they were, in the order of their expiry."""
-        return sorted(map(record_of, self._rows), key=lambda record: record.expires_ms)
+        """Return the sessions that were ended, as they were, in the order of their expiry, without damaged ones."""
+        return sorted(records_of(self._rows), key=lambda record: record.expires_ms)
 
 
 class Walk(ABC):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Final, NamedTuple, overload
 
-from django_srvsession.backends.db.statements import FOREVER, Params, Row, record_of
+from django_srvsession.backends.db.statements import FOREVER, RECORD_COLUMNS, Params, Row, records_of
 from django_srvsession.listings import (
     Activity,
     Step,
@@ -19,11 +19,12 @@ from django_srvsession.listings import (
     place_of,
     spread,
 )
-from django_srvsession.records import SessionRecord
+from django_srvsession.records import SessionRecord, is_instant, is_sid
 
 Fetch = Callable[[str, Params], list[Row]]
 """Execute the statement of this name (an attribute of ``Statements``) and return its rows."""
 
+_SID, _LAST_SEEN = (RECORD_COLUMNS.index(name) for name in ("sid", "last_seen_ms"))
 _BATCH: Final = 500
 _FIRST_BATCH: Final = 128
 """A page of an administrator's list, and what is read ahead of it."""
@@ -51,7 +52,7 @@ class UserRecords(Sequence[SessionRecord]):
 
     @cached_property
     def _records(self) -> list[SessionRecord]:
-        return [record_of(row) for row in self._fetch("of_user", {"user_id": self._user_id})]
+        return list(records_of(self._fetch("of_user", {"user_id": self._user_id})))
 
     def __len__(self) -> int:
         return len(self._records)
@@ -104,17 +105,19 @@ class AllRecords(Sequence[SessionRecord]):
         return self._page(stop + 1, max(start - stop, 0))[::-1][::-step]
 
     def _page(self, offset: int, limit: int) -> list[SessionRecord]:
-        return [record_of(row) for row in self._fetch("page", {"offset": offset, "limit": limit})] if limit else []
+        return list(records_of(self._rows(offset, limit))) if limit else []
+
+    def _rows(self, offset: int, limit: int) -> list[Row]:
+        return self._fetch("page", {"offset": offset, "limit": limit})
 
     def __iter__(self) -> Iterator[SessionRecord]:
-        batch = self._page(0, _BATCH)
-        while batch:
-            yield from batch
-            if len(batch) < _BATCH:
+        rows = self._rows(0, _BATCH)
+        while rows:
+            yield from records_of(rows)
+            if len(rows) < _BATCH:
                 return
-            last = batch[-1]
-            further = {"seen": last.last_seen_ms, "sid": last.sid, "limit": _BATCH}
-            batch = [record_of(row) for row in self._fetch("further", further)]
+            seen, sid = _moment_and_sid(rows[-1])
+            rows = self._fetch("further", {"seen": seen, "sid": sid, "limit": _BATCH})
 
 
 class _Way(NamedTuple):
@@ -151,16 +154,23 @@ def _walk_along(fetch: Fetch, way: _Way, seen: int, sid: str, wanted: Wanted) ->
     while True:
         bounds = {**way.params, "seen": seen, "sid": sid}
         batch = fetch(way.which, {**bounds, "window": window, "limit": limit})
-        for record in map(record_of, batch):
+        for record in records_of(batch):
             yield Step(place_of(record), record)
-            seen, sid = record.last_seen_ms, record.sid
         if len(batch) < limit:
             ends = fetch(way.end, {**bounds, "window": window - 1})
             if not ends or ends[0][0] < (wanted.seen_from_ms or 0):
                 return
             seen, sid = ends[0]
-            yield Step(place_at(seen, sid), None, window - len(batch))
+            if is_instant(seen) and is_sid(sid):  # The row of a damaged session is no place.
+                yield Step(place_at(seen, sid), None, window - len(batch))
+        else:
+            seen, sid = _moment_and_sid(batch[-1])
         limit, window = _BATCH, _WINDOW
+
+
+def _moment_and_sid(row: Row) -> tuple[int, str]:
+    """Return the last use and the sid of a row that begins with ``RECORD_COLUMNS``, sound or not."""
+    return row[_LAST_SEEN], row[_SID]
 
 
 def activity(fetch: Fetch, can_sample: bool) -> Activity:

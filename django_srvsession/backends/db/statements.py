@@ -7,14 +7,25 @@ In the templates ``{name}`` is a quoted column, ``{now}`` the clock of the datab
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django_srvsession.backends.clock import LocalClock, ServerClock
 from django_srvsession.backends.db.prepared import Prepared
 from django_srvsession.backends.framing import unframe
+from django_srvsession.listings import note_damaged
 from django_srvsession.models import Session
-from django_srvsession.records import ROTATION_GRACE_MS, Client, Loaded, SessionRecord, Tombstone
+from django_srvsession.records import (
+    ROTATION_GRACE_MS,
+    Client,
+    Loaded,
+    SessionRecord,
+    Tombstone,
+    is_instant,
+    is_sid,
+    is_sound,
+)
+from django_srvsession.store import CorruptSessionError
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -262,16 +273,33 @@ def clock_said(said: float) -> int:
 
 
 def record_of(row: Row) -> SessionRecord:
-    """Make a record of a row that begins with ``RECORD_COLUMNS``."""
-    return SessionRecord(*row[:7], Client(row[7], row[8]), *row[9:13], bool(row[13]), row[14])  # type: ignore[call-arg]
+    """Make a record of a row that begins with ``RECORD_COLUMNS``; raises ``CorruptSessionError`` for a damaged one."""
+    record = SessionRecord(*row[:7], Client(row[7], row[8]), *row[9:13], bool(row[13]), row[14])  # type: ignore[call-arg]
+    if is_sound(record) and is_sid(record.sid):
+        return record
+    raise CorruptSessionError("The row of the session is damaged.")
+
+
+def records_of(rows: Iterable[Row]) -> Iterator[SessionRecord]:
+    """Make the records of rows; leaves out, and logs, what is damaged."""
+    for row in rows:
+        try:
+            yield record_of(row)
+        except CorruptSessionError:
+            note_damaged(row[0])
 
 
 class Found:
-    """Hold a row of the statement ``read``: a session or a tombstone, with its values still framed."""
+    """Hold a row of the statement ``read``: a session or a tombstone, with its values still framed.
+
+    Raises ``CorruptSessionError`` for a damaged row.
+    """
 
     def __init__(self, row: Row, now_ms: int) -> None:
         self.record = record_of(row)
         self.ended_ms, self.reason, self.by, self.data = row[_REST]
+        if self.ended_ms is not None and not is_instant(self.ended_ms):
+            raise CorruptSessionError("The row of the session is damaged.")
         # What has happened is not ahead of the clock, whatever is known of it here.
         self.now_ms = max(now_ms, self.record.last_seen_ms, self.ended_ms or 0)
 
@@ -290,8 +318,11 @@ class Found:
         return Loaded(self.record, unframe(bytes(self.data)), self.now_ms)
 
     def tombstone(self) -> Tombstone:
-        """Return what is left of the session."""
+        """Return what is left of the session; raises ``CorruptSessionError`` when that is damaged."""
         record = self.record
         known = (record.verifier, record.previous_verifier)
         verifiers = tuple(verifier for verifier in known if verifier is not None)
-        return Tombstone(record.sid, verifiers, self.reason, self.by, self.ended_ms, self.now_ms, record.user_id)
+        tombstone = Tombstone(record.sid, verifiers, self.reason, self.by, self.ended_ms, self.now_ms, record.user_id)
+        if tombstone.is_sound:
+            return tombstone
+        raise CorruptSessionError("The row of the ended session is damaged.")

@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 
 from django_srvsession.backends.db.changes import Change, new_params, version_step
 from django_srvsession.backends.db.cursors import open_cursor
-from django_srvsession.backends.db.statements import Found, Params, Row, Statements, clock_said, record_of
+from django_srvsession.backends.db.statements import Found, Params, Row, Statements, clock_said, records_of
 from django_srvsession.records import Delta, Loaded, SessionRecord, conflicts, new_session
 from django_srvsession.store import CorruptSessionError, CreateError, StoreUnavailableError, UpdateError
 
@@ -142,7 +142,10 @@ class Table:
         return new if is_stored else self._inserted_before(sid, verifier)
 
     def _inserted_before(self, sid: str, verifier: str) -> Loaded:
-        found = self.find(sid, locked=self.connection.in_atomic_block)
+        try:
+            found = self.find(sid, locked=self.connection.in_atomic_block)
+        except CorruptSessionError as error:
+            raise CreateError from error  # Whatever it is, the place is taken.
         if found is None or found.is_ended or found.record.verifier != verifier or not found.is_live:
             raise CreateError
         return found.loaded()
@@ -175,14 +178,17 @@ class Table:
     # End.
 
     def end(self, params: Params, expected: Mapping[str, bytes | None], is_due: bool) -> SessionRecord | None:
-        """End a session that is live, or, ``is_due``, whose time is up; return the record as it was, or None."""
+        """End a session that is live, or, ``is_due``, whose time is up; return the record as it was, or None.
+
+        What is damaged opens for nobody, whether a statement ends it or not, and has no record to return.
+        """
         if expected or not self.sql.ends_in_one:
             return self._end_by_version(params, expected, is_due)
         in_one = self.sql.expire if is_due else self.sql.end
         if params["verifier"] is not None:
             in_one = self.sql.end_of_verifier
-        rows = self.rows(in_one, params, often=True)
-        return record_of(rows[0]) if rows else None
+        # What was damaged has ended too, and tells nothing.
+        return next(records_of(self.rows(in_one, params, often=True)), None)
 
     def _end_by_version(
         self, params: Params, expected: Mapping[str, bytes | None], is_due: bool
@@ -195,7 +201,10 @@ class Table:
             guarded = {**params, "version": found.record.version}
             return (found.record,) if self.count(sql, guarded) else None
 
-        return self._retry(params["sid"], attempt)[0]
+        try:
+            return self._retry(params["sid"], attempt)[0]
+        except CorruptSessionError:
+            return None
 
 
 def _may_end(found: Found, verifier: str | None, expected: Mapping[str, bytes | None], is_due: bool) -> bool:

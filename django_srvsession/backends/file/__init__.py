@@ -31,12 +31,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django_srvsession import conf, engine
 from django_srvsession.backends import rules
 from django_srvsession.backends.file import exam as file_exam
-from django_srvsession.backends.file.directory import SessionDirectory, is_sid, now_ms, problem_with
+from django_srvsession.backends.file.directory import SessionDirectory, now_ms, problem_with
 from django_srvsession.backends.file.recent import MINUTE_MS, minute_of
 from django_srvsession.backends.file.users import UserMarkers, digest_of
 from django_srvsession.health import Finding, IndexHealth, Keeping
-from django_srvsession.listings import EVERYONE, Step, Wanted, parse_place, place_at
-from django_srvsession.records import UNSET, Delta, Loaded, SessionRecord, Tombstone, Unset, new_session
+from django_srvsession.listings import EVERYONE, Step, Wanted, note_damaged, parse_place, place_at
+from django_srvsession.records import UNSET, Delta, Loaded, SessionRecord, Tombstone, Unset, is_sid, new_session
 from django_srvsession.store import CorruptSessionError, CreateError, Store, StoreUnavailableError
 
 
@@ -229,7 +229,17 @@ class FileStore(Store):
 
     def _live(self, sid: str, digest: str | None, now: int) -> SessionRecord | None:
         """Return the record of a live session, of one user if given, or None."""
-        stored = self._sessions.read_sound(sid, now)
+        return self._of_user(self._sessions.read_sound(sid, now), digest, now)
+
+    def _listed_live(self, sid: str, digest: str | None, now: int) -> SessionRecord | None:
+        """Do as :meth:`_live`, and log what is damaged: for lists that people see."""
+        try:
+            return self._of_user(self._sessions.read(sid, now), digest, now)
+        except CorruptSessionError:
+            note_damaged(sid)
+            return None
+
+    def _of_user(self, stored: rules.Stored, digest: str | None, now: int) -> SessionRecord | None:
         if not isinstance(stored, Loaded) or not stored.record.is_live(now):
             return None
         user_id = stored.record.user_id
@@ -276,7 +286,7 @@ class FileStore(Store):
 
     def _steps_at(self, minute: int, moment: int, sids: Iterable[str]) -> list[Step]:
         """Return the files of one moment, which is some milliseconds long on most systems, by their last use."""
-        live = [(sid, self._live(sid, None, now_ms())) for sid in sids]
+        live = [(sid, self._listed_live(sid, None, now_ms())) for sid in sids]
         # One that was used in another minute is listed there.
         found = [(sid, record if record and minute_of(record) == minute else None) for sid, record in live]
         newest_first = sorted(found, key=lambda one: (one[1].last_seen_ms if one[1] else 0, one[0]), reverse=True)
@@ -284,7 +294,7 @@ class FileStore(Store):
 
     def _newest_first(self, sids: Iterable[str], digest: str | None = None) -> list[SessionRecord]:
         now = now_ms()
-        found = (self._live(sid, digest, now) for sid in sids)
+        found = (self._listed_live(sid, digest, now) for sid in sids)
         records = [record for record in found if record is not None]
         return sorted(records, key=lambda record: record.last_seen_ms, reverse=True)
 

@@ -27,10 +27,9 @@ from django_srvsession.backends.file.system import (
     remove_file,
     write_file,
 )
-from django_srvsession.records import Loaded, SessionRecord, Tombstone
+from django_srvsession.records import Loaded, SessionRecord, Tombstone, is_sid
 from django_srvsession.store import CorruptSessionError, StoreUnavailableError
 
-_SID: Final = re.compile(r"[0-9a-f]{18}")
 _SESSION_FILE: Final = re.compile(r"([0-9a-f]{18})\.json")
 _SHARD: Final = re.compile(r"[0-9a-f]{2}")
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -41,11 +40,6 @@ _SIGN: Final = ".srvsession"
 def now_ms() -> int:
     """Return the store's clock: milliseconds since 1970 UTC."""
     return int(time.time() * 1000)
-
-
-def is_sid(sid: str) -> bool:
-    """Tell whether a text may become part of a path."""
-    return _SID.fullmatch(sid) is not None
 
 
 def problem_with(path: str) -> str | None:

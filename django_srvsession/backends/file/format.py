@@ -10,7 +10,7 @@ import json
 from binascii import a2b_base64, b2a_base64
 from typing import Any, Final
 
-from django_srvsession.records import Client, Loaded, SessionRecord, Tombstone
+from django_srvsession.records import Client, Loaded, SessionRecord, Tombstone, is_sound
 from django_srvsession.store import CorruptSessionError
 
 FORMAT: Final = 1
@@ -79,15 +79,19 @@ def _session(parts: dict[str, Any], now_ms: int) -> Loaded:
     fields = _checked(parts["record"], _RECORD_TYPES)
     fields["client"] = Client(**_checked(fields["client"], _CLIENT_TYPES))
     values = {name: a2b_base64(text, strict_mode=True) for name, text in parts["values"].items()}
-    return Loaded(SessionRecord(**fields), values, now_ms)
+    record = SessionRecord(**fields)
+    if not is_sound(record):
+        raise ValueError
+    return Loaded(record, values, now_ms)
 
 
 def _tombstone(part: dict[str, Any], now_ms: int) -> Tombstone:
     fields = _checked(part, _TOMBSTONE_TYPES)
     fields["verifiers"] = tuple(fields["verifiers"])
-    if not all(type(verifier) is str for verifier in fields["verifiers"]):
-        raise TypeError
-    return Tombstone(**fields, now_ms=now_ms)
+    tombstone = Tombstone(**fields, now_ms=now_ms)
+    if not tombstone.is_sound:
+        raise ValueError
+    return tombstone
 
 
 def _checked(fields: dict[str, Any], types: dict[str, tuple[type, ...]]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from django_srvsession.backends.framing import frame, unframe
 from django_srvsession.backends.redis.keys import decoded, encoded
-from django_srvsession.records import NO_CLIENT, Client, Loaded, SessionRecord, Tombstone
+from django_srvsession.records import NO_CLIENT, Client, Loaded, SessionRecord, Tombstone, is_sound
 from django_srvsession.store import CorruptSessionError
 
 SESSION: Final = 1
@@ -195,6 +195,8 @@ def _read_record(sid: str, image: Any) -> tuple[SessionRecord, int, int]:
         )
     except (struct.error, TypeError, UnicodeDecodeError) as error:
         raise _damaged(sid) from error
+    if not is_sound(record):
+        raise _damaged(sid)
     return record, place, used
 
 
@@ -217,7 +219,7 @@ def _read_tombstone(sid: str, image: bytes, now_ms: int) -> Tombstone:
     if place != len(image) or reason is None:
         raise _damaged(sid)
     verifiers = (verifier,) if previous == _NO_VERIFIER else (verifier, previous)
-    return Tombstone(
+    tombstone = Tombstone(
         sid=sid,
         verifiers=tuple(each.hex() for each in verifiers),
         reason=reason,
@@ -226,6 +228,9 @@ def _read_tombstone(sid: str, image: bytes, now_ms: int) -> Tombstone:
         now_ms=now_ms,
         user_id=user_id,
     )
+    if not tombstone.is_sound:
+        raise _damaged(sid)
+    return tombstone
 
 
 def _damaged(sid: str) -> CorruptSessionError:

@@ -7,18 +7,30 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from django_srvsession.backends.redis.clock import RedisClock
-from django_srvsession.backends.redis.codec import Command, listed_record, scored
+from django_srvsession.backends.redis.codec import Command, is_absent, listed_record, scored
+from django_srvsession.backends.redis.image import is_tombstone
 from django_srvsession.backends.redis.keys import ANONYMOUS, USERS, Keys, decoded, kind_of
 from django_srvsession.backends.redis.looks import look_at
 from django_srvsession.backends.redis.scripts import ADMITTED_FROM
 from django_srvsession.backends.redis.wire import Steps, checked_index
-from django_srvsession.listings import MINUTE_MS, Activity, Step, hour_begins, parse_place, place_at, spread
-from django_srvsession.records import SessionRecord
+from django_srvsession.listings import (
+    MINUTE_MS,
+    Activity,
+    Step,
+    hour_begins,
+    note_damaged,
+    parse_place,
+    place_at,
+    spread,
+)
+from django_srvsession.records import SessionRecord, is_sid
 
 T = TypeVar("T")
 _PORTION: Final = 500
 _FIRST_PORTION: Final = 128
 """A page of an administrator's list, and what is read ahead of it."""
+_LATEST_SCORE: Final = 9_999_999_999_999
+"""The year 2286, in milliseconds: no place is later."""
 _SEEK_FROM: Final = 1000
 """Pages that begin before this rank are cheaper to reach by reading what comes before them."""
 
@@ -137,7 +149,7 @@ class Lists:
             replies = yield from look_at([self._keys.session(sid) for sid in portion])
             now_ms = self._clock.now_ms
             for sid, reply in zip(portion, replies, strict=True):
-                record = listed_record(sid, reply)
+                record = _sound_record(sid, reply)
                 found.append(record if record is not None and record.is_live(now_ms) else None)
         return found
 
@@ -184,6 +196,14 @@ class Lists:
         return sum(map(checked_index, replies))
 
 
+def _sound_record(sid: str, reply: Any) -> SessionRecord | None:
+    """Read what is listed under a sid; None for what is gone, and, logged, for what is damaged."""
+    record = listed_record(sid, reply) if is_sid(sid) else None
+    if record is None and not is_absent(reply) and not is_tombstone(reply):
+        note_damaged(sid)
+    return record
+
+
 def _head(key: str, score: float, limit: int) -> Command:
     return ("ZREVRANGEBYSCORE", key, repr(score), "-inf", "WITHSCORES", "LIMIT", 0, limit)
 
@@ -198,8 +218,11 @@ def _kind(signed_in: bool) -> str:
 
 
 def _place(entry: Entry) -> str:
-    """Return the place behind an entry; scores are milliseconds, in whole microseconds."""
-    return place_at(round(entry.score * 1000), entry.sid)
+    """Return the place behind an entry; scores are milliseconds, in whole microseconds.
+
+    What is not of ours in the list is put where a place can say it is.
+    """
+    return place_at(round(min(max(entry.score, 0), _LATEST_SCORE) * 1000), entry.sid)
 
 
 def _parse(after: str) -> tuple[float, str]:

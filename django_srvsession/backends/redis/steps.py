@@ -181,7 +181,7 @@ class SessionSteps:
             record = read_record(sid, rest[0])
         except CorruptSessionError:
             yield from self._tidy(forget_commands(self._keys, sid, None))  # It has ended, whoever's it was.
-            raise
+            return None
         yield from self._tidy(forget_commands(self._keys, sid, record.user_id))
         return record
 

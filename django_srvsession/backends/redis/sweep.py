@@ -13,7 +13,7 @@ from django_srvsession.backends.redis.codec import (
     listed_record,
     scored,
 )
-from django_srvsession.backends.redis.image import indexed_until_ms, is_tombstone, read_record
+from django_srvsession.backends.redis.image import indexed_until_ms, is_tombstone
 from django_srvsession.backends.redis.keys import ANONYMOUS, Keys, decoded, kind_of
 from django_srvsession.backends.redis.limit import forget_commands
 from django_srvsession.backends.redis.looks import look_at
@@ -61,7 +61,8 @@ class Sweep:
         """End those whose time is still up, by Redis' clock; return the ones that this call has ended."""
         replies = self._call([evalsha(EXPIRE, self._keys.session(sid), keep_ms) for sid in sids])
         answers = zip(sids, map(checked_index, replies), strict=True)
-        return [read_record(sid, answer[2]) for sid, answer in answers if answer[0] == b"ok"]
+        ended = (listed_record(sid, answer[2]) for sid, answer in answers if answer[0] == b"ok")
+        return [record for record in ended if record is not None]
 
     def forget(self, ended: Sequence[SessionRecord]) -> None:
         """Take ended sessions out of the indexes."""
