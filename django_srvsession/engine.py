@@ -7,6 +7,7 @@ template or a broad ``except`` may swallow the exception and the middleware must
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from datetime import datetime
 from importlib import import_module
@@ -143,6 +144,21 @@ class SessionStore(SessionLifecycle):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.sid or 'without a key'}>"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SessionStore:
+        """Return a session object of the same key, with contents of its own; no I/O."""
+        other = type(self)(self._session_key)
+        memo[id(self)] = other
+        other.__dict__.update(self.__dict__)
+        if "_session_cache" in self.__dict__:
+            other._session_cache = copy.deepcopy(self._session_cache, memo)
+        return other
+
+    def __copy__(self) -> SessionStore:
+        return copy.deepcopy(self)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("A session cannot be pickled: it would carry its key. Pickle what you need of its contents.")
 
     def _get_new_session_key(self) -> str:
         return SessionKey.generate().text

@@ -128,14 +128,16 @@ def answer_steps(session: SessionStore, request: HttpRequest, response: HttpResp
 
     An answer never deletes a cookie that another answer may just have set: only the request that ended the session
     itself, or one whose cookie is no genuine key, deletes it. A cookie is set only for a session that the store has.
+    Where the view's transaction rolled back a session that was created, rotated or ended in it, an answer that claims
+    success is withheld; one of 4xx or 5xx promised nothing, and goes out without a cookie.
     """
     accessed, is_error = session.accessed, response.status_code >= 500
     has_cookie = settings.SESSION_COOKIE_NAME in request.COOKIES
     if accessed or session.modified or session.needs_cookie:
         session.resign()
     extended = False if is_error else (yield from _save_steps(session))
-    if not (yield from session.confirm_steps()) and not is_error:
-        log.error("A login or logout was rolled back by the view's transaction, and its answer is withheld.")
+    if not (yield from session.confirm_steps()) and response.status_code < 400:
+        log.error("What the view did to its session was rolled back by its transaction; its answer is withheld.")
         raise StoreUnavailableError("What the request did to its session was rolled back.")
     if session.is_empty() and has_cookie and (session.was_ended_here or not session.had_genuine_cookie):
         _delete_cookie(response)

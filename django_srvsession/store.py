@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.base import CreateError, UpdateError
@@ -28,6 +28,8 @@ from django_srvsession.listings import EVERYONE, LOOK_AT, Activity, Portion, Ste
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
 
 __all__ = [
+    "GONE",
+    "TAKEN",
     "ConflictError",
     "CorruptSessionError",
     "CreateError",
@@ -36,6 +38,12 @@ __all__ = [
     "StoreUnavailableError",
     "UpdateError",
 ]
+
+
+GONE: Final = "The session has ended, or its key was replaced: nothing was stored."
+"""What an ``UpdateError`` says where nothing more is known."""
+TAKEN: Final = "There is, or was, a session of this name."
+"""What a ``CreateError`` says."""
 
 
 class StoreUnavailableError(Exception):

@@ -11,6 +11,7 @@ visitor sends cannot forge one, and contents that are copied into another sessio
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
@@ -138,6 +139,19 @@ class SealedValues(MutableMapping[Any, Any]):
         return dict(self) == dict(other) if isinstance(other, Mapping) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SealedValues:
+        """Return contents of their own: equal values, and what is pending is pending in both."""
+        other = SealedValues(self._sealer, self._base, cleared=self._cleared, are_current=self._are_current)
+        other._open = copy.deepcopy(self._open, memo)
+        other._assigned, other._removed = set(self._assigned), set(self._removed)
+        return other
+
+    def __copy__(self) -> SealedValues:
+        return copy.deepcopy(self)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("The contents of a session cannot be pickled. Pickle a plain copy: dict(session.items()).")
 
     def __repr__(self) -> str:
         # Names only: values do not belong into logs and error reports.

@@ -24,6 +24,7 @@ from django_srvsession.records import Loaded, Tombstone
 from django_srvsession.services import recent_activity
 from django_srvsession.signals import session_ended
 from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
+from tests.later import Later
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
 
 RIGHT, WRONG = "the right one", "a wrong one"
@@ -96,7 +97,7 @@ def ends() -> Iterator[list[tuple[str, str]]]:
 @pytest.fixture
 def old(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every sign-in be too long ago to be a recent proof."""
-    monkeypatch.setattr(proof, "_last_proof_ms", lambda request: request.session.get(proof.CONFIRMED_KEY, 0))
+    Later(monkeypatch, 3600)
 
 
 def signed_in(name: str = "ann") -> Client:

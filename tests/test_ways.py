@@ -16,6 +16,7 @@ from django.utils.functional import lazystr
 
 from django_srvsession import proof, services
 from django_srvsession.checks import check_settings
+from tests.later import Later
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
 
 SESSIONS, END_OTHERS, CONFIRM = "/account/sessions/", "/account/sessions/end-others/", "/account/confirm/"
@@ -82,7 +83,7 @@ class Renamed(ModelBackend):
 def _site(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.LOGIN_URL = "srvsession:login"
     # Every sign-in was too long ago; a proof since then is as recent as it can be.
-    monkeypatch.setattr(proof, "_last_proof_ms", lambda request: request.session.get(proof.CONFIRMED_KEY, 0))
+    Later(monkeypatch, 3600)
 
 
 def without_password(request: pytest.FixtureRequest) -> Any:

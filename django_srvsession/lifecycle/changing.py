@@ -13,7 +13,7 @@ from django_srvsession.lifecycle.saving import SessionSaving
 from django_srvsession.records import Delta
 from django_srvsession.seal import SealError
 from django_srvsession.steps import Call, Pause, Steps
-from django_srvsession.store import ConflictError, UpdateError
+from django_srvsession.store import GONE, ConflictError, UpdateError
 from django_srvsession.values import SealedValues
 
 _CHANGE_TRIES: Final = 200
@@ -59,7 +59,7 @@ class SessionLifecycle(SessionSaving):
             return sealer.open(sealed)
         except SealError as error:
             self._session_cache = self._refuse(key.sid, error)
-            raise UpdateError from error
+            raise UpdateError("The stored value is not to be trusted, and stays as it is.") from error
 
     def _change_new_steps(
         self, values: SealedValues, name: str, function: Callable[[Any], Any], default: Any
@@ -67,7 +67,7 @@ class SessionLifecycle(SessionSaving):
         """Start a session that holds this one value; what else is assigned stays pending."""
         value = function(values.peek(name, default))
         if self._session_key is not None:
-            raise UpdateError
+            raise UpdateError(GONE)
         if self._found is Found.JUST_ENDED:
             values.put(name, value)  # For this answer only: the browser may hold a newer cookie already.
             return value
@@ -84,4 +84,4 @@ class SessionLifecycle(SessionSaving):
         self._session_cache = SealedValues() if not had_key else (yield from self.load_steps())
         self._modified = False
         if had_key and self._session_key is None:
-            raise UpdateError
+            raise UpdateError(GONE)

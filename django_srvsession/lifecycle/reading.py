@@ -17,7 +17,7 @@ from django_srvsession.lifecycle.events import expire_steps
 from django_srvsession.records import AUTH_KEYS, Client, Ended, Loaded, SessionRecord, Tombstone
 from django_srvsession.seal import Sealer, SealError
 from django_srvsession.steps import Call, Steps, run
-from django_srvsession.store import CorruptSessionError, Store, UpdateError
+from django_srvsession.store import GONE, CorruptSessionError, Store, UpdateError
 from django_srvsession.values import MARK_PREFIX, SealedValues
 
 USER_KEY: Final = AUTH_KEYS[0]
@@ -213,7 +213,7 @@ class SessionReading(SessionBase):
         stored = yield Call("load", (key.sid,))
         live = isinstance(stored, Loaded) and stored.record.is_live(stored.now_ms)
         if not live or not stored.record.accepts(key.verifier, stored.now_ms):
-            raise UpdateError
+            raise UpdateError(GONE)
         return stored  # type: ignore[no-any-return]
 
     def exists_steps(self, session_key: str | None) -> Steps[bool]:

@@ -15,7 +15,7 @@ from django_srvsession.lifecycle.events import end_steps, started
 from django_srvsession.lifecycle.reading import USER_KEY, Found, user_id_in
 from django_srvsession.records import Loaded, SessionRecord, Tombstone
 from django_srvsession.steps import Call, Steps
-from django_srvsession.store import CorruptSessionError, CreateError, UpdateError
+from django_srvsession.store import GONE, TAKEN, CorruptSessionError, CreateError, UpdateError
 from django_srvsession.values import HASH_KEY, SealedValues
 
 log = logging.getLogger("django_srvsession")
@@ -37,13 +37,13 @@ class SessionSaving(SessionEnding):
         elif (key := self._key) is not None:
             yield from self._save_known_steps(key, values)
         else:
-            raise UpdateError
+            raise UpdateError(GONE)
 
     def _refuse_taken_steps(self) -> Steps[None]:
         """Raise ``CreateError`` if a caller asks to create a session under the key of one that exists."""
         key = self._key
         if key is not None and (yield Call("load", (key.sid,))) is not None:
-            raise CreateError
+            raise CreateError(TAKEN)
 
     def _save_new_steps(self, values: SealedValues) -> Steps[None]:
         if self._found is Found.JUST_ENDED and not values.is_assigned(USER_KEY):
@@ -85,7 +85,7 @@ class SessionSaving(SessionEnding):
         elif values.is_assigned(USER_KEY):
             yield from self._sign_in_alone_steps(key, values)
         else:
-            raise UpdateError
+            raise UpdateError(GONE)
 
     def _create_with_steps(self, contents: Mapping[Any, Any]) -> Steps[None]:
         self._session_cache = SealedValues()
@@ -146,7 +146,7 @@ class SessionSaving(SessionEnding):
         elif values.is_assigned(HASH_KEY):
             yield from self._go_on_after_losing_steps(key, values)
         else:
-            raise UpdateError
+            raise UpdateError(GONE)
 
     def _sign_in_alone_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
         """Sign in with a session of its own, since another request has rotated or ended the one that this came with.
@@ -174,9 +174,9 @@ class SessionSaving(SessionEnding):
         """
         stored = yield from self._look_steps(key)
         if not isinstance(stored, Tombstone) or stored.reason != "replaced":
-            raise UpdateError
+            raise UpdateError(GONE)
         if not (stored.was_replaced_just_now and stored.was_of(key.verifier)):
-            raise UpdateError
+            raise UpdateError(GONE)
         yield from self._create_with_steps(dict(values))
 
 

@@ -23,6 +23,8 @@ from tests.backends.sessions import (
     touch_later,
 )
 
+SAYS_SOMETHING = r"\w"
+
 HOSTILE_NAMES = [
     "",
     " ",
@@ -106,7 +108,7 @@ class CreateContract:
     def test_a_sid_taken_by_a_live_session_is_refused_and_its_session_kept(self, store: Store) -> None:
         taken = create(store, user_id=new_user(), changed={"a": b"1"})
         before, other = snapshot(store, taken.record.sid), new_user()
-        with pytest.raises(CreateError):
+        with pytest.raises(CreateError, match=SAYS_SOMETHING):
             store.create(taken.record.sid, new_verifier(), new_delta(user_id=other, changed={"a": b"2"}))
         assert snapshot(store, taken.record.sid) == before
         assert list(store.records(other)) == []
@@ -115,12 +117,12 @@ class CreateContract:
         short = create(store, lifetime_ms=0)
         while (due := stored(store, short.record.sid)).record.is_live(due.now_ms):
             pass
-        with pytest.raises(CreateError):
+        with pytest.raises(CreateError, match=SAYS_SOMETHING):
             store.create(due.record.sid, due.record.verifier, new_delta())
 
     def test_a_sid_taken_by_an_expired_session_is_refused(self, store: Store) -> None:
         taken = create(store, lifetime_ms=0)
-        with pytest.raises(CreateError):
+        with pytest.raises(CreateError, match=SAYS_SOMETHING):
             store.create(taken.record.sid, new_verifier(), new_delta())
         assert stored(store, taken.record.sid).record.verifier == taken.record.verifier
 
@@ -128,7 +130,7 @@ class CreateContract:
         record = create(store).record
         store.end(record.sid, "logout")
         for verifier in (new_verifier(), record.verifier):
-            with pytest.raises(CreateError):
+            with pytest.raises(CreateError, match=SAYS_SOMETHING):
                 store.create(record.sid, verifier, new_delta())
         assert isinstance(store.load(record.sid), Tombstone)
 
@@ -308,14 +310,14 @@ class UpdateContract:
         self, store: Store, session: Loaded, verifier: str, delta: Delta, base: Loaded | None = None
     ) -> None:
         before = snapshot(store, session.record.sid)
-        with pytest.raises(UpdateError):
+        with pytest.raises(UpdateError, match=SAYS_SOMETHING):
             store.update(session.record.sid, verifier, delta, base)
         assert snapshot(store, session.record.sid) == before
 
     def test_an_update_never_creates(self, store: Store) -> None:
         sid, verifier, user_id = new_sid(), new_verifier(), new_user()
         for delta in (TOUCH, new_delta(user_id=user_id, changed={"a": b"a"}), Delta(expected={"a": b"a"})):
-            with pytest.raises(UpdateError):
+            with pytest.raises(UpdateError, match=SAYS_SOMETHING):
                 store.update(sid, verifier, delta)
         assert store.load(sid) is None
         assert list(store.records(user_id)) == []
@@ -335,7 +337,7 @@ class UpdateContract:
         user_id = new_user()
         session = create(store, user_id=user_id, changed={"a": b"a"})
         store.end(session.record.sid, "logout")
-        with pytest.raises(UpdateError):
+        with pytest.raises(UpdateError, match=SAYS_SOMETHING):
             store.update(session.record.sid, session.record.verifier, delta, session if base == "with base" else None)
         tombstone = store.load(session.record.sid)
         assert isinstance(tombstone, Tombstone)
@@ -536,7 +538,7 @@ class RotateContract:
         store.rotate(sid, old, new, TOUCH)
         before = snapshot(store, sid)
         for base in (None, session):
-            with pytest.raises(UpdateError):
+            with pytest.raises(UpdateError, match=SAYS_SOMETHING):
                 store.update(sid, old, Delta(changed={"a": b"late"}), base)
         assert store.end(sid, "logout", verifier=old) is None
         assert snapshot(store, sid) == before
@@ -559,7 +561,7 @@ class RotateContract:
         sid, verifiers = session.record.sid, [session.record.verifier, new_verifier(), new_verifier()]
         store.rotate(sid, verifiers[0], verifiers[1], TOUCH, final=False)
         store.rotate(sid, verifiers[1], verifiers[2], TOUCH, final=False)
-        with pytest.raises(UpdateError):
+        with pytest.raises(UpdateError, match=SAYS_SOMETHING):
             store.update(sid, verifiers[0], TOUCH)
         store.update(sid, verifiers[1], TOUCH)
 
@@ -571,7 +573,7 @@ class RotateContract:
         before = snapshot(store, sid)
         for verifier in (old, new_verifier(), ""):
             for base in (None, session):
-                with pytest.raises(UpdateError):
+                with pytest.raises(UpdateError, match=SAYS_SOMETHING):
                     store.rotate(sid, verifier, new_verifier(), Delta(changed={"a": b"late"}), base)
         assert snapshot(store, sid) == before
 
@@ -579,7 +581,7 @@ class RotateContract:
         session, other = create(store, user_id=new_user(), changed={"a": b"a"}), new_user()
         sid, verifier = session.record.sid, session.record.verifier
         before = snapshot(store, sid)
-        with pytest.raises(UpdateError):
+        with pytest.raises(UpdateError, match=SAYS_SOMETHING):
             store.rotate(sid, verifier, new_verifier(), Delta(user_id=other, changed={"a": b"A"}))
         with pytest.raises(ConflictError) as caught:
             store.rotate(sid, verifier, new_verifier(), Delta(expected={"a": None}, changed={"a": b"A"}))
@@ -595,7 +597,7 @@ class RotateContract:
             (ended.record.sid, ended.record.verifier),
             (due.record.sid, due.record.verifier),
         ):
-            with pytest.raises(UpdateError):
+            with pytest.raises(UpdateError, match=SAYS_SOMETHING):
                 store.rotate(sid, verifier, new_verifier(), new_delta(deadline_ms=None))
         assert store.load(missing) is None
         assert isinstance(store.load(ended.record.sid), Tombstone)

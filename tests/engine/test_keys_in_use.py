@@ -13,7 +13,8 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import login as django_login
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.sessions.models import Session
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
 
 from django_srvsession import services
 from django_srvsession.keys import SessionKey
@@ -182,6 +183,83 @@ def test_a_sign_in_that_was_committed_and_ended_since_is_no_rollback(
     response = browser.visit(sign_in)
     assert (response.status_code, set_cookie(response)) == (200, None)
     assert browser.user() == ""
+
+
+def not_found(request: HttpRequest) -> None:
+    raise Http404
+
+
+def forbidden(request: HttpRequest) -> None:
+    raise PermissionDenied
+
+
+def undo_and_answer(status: int) -> View:
+    """As Django REST framework does for a validation error: mark the transaction, and answer."""
+
+    def view(request: HttpRequest) -> HttpResponse:
+        from django.db import transaction
+
+        transaction.set_rollback(True)
+        return HttpResponse(status=status)
+
+    return view
+
+
+def both(first: View, then: View) -> View:
+    def view(request: HttpRequest) -> Any:
+        first(request)
+        return then(request)
+
+    return view
+
+
+def create(request: HttpRequest) -> None:
+    read(request)
+    request.session.create()
+
+
+@pytest.mark.parametrize("engine", [DB], indirect=True)
+@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.parametrize(("refuse", "status"), [(not_found, 404), (forbidden, 403), (undo_and_answer(400), 400)])
+@pytest.mark.parametrize("view", [create, increment, rotate, put(a=2), logout])
+def test_an_answer_of_4xx_goes_out_though_what_the_page_did_to_its_session_was_rolled_back(
+    view: View, refuse: View, status: int, is_new: bool, browser: Browser, engine: Any, atomic_requests: None
+) -> None:
+    if not is_new:
+        browser.visit(put(cart=["tea"]))
+    before = browser.cookie
+    response = browser.visit(both(view, refuse))
+    assert response.status_code == status
+    # The browser keeps what it had, and it works. What was assigned, and not stored by the page itself, is saved.
+    if before is not None:
+        assert browser.cookie == before
+        assert browser.show(read)["cart"] == ["tea"]
+    assert browser.user() == ""
+    browser.visit(put(cart=["coffee"]))
+    assert browser.show(read)["cart"] == ["coffee"]
+
+
+@pytest.mark.parametrize("engine", [DB], indirect=True)
+@pytest.mark.parametrize("view", [create, increment, rotate])
+def test_an_answer_that_claims_success_is_withheld_if_its_session_was_rolled_back(
+    view: View, browser: Browser, engine: Any, atomic_requests: None
+) -> None:
+    response = browser.visit(both(view, undo_and_answer(200)))
+    assert (response.status_code, set_cookie(response)) == (503, None)
+
+
+@pytest.mark.parametrize("engine", [DB], indirect=True)
+@pytest.mark.parametrize("status", [200, 302, 400, 403])
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_sign_in_that_was_rolled_back_is_made_again_when_the_answer_goes_out(
+    status: int, is_new: bool, browser: Browser, engine: Any, ann: Any, atomic_requests: None
+) -> None:
+    if not is_new:
+        browser.visit(put(cart=["tea"]))
+    response = browser.visit(both(login(ann), undo_and_answer(status)))
+    assert response.status_code == status
+    assert browser.user() == "ann"
+    assert len(services.sessions_of(ann)) == 1
 
 
 @pytest.mark.parametrize("name", ["db", "cache"])

@@ -23,7 +23,7 @@ from django_srvsession.health import Finding, Keeping
 from django_srvsession.listings import EVERYONE, Activity, Step, Wanted
 from django_srvsession.models import Session
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone, is_sid, is_storable
-from django_srvsession.store import Store, UpdateError
+from django_srvsession.store import GONE, Store, UpdateError
 
 T = TypeVar("T")
 
@@ -100,7 +100,7 @@ class DatabaseStore(Store):
 
     def _change(self, sid: str, change: Change, base: Loaded | None) -> Loaded:
         if not is_sid(sid):
-            raise UpdateError
+            raise UpdateError(GONE)
         # A base that would be refused may be out of date: only what stands now can tell.
         if base is not None and (base.record.sid != sid or change.refusal(base)):
             base = None

@@ -16,7 +16,7 @@ from django_srvsession.backends.db.changes import Change, new_params, version_st
 from django_srvsession.backends.db.cursors import open_cursor
 from django_srvsession.backends.db.statements import Found, Params, Row, Statements, clock_said, records_of
 from django_srvsession.records import Delta, Loaded, SessionRecord, conflicts, new_session
-from django_srvsession.store import CorruptSessionError, CreateError, StoreUnavailableError, UpdateError
+from django_srvsession.store import GONE, TAKEN, CorruptSessionError, CreateError, StoreUnavailableError, UpdateError
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -147,7 +147,7 @@ class Table:
         except CorruptSessionError as error:
             raise CreateError from error  # Whatever it is, the place is taken.
         if found is None or found.is_ended or found.record.verifier != verifier or not found.is_live:
-            raise CreateError
+            raise CreateError(TAKEN)
         return found.loaded()
 
     # Change.
@@ -159,7 +159,7 @@ class Table:
 
         def attempt(found: Found | None) -> Loaded | None:
             if found is None or found.is_ended:
-                raise UpdateError
+                raise UpdateError(GONE)
             current = found.loaded()
             if change.stands(current):
                 return current

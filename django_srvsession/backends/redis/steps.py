@@ -36,7 +36,15 @@ from django_srvsession.records import (
     updated,
     updated_values,
 )
-from django_srvsession.store import ConflictError, CorruptSessionError, CreateError, StoreUnavailableError, UpdateError
+from django_srvsession.store import (
+    GONE,
+    TAKEN,
+    ConflictError,
+    CorruptSessionError,
+    CreateError,
+    StoreUnavailableError,
+    UpdateError,
+)
 
 _TRIES: Final = 3
 """How often within one call an expiry may turn out to be beyond what the user's index promises: once, as a rule."""
@@ -109,7 +117,7 @@ class SessionSteps:
             raise CreateError from error  # Whatever it is, the place is taken.
         if isinstance(stored, Loaded) and stored.record.verifier == verifier and stored.record.is_live(stored.now_ms):
             return stored
-        raise CreateError
+        raise CreateError(TAKEN)
 
     def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None) -> Steps[Loaded]:
         """Do as :meth:`write` without a rotation; nearly every update is only of values, and needs little."""
@@ -203,7 +211,7 @@ class SessionSteps:
         # Only what can never live again is taken out: another request may have signed in under this very sid.
         if status in _DEAD and delta.user_id is not UNSET:
             yield from self._tidy(forget_commands(self._keys, sid, delta.user_id))
-        raise UpdateError
+        raise UpdateError(GONE)
 
     def _list(self, sid: str, user_id: str, until_ms: int) -> Steps[None]:
         for reply in (yield self._list_commands(sid, user_id, until_ms)):
