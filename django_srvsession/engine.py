@@ -25,6 +25,7 @@ from django_srvsession.records import SessionRecord
 from django_srvsession.signals import session_ended
 from django_srvsession.steps import Steps, arun, run
 from django_srvsession.store import Store, StoreUnavailableError
+from django_srvsession.turns import Turns
 from django_srvsession.values import MARK_PREFIX, SealedValues, refuse_mark
 
 T = TypeVar("T")
@@ -89,6 +90,7 @@ class SessionStore(SessionLifecycle):
         # What Django's own does, but without importing the serializer for each request.
         self._session_key = self._cookie_text = session_key
         self.accessed = self._modified = False
+        self._turns = Turns()
         self.serializer = conf.serializer()
 
     @classmethod
@@ -101,7 +103,8 @@ class SessionStore(SessionLifecycle):
     def _run(self, steps: Steps[T]) -> T:
         store = self.store()
         try:
-            return run(steps, store)
+            with self._turns.take():
+                return run(steps, store)
         except StoreUnavailableError as error:
             self.outage = error
             raise
@@ -111,7 +114,8 @@ class SessionStore(SessionLifecycle):
 
     async def _arun(self, steps: Steps[T]) -> T:
         try:
-            return await arun(steps, self.store())
+            async with self._turns.atake():
+                return await arun(steps, self.store())
         except StoreUnavailableError as error:
             self.outage = error
             raise
@@ -149,7 +153,7 @@ class SessionStore(SessionLifecycle):
         """Return a session object of the same key, with contents of its own; no I/O."""
         other = type(self)(self._session_key)
         memo[id(self)] = other
-        other.__dict__.update(self.__dict__)
+        other.__dict__.update(self.__dict__, _turns=Turns())
         if "_session_cache" in self.__dict__:
             other._session_cache = copy.deepcopy(self._session_cache, memo)
         return other
@@ -168,12 +172,17 @@ class SessionStore(SessionLifecycle):
     def _get_session(self, no_load: bool = False) -> SealedValues:
         self.accessed = True
         values = self.__dict__.get("_session_cache")
-        if values is None:
-            is_empty = no_load or self._session_key is None
-            values = self._session_cache = SealedValues() if is_empty else self.load()
-        elif not isinstance(values, SealedValues):
-            values = self._run(self.values_steps(no_load))
-        return values
+        return values if isinstance(values, SealedValues) else self._use_first(no_load)
+
+    def _use_first(self, no_load: bool) -> SealedValues:
+        with self._turns.take():
+            values = self.__dict__.get("_session_cache")
+            if values is None:
+                is_empty = no_load or self._session_key is None
+                values = self._session_cache = SealedValues() if is_empty else self.load()
+            elif not isinstance(values, SealedValues):
+                values = self._run(self.values_steps(no_load))
+            return values
 
     async def _aget_session(self, no_load: bool = False) -> SealedValues:
         self.accessed = True

@@ -33,6 +33,8 @@ class Changes(NamedTuple):
     removed: frozenset[str]
     cleared: bool
     resealed: dict[str, tuple[bytes, bytes]]
+    state: object = None
+    """What :attr:`SealedValues.state` was."""
 
     def __bool__(self) -> bool:
         return bool(self.changed or self.removed or self.cleared or self.resealed)
@@ -64,6 +66,8 @@ class SealedValues(MutableMapping[Any, Any]):
         self._cleared = cleared
         self._are_current = are_current
         self._refused = refused
+        self.state: object = None
+        """Stands for what is assigned and dropped: another object after each such change."""
 
     # The mapping.
 
@@ -100,6 +104,7 @@ class SealedValues(MutableMapping[Any, Any]):
         self._open[name] = value
         self._assigned.add(name)
         self._removed.discard(name)
+        self.state = object()
 
     def update(self, other: Any = (), /, **names: Any) -> None:
         """Assign all that another mapping, or iterable of pairs, holds, as ``dict.update`` does."""
@@ -109,6 +114,7 @@ class SealedValues(MutableMapping[Any, Any]):
         self._open.update(values)
         self._assigned.update(values)
         self._removed.difference_update(values)
+        self.state = object()
 
     def __delitem__(self, name: Any) -> None:
         if name not in self:
@@ -121,6 +127,7 @@ class SealedValues(MutableMapping[Any, Any]):
         self._assigned.discard(name)
         if name in self._base:
             self._removed.add(name)
+        self.state = object()
 
     def __contains__(self, name: object) -> bool:
         return not is_mark(name) and (name in self._open or (name in self._base and name not in self._removed))
@@ -208,12 +215,13 @@ class SealedValues(MutableMapping[Any, Any]):
         The keys of ``django.contrib.auth`` are one group: when one differs, all are named. Raises what the serializer
         raises for a value that it does not take (``TypeError`` for JSON): nothing is stored then.
         """
-        names = {str_name(name): name for name in self._open if self._may_differ(name) and self._differs(name)}
+        state = self.state
+        names = {str_name(name): name for name in list(self._open) if self._may_differ(name) and self._differs(name)}
         if not names.keys().isdisjoint(AUTH_KEYS) or not self._removed.isdisjoint(AUTH_KEYS):
             names.update((name, name) for name in AUTH_KEYS if name in self)
         changed = sealer.seal_all({name: self._opened(key) for name, key in names.items()})
         removed = frozenset(self._removed - changed.keys())
-        return Changes(changed, removed, self._cleared, self._resealed(sealer, changed))
+        return Changes(changed, removed, self._cleared, self._resealed(sealer, changed), state)
 
     def everything(self, sealer: Sealer) -> dict[str, bytes]:
         """Seal all values for another session (its sealer is bound to another sid); of marks only those just set."""
@@ -235,8 +243,14 @@ class SealedValues(MutableMapping[Any, Any]):
         base.update(changes.changed)
         self._base = base
         self._sealer, self._cleared = sealer, False
-        self._assigned.clear()
-        self._removed.clear()
+        if changes.state is self.state:
+            self._assigned.clear()
+            self._removed.clear()
+        else:  # Another task or thread has assigned or dropped something while this was stored.
+            stored = {name for name in self._assigned if str_name(name) in changes.changed}
+            self._assigned -= {name for name in stored if not self._differs(name)}
+            self._removed -= changes.removed
+            self._removed |= changes.changed.keys() - set(map(str_name, self._open))
         if not all(isinstance(name, str) for name in self._open):
             # They are stored as JSON spells them; keep one entry per stored name.
             self._open = {str_name(name) if str_name(name) in self._base else name: v for name, v in self._open.items()}

@@ -26,7 +26,8 @@ class SessionWriting(SessionReading):
         for _ in range(_CREATE_TRIES):
             key = SessionKey.generate()
             sealer = self._sealer(key)
-            changes = Changes(values.everything(sealer), frozenset(), True, {})
+            state = values.state
+            changes = Changes(values.everything(sealer), frozenset(), True, {}, state)
             try:
                 loaded = yield Call("create", (key.sid, key.verifier, self._delta(values, changes, None)))
             except CreateError:

@@ -1,0 +1,84 @@
+"""One at a time: what tasks and threads of one request do to their session object at once.
+
+A session object remembers what it has loaded and which key it has. Two procedures that overlap (two first uses, two
+saves, a save and a rotation) would overwrite what the other one has learnt. So each takes its turn. What only reads or
+assigns values that are there already needs none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from typing import Final
+
+_POLL_SECONDS: Final = 0.001
+_PATIENCE_SECONDS: Final = 1
+
+_held: ContextVar[tuple[Turns, ...]] = ContextVar("srvsession_turns", default=())
+
+
+class SessionBusyError(RuntimeError):
+    """Report that a thread would have had to wait for a task that may be waiting for this very thread."""
+
+
+class Turns:
+    """Let one procedure run at a time, of all threads and tasks; what a procedure calls itself runs within its turn."""
+
+    __slots__ = ("_is_held_by_task", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_held_by_task = False
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Wait for the turn, blocking the thread, and hold it.
+
+        Raises :class:`SessionBusyError` when a task of an event loop holds it for a second: the store of that task may
+        need this thread.
+        """
+        held = _held.get()
+        if self in held:
+            yield
+            return
+        if not self._lock.acquire(blocking=False):
+            self._wait()
+        _held.set((*held, self))
+        try:
+            yield
+        finally:
+            _held.set(held)
+            self._lock.release()
+
+    def _wait(self) -> None:
+        give_up_at = time.monotonic() + _PATIENCE_SECONDS
+        while not self._lock.acquire(timeout=_POLL_SECONDS):
+            if not self._is_held_by_task:
+                give_up_at = time.monotonic() + _PATIENCE_SECONDS
+            elif time.monotonic() > give_up_at:
+                raise SessionBusyError(
+                    "A task is using this session, and a thread of the same request waits for it. Await the task "
+                    "first, or give the thread the values that it needs."
+                )
+
+    @asynccontextmanager
+    async def atake(self) -> AsyncIterator[None]:
+        """Wait for the turn, leaving the event loop to others, and hold it."""
+        held = _held.get()
+        if self in held:
+            yield
+            return
+        while not self._lock.acquire(blocking=False):
+            await asyncio.sleep(_POLL_SECONDS)
+        self._is_held_by_task = True
+        _held.set((*held, self))
+        try:
+            yield
+        finally:
+            _held.set(held)
+            self._is_held_by_task = False
+            self._lock.release()
