@@ -14,6 +14,7 @@ from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.records import TOUCH, Delta
 from django_srvsession.store import StoreUnavailableError
 from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
+from tests.patience import patient
 
 
 @pytest.fixture
@@ -118,15 +119,14 @@ def test_a_frozen_database_is_an_outage_after_the_configured_time(store: Databas
     sid, verifier = session.record.sid, session.record.verifier
     connection = connections[store.using]
     connection.close()
-    connection.settings_dict["OPTIONS"].update(read_timeout=1, connect_timeout=1)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect_timeout", "read_timeout"):
+            patch.setitem(connection.settings_dict["OPTIONS"], name, patient(1))
         stored(store, sid)
         with server.frozen(), pytest.raises(StoreUnavailableError):
             store.update(sid, verifier, TOUCH, session)
         assert stored(store, sid).values == {"a": b"a"}
-    finally:
-        connection.close()
-        connection.settings_dict["OPTIONS"].pop("read_timeout")
+    connection.close()
 
 
 @pytest.mark.parametrize("database_alias", ["postgresql"], indirect=True)

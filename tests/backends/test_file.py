@@ -25,6 +25,7 @@ from django_srvsession.store import CreateError, StoreUnavailableError, UpdateEr
 from tests.backends.contract import StoreContract
 from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, sids, snapshot, stored
 from tests.patience import patient
+from tests.trust import rounds
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ class TestFiles:
     def test_modes_are_private_while_another_thread_changes_the_umask(self, tmp_path: Path, settings: Any) -> None:
         settings.SESSION_FILE_PATH = str(tmp_path / "new")
         with racing_umask():
-            self._use(FileStore(), 30)
+            self._use(FileStore(), rounds(100))
         assert modes_in(tmp_path / "new") == {("d", "0o700"), ("f", "0o600")}
 
     def _use(self, store: FileStore, times: int) -> None:
@@ -436,7 +437,7 @@ class TestProcesses:
     """What several processes may do to each other."""
 
     def test_killed_writers_lose_and_leave_nothing(self, tmp_path: Path) -> None:
-        report = _run("tests.backends.kill_writers", str(tmp_path / "sessions"), "200")
+        report = _run("tests.backends.kill_writers", str(tmp_path / "sessions"), str(rounds(1000)))
         assert report.pop("counted") > 0
         assert report.pop("leftovers while killing") > 0, "no kill hit a writer at work: the test proves nothing"
         assert report == {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 from tests.browser.npm import BOOTSTRAP, path_of
@@ -57,5 +59,16 @@ class DemoSite(WSGISite):
             target = self.directory / "static" / "bootstrap"
             target.mkdir(parents=True)
             shutil.copy(path_of(BOOTSTRAP), target)
-        Job([sys.executable, "-c", PREPARE], self.directory, env=self.environment()).finish()
+        if self.variables["SRVSESSION_DEMO_DATABASE"] == "null":
+            shutil.copy(_prepared_database(), self.directory)
+        else:
+            Job([sys.executable, "-c", PREPARE], self.directory, env=self.environment()).finish()
         super().start()
+
+
+@functools.cache
+def _prepared_database() -> Path:
+    """Return the SQLite file that the demo begins with; all demos of a run begin with copies of one."""
+    site = DemoSite("db")
+    Job([sys.executable, "-c", PREPARE], site.directory, env=site.environment()).finish()
+    return site.directory / "db.sqlite3"

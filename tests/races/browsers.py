@@ -209,6 +209,7 @@ class Race:
         return self._run(site, at_most, lanes, until_first=True) > 0
 
     def _run(self, site: Site, rounds: int, lanes: int, until_first: bool) -> int:
+        lanes = max(1, min(lanes, rounds // 2))  # To open one costs as much as a few rounds.
         faults = [0] * lanes
 
         def run(number: int) -> None:

@@ -10,7 +10,7 @@ from tests.races.baselines import on_stock
 from tests.races.browsers import Lane, Race, cookie_after
 
 LOGINS = 8
-ROUNDS = 150
+ROUNDS = 90
 
 ON_A_HOME_MADE_LIST = on_stock("cache")
 
