@@ -21,6 +21,9 @@ from django_srvsession.engine import current_store
 
 _NOTE: Final = "_srvsession_reason"
 
+HASH_BEFORE: Final = "_srvsession_hash_before"
+"""The attribute of a user that holds the hash of the same password by another hasher, which a sign-in has replaced."""
+
 
 def note_change(user: Any, *, using: str, update_fields: Collection[str] | None) -> None:
     """Note on a user who is about to be saved whether others' sessions are to end, for :func:`end_others`."""
@@ -34,8 +37,13 @@ def note_change(user: Any, *, using: str, update_fields: Collection[str] | None)
         return
     for (reason, field), before in zip(fields.items(), stored, strict=True):
         after = field.value_from_object(user)
-        if after != before and (after or before) and not _is_upgrade(user, reason, before, update_fields):
+        if after == before or not (after or before):
+            continue
+        if _is_upgrade(user, reason, before, update_fields):
+            user.__dict__[HASH_BEFORE] = before
+        else:
             user.__dict__[_NOTE] = reason
+            user.__dict__.pop(HASH_BEFORE, None)
             return
 
 
@@ -63,7 +71,7 @@ def _end_others(user_id: str, reason: str, visit: visits.Visit | None) -> None:
 
 def _watched_fields(user: Any, update_fields: Collection[str] | None) -> dict[str, Field[Any, Any]]:
     """Return, by the reason that a change of it is, the fields that are being saved and matter to the settings."""
-    names = {"password_changed": _password_field_name(user), "email_changed": _email_field_name(user)}
+    names = {"password_changed": password_field_name(user), "email_changed": _email_field_name(user)}
     chosen = conf.get("END_OTHERS_AFTER")
     fields = {reason: _field(user, name) for reason, name in names.items() if reason in chosen}
     saved = None if update_fields is None else set(update_fields)
@@ -74,7 +82,8 @@ def _watched_fields(user: Any, update_fields: Collection[str] | None) -> dict[st
     }
 
 
-def _password_field_name(user: Any) -> str:
+def password_field_name(user: Any) -> str:
+    """Return the name of the field that holds the hash."""
     return getattr(user, "PASSWORD_FIELD", "password")
 
 

@@ -19,13 +19,14 @@ from django.utils.module_loading import import_string
 
 PREFIX: Final = "SRVSESSION_"
 _PATH: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+_SITE: Final = re.compile(r"https?://[\w.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:]+\](:\d{1,5})?")
 
 
 class Setting(NamedTuple):
     """Describe one setting.
 
     ``kind`` is "duration" (seconds or timedelta), "count", "limit", "prefix", "choice", "choices", "names", "flag",
-    "url" or "plain".
+    "url", "site" or "plain".
     A "duration or None" or "count or None" may be switched off by None, though that is not its default.
     """
 
@@ -80,6 +81,12 @@ SETTINGS: Final[dict[str, Setting]] = {
         ("password_changed", "email_changed"),
     ),
     "NOTIFY_NEW_DEVICE": Setting(False, "flag", "Mails a user after a sign-in on a device that is not known."),
+    "NEW_DEVICE_MAILS": Setting(
+        5, "count or None", "How many of these mails a user gets within an hour at most. None: all of them."
+    ),
+    "SITE_URL": Setting(
+        None, "site", 'The site\'s own address, such as "https://example.com", for links in mails. None: as requested.'
+    ),
     "CLEAR_SITE_DATA": Setting(
         ("storage",),
         "choices",
@@ -150,6 +157,8 @@ def _checked(name: str, setting: Setting, value: Any) -> Any:
         raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be a tuple of names.")
     if setting.kind == "url" and not (value is None or (isinstance(value, str | Promise) and str(value))):
         raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be a URL, the name of one, or None.")
+    if setting.kind == "site" and not (value is None or (isinstance(value, str) and _SITE.fullmatch(value))):
+        raise ImproperlyConfigured(f'{PREFIX}{name} is {value!r}; it must be like "https://example.com", or None.')
     if setting.kind == "flag" and not isinstance(value, bool):
         raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be True or False.")
     if setting.kind == "choices":

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import router, transaction
+from django.db import DatabaseError, router, transaction
 from django.dispatch import Signal
 
 from django_srvsession import conf
@@ -75,6 +75,18 @@ def days_kept() -> int | None:
         return conf.get("EVENT_LOG")  # type: ignore[no-any-return]
     except ImproperlyConfigured:
         return None
+
+
+def has_seen(user_id: str) -> bool:
+    """Tell whether there is a row of this user; False where none are kept, or they cannot be read."""
+    if days_kept() is None:
+        return False
+    using = router.db_for_write(SessionEvent)
+    try:
+        with transaction.atomic(using=using):  # A failure of ours must not spoil the sign-in's own transaction.
+            return SessionEvent.objects.using(using).filter(user_id=_fit("user_id", user_id)).exists()
+    except DatabaseError:
+        return False
 
 
 def kept_from_ms() -> int | None:

@@ -7,16 +7,23 @@ A site changes it by overriding the templates ``srvsession/email/new_device_subj
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+from django.conf import settings
+from django.contrib.sites.requests import RequestSite
 from django.contrib.sites.shortcuts import get_current_site
+from django.core.cache import cache
 from django.core.exceptions import DisallowedHost, ImproperlyConfigured, ObjectDoesNotExist
 from django.core.mail import EmailMultiAlternatives
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone, translation
+from django.utils.crypto import salted_hmac
 
+from django_srvsession import conf
 from django_srvsession.devices import device_name
 from django_srvsession.escaping import escaped
 from django_srvsession.records import SessionRecord
@@ -24,6 +31,9 @@ from django_srvsession.visits import SignIn
 
 _TEMPLATES: Final = "srvsession/email/new_device"
 _MAX_DEVICE: Final = 80
+_MAX_NAME: Final = 80  # Who registers with somebody's address must not write them a letter by it.
+_COUNT_SALT: Final = "django_srvsession.notices"
+_HOUR_S: Final = 3600
 
 log = logging.getLogger("django_srvsession")
 
@@ -32,9 +42,13 @@ def mail_new_device(record: SessionRecord, sign_in: SignIn, request: HttpRequest
     """Mail a user that the account was signed in to on a device that is not known; without an address, do nothing.
 
     In the language and time zone of the sign-in. A failure is logged: the sign-in stands, whatever becomes of the mail.
+    Whoever signs in over and over does not fill the user's mailbox: see ``SRVSESSION_NEW_DEVICE_MAILS``.
     """
     address = _address_of(sign_in.user)
     if not address:
+        return
+    if _is_enough(record):
+        log.info("User %s is mailed about no further sign-in within this hour.", escaped(record.user_id))
         return
     try:
         with translation.override(sign_in.language), timezone.override(sign_in.zone):
@@ -43,6 +57,24 @@ def mail_new_device(record: SessionRecord, sign_in: SignIn, request: HttpRequest
     except Exception:
         # E-mail backends and templates are the site's, with errors of their own; as in Django's password reset.
         log.exception("Could not mail user %s about a new sign-in.", escaped(record.user_id))
+
+
+def _is_enough(record: SessionRecord) -> bool:
+    """Count a mail, and tell whether the user has had as many as allowed within this hour (by the default cache)."""
+    limit = conf.get("NEW_DEVICE_MAILS")
+    if limit is None:
+        return False
+    who = salted_hmac(_COUNT_SALT, str(record.user_id), algorithm="sha256").hexdigest()
+    key = f"srvsession:mails:{who}:{int(time.time() // _HOUR_S)}"
+    try:
+        cache.add(key, 0, _HOUR_S)
+        return int(cache.incr(key)) > limit
+    except ValueError:  # It is not kept: Django's dummy cache, or one that is too full.
+        return False
+    except Exception:
+        # Caches are the site's, with errors of their own. One mail more is better than one that is missing.
+        log.exception("The cache could not count the mails about new sign-ins.")
+        return False
 
 
 def _address_of(user: Any) -> str:
@@ -54,7 +86,7 @@ def _context(record: SessionRecord, sign_in: SignIn, request: HttpRequest) -> di
     site_name, link = _site_name_and_link(request)
     return {
         "user": sign_in.user,
-        "username": str(sign_in.user.get_username()),
+        "username": _one_line(str(sign_in.user.get_username()))[:_MAX_NAME],
         "device": _one_line(device_name(record.client.user_agent))[:_MAX_DEVICE],
         "address": record.client.ip,
         "signed_in_at": timezone.localtime(record.signed_in_at, sign_in.zone),
@@ -66,17 +98,27 @@ def _context(record: SessionRecord, sign_in: SignIn, request: HttpRequest) -> di
 def _site_name_and_link(request: HttpRequest) -> tuple[str, str]:
     """Return the site's name, and the address of the user's list of sessions; either may be empty.
 
-    As Django's password reset does it: from ``contrib.sites``, or from a host that ``ALLOWED_HOSTS`` allows. A host
-    that is not must not keep the user from hearing of the sign-in.
+    From ``SRVSESSION_SITE_URL`` and ``contrib.sites``, or else from a host that ``ALLOWED_HOSTS`` has checked: what
+    whoever signs in may have made up is not for the user to follow, and must not keep them from hearing of it.
     """
+    url, site = conf.get("SITE_URL"), _site_of(request)
+    name = site.name if site is not None else urlsplit(url or "").netloc
+    if url is None and site is not None:
+        url = f"{request.scheme}://{site.domain}"
+    try:
+        return name, "" if url is None else url + reverse("srvsession:sessions")
+    except NoReverseMatch:
+        return name, ""
+
+
+def _site_of(request: HttpRequest) -> Any:
+    """Return the site of ``contrib.sites``, or one named by the request's host, unless that is not to be named."""
     try:
         site = get_current_site(request)
     except (DisallowedHost, ImproperlyConfigured, ObjectDoesNotExist):
-        return "", ""
-    try:
-        return site.name, f"{request.scheme}://{site.domain}{reverse('srvsession:sessions')}"
-    except NoReverseMatch:
-        return site.name, ""
+        return None
+    may_not_name = "*" in settings.ALLOWED_HOSTS or conf.get("SITE_URL") is not None
+    return None if isinstance(site, RequestSite) and may_not_name else site
 
 
 def _message(address: str, context: dict[str, Any]) -> EmailMultiAlternatives:

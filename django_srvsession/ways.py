@@ -20,6 +20,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from django_srvsession import conf
+from django_srvsession.accounts import password_field_name
 
 
 class Way(ABC):
@@ -88,9 +89,8 @@ def way_of(request: HttpRequest) -> Way | None:
 
 def _has_hash(user: Any) -> bool:
     """Tell whether there is a hash that a password may fit, and a backend to ask; an empty hash fits none."""
-    field = getattr(user, "PASSWORD_FIELD", "password")
     has_usable = getattr(user, "has_usable_password", None)
-    if not getattr(user, field, "") or has_usable is None or not has_usable():
+    if not getattr(user, password_field_name(user), "") or has_usable is None or not has_usable():
         return False
     return any(_takes_password(backend) for backend in get_backends())
 

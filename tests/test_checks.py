@@ -72,6 +72,16 @@ def test_a_misspelt_setting_is_reported_with_the_nearest_name(settings: Any) -> 
         ("END_OTHERS_AFTER", ("password",)),
         ("END_OTHERS_AFTER", None),
         ("NOTIFY_NEW_DEVICE", "yes"),
+        ("NEW_DEVICE_MAILS", 0),
+        ("NEW_DEVICE_MAILS", "5"),
+        ("SITE_URL", "example.com"),
+        ("SITE_URL", "https://example.com/path"),
+        ("SITE_URL", "https://user@example.com"),
+        ("SITE_URL", "https://example.com?a=b"),
+        ("SITE_URL", "javascript:alert(1)"),
+        ("SITE_URL", "https://example.com\n"),
+        ("SITE_URL", ["https://example.com"]),
+        ("SITE_URL", ""),
         ("TRUSTED_PROXIES", ["10.0.0.0/33"]),
         ("TRUSTED_PROXIES", ["proxy.example.com"]),
         ("TRUSTED_PROXIES", 8),
@@ -94,6 +104,11 @@ def test_a_value_that_is_not_of_its_kind_is_reported(settings: Any, name: str, v
         ("END_OTHERS_AFTER", ()),
         ("END_OTHERS_AFTER", ["email_changed"]),
         ("NOTIFY_NEW_DEVICE", True),
+        ("NEW_DEVICE_MAILS", None),
+        ("SITE_URL", "https://example.com"),
+        ("SITE_URL", "http://127.0.0.1:8000"),
+        ("SITE_URL", "http://[::1]:8000"),
+        ("SITE_URL", None),
     ],
 )
 def test_a_value_of_its_kind_is_not_reported(settings: Any, name: str, value: Any) -> None:
@@ -345,3 +360,21 @@ def test_a_server_that_evicts_is_reported(
         assert ids(deploy=True) == expected
     finally:
         server.config_set("maxmemory-policy", before)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "url", "expected"),
+    [
+        (["*"], None, {"srvsession.W011"}),
+        (["*"], "https://example.com", set()),
+        (["*"], "example.com", set()),
+        ([".example.com"], None, set()),
+    ],
+)
+def test_mails_without_a_link_are_reported_for_a_deployment(
+    settings: Any, hosts: list[str], url: str | None, expected: set[str]
+) -> None:
+    settings.ALLOWED_HOSTS, settings.SRVSESSION_SITE_URL = hosts, url
+    assert "srvsession.W011" not in ids(deploy=True)
+    settings.SRVSESSION_NOTIFY_NEW_DEVICE = True
+    assert ids(deploy=True) & {"srvsession.W011"} == expected

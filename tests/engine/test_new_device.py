@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -9,8 +11,12 @@ from zoneinfo import ZoneInfo
 
 import django
 import pytest
-from django.contrib.auth import alogin, get_user_model
+from django.contrib.auth import alogin, authenticate, get_user_model
+from django.contrib.auth.models import update_last_login
+from django.contrib.auth.signals import user_logged_in
 from django.core import mail
+from django.core.cache import cache
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.mail.backends.base import BaseEmailBackend
 from django.http import HttpRequest
 from django.urls import include, path
@@ -20,6 +26,7 @@ from django.utils.formats import date_format
 from django_srvsession import new_devices, notices, services
 from django_srvsession.engine import SessionStore
 from django_srvsession.keys import SessionKey
+from django_srvsession.models import SessionEvent
 from django_srvsession.signals import signed_in_on_new_device
 from tests.engine import pages
 from tests.engine.every_store import DB
@@ -35,6 +42,8 @@ urlpatterns = [path("account/", include("django_srvsession.urls")), *pages.urlpa
 @pytest.fixture(autouse=True)
 def _notify(settings: Any) -> None:
     settings.SRVSESSION_NOTIFY_NEW_DEVICE = True
+    settings.ALLOWED_HOSTS = ["testserver"]
+    cache.clear()  # It counts the mails of users whose ids come again.
 
 
 @pytest.fixture
@@ -172,6 +181,56 @@ def test_a_receiver_that_fails_harms_nobody(ann: Any, caplog: pytest.LogCaptureF
     assert "ZeroDivisionError" in caplog.text
 
 
+# The first sign-in, where the site does not keep the last one.
+
+
+@pytest.fixture
+def unkept() -> Iterator[None]:
+    """A site whose ``last_login`` says nothing."""
+    receiver = {"dispatch_uid": "update_last_login"}
+    user_logged_in.disconnect(**receiver)
+    yield
+    user_logged_in.connect(update_last_login, **receiver)
+
+
+@pytest.mark.parametrize("engine", ["memory", DB, "redis", "file"], indirect=True)
+def test_without_last_login_another_live_session_tells_that_it_is_not_the_first(
+    engine: Any, transactional_db: None, unkept: None, heard: list[Any]
+) -> None:
+    new = returning("new", last_login=None)
+    browser = Browser()
+    browser.visit(login(new))
+    assert (heard, mail.outbox) == ([], [])
+    Browser().visit(login(new))
+    assert len(heard) == len(mail.outbox) == 1
+    again(browser, new)
+    assert len(heard) == 1
+
+
+@pytest.mark.parametrize("days", [None, 30])
+def test_without_last_login_the_event_log_remembers_for_so_long(
+    days: int | None, transactional_db: None, unkept: None, settings: Any
+) -> None:
+    settings.SRVSESSION_EVENT_LOG = days
+    new = returning("new", last_login=None)
+    for _ in range(2):
+        browser = Browser()
+        browser.visit(login(new))
+        browser.visit(logout)
+    assert len(mail.outbox) == (0 if days is None else 1)
+
+
+def test_an_event_log_that_cannot_be_read_breaks_no_sign_in(
+    transactional_db: None, unkept: None, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SRVSESSION_EVENT_LOG = 30
+    new = returning("new", last_login=None)
+    monkeypatch.setattr(SessionEvent._meta, "db_table", "no_such_table")
+    browser = Browser()
+    assert browser.visit(login(new)).status_code == 200
+    assert browser.user() == "new"
+
+
 # The cookie.
 
 
@@ -209,6 +268,61 @@ def test_the_cookie_holds_few_users_the_latest_ones(transactional_db: None) -> N
     for user in [users[-1], users[1], users[0]]:
         browser.visit(login(user))
     assert sent() == [["user0@example.com"]]
+
+
+def marks(browser: Browser) -> list[str]:
+    """Return what the cookie holds, without its signature."""
+    return str(browser.client.cookies[COOKIE].value).split(":")[0].split(".")
+
+
+def test_no_two_browsers_hold_the_same_of_one_user(ann: Any) -> None:
+    browsers = [Browser() for _ in range(3)]
+    for browser in browsers:
+        browser.visit(login(ann))
+    parts = [part for browser in browsers for mark in marks(browser) for part in mark.split("~")]
+    assert len(parts) == len(set(parts)) == 6
+
+
+def test_a_mark_is_not_another_users_under_another_random_value(ann: Any) -> None:
+    bob, browser = returning("bob"), Browser()
+    for user in (ann, bob):
+        browser.visit(login(user))
+    (of_bob, of_ann) = (new_devices.Mark.parse(mark) for mark in marks(browser))
+    assert (of_ann.is_of(ann), of_ann.is_of(bob), of_bob.is_of(bob), of_bob.is_of(ann)) == (True, False, True, False)
+    assert not of_ann._replace(random=of_bob.random).is_of(ann)
+
+
+def test_a_new_password_makes_every_browser_unknown(ann: Any) -> None:
+    browsers = [Browser(), Browser()]
+    for browser in browsers:
+        browser.visit(login(ann))
+    mail.outbox.clear()
+    ann.set_password("another")
+    ann.save()
+    for expected, browser in enumerate(browsers, 1):
+        again(browser, ann)
+        assert len(mail.outbox) == expected, "the copy of a cookie from before it is worth nothing"
+        again(browser, ann)
+        assert len(mail.outbox) == expected
+
+
+def test_a_password_that_is_only_hashed_anew_leaves_browsers_known(ann: Any, settings: Any) -> None:
+    def sign_in(request: HttpRequest) -> None:
+        user = authenticate(request, username="ann", password="secret")
+        assert user is not None
+        login(user)(request)
+
+    browser = Browser()
+    browser.visit(sign_in)
+    mail.outbox.clear()
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.ScryptPasswordHasher", *settings.PASSWORD_HASHERS]
+    for _ in range(2):
+        browser.visit(logout)
+        browser.visit(sign_in)
+        assert get_user_model().objects.get(pk=ann.pk).password.startswith("scrypt$")
+    assert mail.outbox == []
+    Browser().visit(sign_in)
+    assert sent() == [["ann@example.com"]]
 
 
 def forged(value: str) -> list[str]:
@@ -334,6 +448,59 @@ def test_without_time_zone_support_the_time_is_the_sites(ann: Any, settings: Any
     assert "(KST)" in mail.outbox[0].body
 
 
+# How many.
+
+
+def test_of_many_sign_ins_five_in_an_hour_are_mailed_and_all_are_told(
+    ann: Any, heard: list[Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, logger="django_srvsession")
+    bob = returning("bob")
+    for _ in range(7):
+        Browser().visit(login(ann))
+    assert (len(heard), len(mail.outbox)) == (7, 5)
+    assert caplog.text.count(f"User {ann.pk} is mailed about no further sign-in within this hour.") == 2
+    Browser().visit(login(bob))
+    assert sent()[5:] == [["bob@example.com"]]
+    monkeypatch.setattr(notices, "time", SimpleNamespace(time=lambda: time.time() + 3600))
+    Browser().visit(login(ann))
+    assert sent()[6:] == [["ann@example.com"]]
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(1, 1), (None, 7)])
+def test_the_setting_says_how_many(limit: int | None, expected: int, ann: Any, settings: Any) -> None:
+    settings.SRVSESSION_NEW_DEVICE_MAILS = limit
+    for _ in range(7):
+        Browser().visit(login(ann))
+    assert len(mail.outbox) == expected
+
+
+class BrokenCache(LocMemCache):
+    """Have an error of its own, as caches behind a network do."""
+
+    def add(self, *args: Any, **kwargs: Any) -> bool:
+        raise ConnectionError
+
+
+@pytest.mark.parametrize("backend", ["django.core.cache.backends.dummy.DummyCache", f"{__name__}.BrokenCache"])
+def test_a_cache_that_does_not_count_keeps_no_mail_back(backend: str, ann: Any, settings: Any) -> None:
+    settings.CACHES = {"default": {"BACKEND": backend}}
+    for _ in range(7):
+        assert Browser().visit(login(ann)).status_code == 200
+    assert len(mail.outbox) == 7
+
+
+# Hostile texts.
+
+
+def test_a_name_is_no_letter(transactional_db: None) -> None:
+    user = returning("x\n\nYou have won!\u2028" + "z" * 100, email="x@example.com")
+    Browser().visit(login(user))
+    first = mail.outbox[0].body.splitlines()[0]
+    assert "You have won!" in first
+    assert len(first) < 200
+
+
 HOSTILE = "<script>alert(1)</script>\r\nBcc: evil@example.com\n"
 
 
@@ -421,6 +588,29 @@ def test_a_host_that_is_not_allowed_is_not_named_and_hides_nothing(ann: Any, set
     (message,) = mail.outbox
     assert message.subject == "New sign-in to your account"
     assert "evil" not in str(parts(message))
+
+
+@pytest.mark.parametrize("host", ["testserver", "evil.example.com"])
+@pytest.mark.parametrize("allowed", [["testserver"], ["*"]])
+def test_a_configured_address_is_what_the_mail_names(host: str, allowed: list[str], ann: Any, settings: Any) -> None:
+    settings.ROOT_URLCONF = __name__
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if not name.endswith(".CommonMiddleware")]
+    settings.ALLOWED_HOSTS, settings.SRVSESSION_SITE_URL = allowed, "https://pears.example.com"
+    assert Browser().visit(login(ann), HTTP_HOST=host).status_code == 200
+    (message,) = mail.outbox
+    assert message.subject == "New sign-in to pears.example.com"
+    for text in parts(message):
+        assert "https://pears.example.com/account/sessions/" in text
+        assert host not in text
+
+
+def test_where_any_host_is_allowed_none_is_named(ann: Any, settings: Any) -> None:
+    settings.ROOT_URLCONF, settings.ALLOWED_HOSTS = __name__, ["*"]
+    assert Browser().visit(login(ann), HTTP_HOST="evil.example.com").status_code == 200
+    (message,) = mail.outbox
+    assert message.subject == "New sign-in to your account"
+    assert "evil" not in str(parts(message))
+    assert "http" not in message.body
 
 
 def test_with_the_sites_framework_the_link_names_the_site(
