@@ -68,7 +68,7 @@ def _is_enough(record: SessionRecord) -> bool:
     key = f"srvsession:mails:{who}:{int(time.time() // _HOUR_S)}"
     try:
         cache.add(key, 0, _HOUR_S)
-        return int(cache.incr(key)) > limit
+        return bool(cache.incr(key) > limit)
     except ValueError:  # It is not kept: Django's dummy cache, or one that is too full.
         return False
     except Exception:
