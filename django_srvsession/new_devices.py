@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone, translation
 from django.utils.crypto import constant_time_compare, salted_hmac
 
-from django_srvsession import conf, eventlog, notices, services, visits
+from django_srvsession import conf, eventlog, services, visits
 from django_srvsession.accounts import HASH_BEFORE, password_field_name
 from django_srvsession.engine import SessionStore
 from django_srvsession.records import SessionRecord
@@ -79,6 +79,8 @@ def _is_wanted() -> bool:
 def _send(record: SessionRecord, sign_in: visits.SignIn, request: HttpRequest) -> None:
     signed_in_on_new_device.send_robust(SessionStore, record=record, user=sign_in.user, request=request)
     if conf.get("NOTIFY_NEW_DEVICE"):
+        from django_srvsession import notices  # Only a site that wants mails pays for it at its start.
+
         notices.mail_new_device(record, sign_in, request)
 
 

@@ -54,15 +54,18 @@ def confirm(request: HttpRequest, password: str) -> bool:
     transaction that a wrong password rolls back: what is rolled back was not counted.
     """
     user = request.user
-    if not user.is_authenticated or not tries.begin(request):
+    if not user.is_authenticated:
+        return False
+    session = _session_of(request)
+    if not tries.begin(request, session):
         return False
     try:
         found = authenticate(request, username=user.get_username(), password=password)
     except Exception:
-        tries.take_back(request)
+        tries.take_back(session)
         raise
     if found is None or found.pk != user.pk:
-        tries.fail(request)
+        tries.fail(request, session)
         return False
     given(request)
     return True
@@ -74,8 +77,8 @@ def given(request: HttpRequest) -> None:
     For a site's own page at ``SRVSESSION_REAUTH_URL``, after it has checked a code, a passkey, or an answer of the
     identity provider. A new sign-in needs no such note.
     """
-    tries.forget(request)
     session = _session_of(request)
+    tries.forget(session)
     session.set_mark(CONFIRMED_MARK, session.now_ms)
     session.cycle_key()
 

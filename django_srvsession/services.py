@@ -22,6 +22,7 @@ from django.utils.translation import gettext
 
 from django_srvsession import conf, engine, listings
 from django_srvsession.engine import current_store
+from django_srvsession.escaping import escaped
 from django_srvsession.health import Housed, Keeping
 from django_srvsession.lifecycle import end_steps
 from django_srvsession.listings import EVERYONE, Activity, Portion, Step, Wanted
@@ -139,7 +140,7 @@ def end_if_user_is_gone(record: SessionRecord) -> SessionRecord | None:
     try:
         reason = _why_gone([record]).get(record.sid)
     except (OperationalError, InterfaceError) as error:
-        log.error("The database of the users did not say whether one is gone: %s", error)
+        log.error("The database of the users did not say whether one is gone: %s", escaped(error))
         return None
     return None if reason is None else revoke(record.sid, reason=reason)
 

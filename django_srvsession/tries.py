@@ -20,23 +20,20 @@ from django_srvsession.steps import run
 from django_srvsession.store import ConflictError
 
 MOST: Final = 5
-"""How many wrong confirmations in a row a session survives, and one less."""
+"""How many wrong confirmations in a row end a session."""
 
 REASON: Final = "confirmation_failed"
 
 _COUNT: Final = "wrong_confirmations"
-"""The session's mark that counts them."""
+"""The session's mark that counts them: when the user signed in, and how many there were since then."""
 
 
-def begin(request: HttpRequest) -> bool:
+def begin(request: HttpRequest, session: SessionStore) -> bool:
     """Count a try, at once and atomically, before it is judged; False where it must not be judged.
 
     That is so for the sixth of several at a time, in a session that has ended, and in one that is not the user's (who
-    comes with a token, say, has no session to count in). Other engines than ours count nothing.
+    comes with a token, say, has no session to count in).
     """
-    session = request.session
-    if not isinstance(session, SessionStore):
-        return True
     if not visits.belongs_to(session, request.user):
         return False
     try:
@@ -51,24 +48,21 @@ def begin(request: HttpRequest) -> bool:
     return count <= MOST
 
 
-def fail(request: HttpRequest) -> None:
+def fail(request: HttpRequest, session: SessionStore) -> None:
     """Take note that a try was wrong; the fifth in a row ends the session, and nobody is signed in then."""
-    session = request.session
-    if isinstance(session, SessionStore) and (session.mark(_COUNT) or 0) >= MOST:
+    if _counted(session) >= MOST:
         _end(request, session)
 
 
-def take_back(request: HttpRequest) -> None:
+def take_back(session: SessionStore) -> None:
     """Count a try no longer: who was to judge it did not answer, and that is not the person's fault."""
-    if isinstance(request.session, SessionStore):
-        with contextlib.suppress(UpdateError, ConflictError):
-            _count(request.session, -1)
+    with contextlib.suppress(UpdateError, ConflictError):
+        _count(session, -1)
 
 
-def forget(request: HttpRequest) -> None:
+def forget(session: SessionStore) -> None:
     """Begin to count anew after a right one; stored together with the new key."""
-    if isinstance(request.session, SessionStore):
-        request.session.drop_mark(_COUNT)
+    session.drop_mark(_COUNT)
 
 
 def outside_of_transactions(view: Any) -> Any:
@@ -79,7 +73,18 @@ def outside_of_transactions(view: Any) -> Any:
 
 
 def _count(session: SessionStore, by: int = 1) -> int:
-    return int(session.change_mark(_COUNT, lambda count: count + by, 0))
+    """Add to the count, at once and atomically, and return it; a sign-in begins a row of its own."""
+    signed_in_ms = None if session.record is None else session.record.signed_in_ms
+
+    def counted(mark: Any) -> Any:
+        since, count = mark
+        return [signed_in_ms, (count if since == signed_in_ms else 0) + by]
+
+    return int(session.change_mark(_COUNT, counted, [signed_in_ms, 0])[1])
+
+
+def _counted(session: SessionStore) -> int:
+    return int((session.mark(_COUNT) or (None, 0))[1])
 
 
 def _end(request: HttpRequest, session: SessionStore) -> None:

@@ -58,6 +58,8 @@ answers = [client.post("/account/sessions/end-others/", {"password": f"guess {nu
 assert [answer.status_code for answer in answers] == [200, 200, 429]
 assert client.post("/account/sessions/end-others/", {"password": "pass-alice"}).status_code == 429
 assert len(services.sessions_of(alice)) == 2
+assert client.post("/account/sessions/end-others/", {"password": "guess 4"}).status_code == 429
+assert len(services.sessions_of(alice)) == 1
 """
 
 

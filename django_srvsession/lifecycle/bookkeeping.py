@@ -11,6 +11,7 @@ import time
 from typing import Final, TypeVar
 
 from django_srvsession import waiting
+from django_srvsession.escaping import escaped
 from django_srvsession.steps import Steps
 from django_srvsession.store import Store, StoreUnavailableError
 
@@ -35,7 +36,7 @@ def best_effort_steps(store: Store, steps: Steps[T]) -> Steps[T | None]:
         store.bookkeeping_rests_until = time.monotonic() + PAUSE_SECONDS
         if not store.bookkeeping_fails:
             store.bookkeeping_fails = True
-            log.warning("The use of sessions cannot be noted, and pages go out without: %s", error)
+            log.warning("The use of sessions cannot be noted, and pages go out without: %s", escaped(error))
         return None
     if store.bookkeeping_fails:
         store.bookkeeping_fails = False
