@@ -60,8 +60,12 @@ class EventLog:
     def write(self, signal: Signal, arguments: Mapping[str, Any]) -> None:
         """Write a row, unless nobody was signed in."""
         record: SessionRecord = arguments["record"]
-        if record.user_id is not None:
-            _write_after_commit(_event(record, *_told(signal, arguments)))
+        if record.user_id is None:
+            return
+        if _fit("user_id", record.user_id) != record.user_id:
+            logger.error("No event is kept of session %s: the database has no room for the user's id.", record.sid)
+            return  # Cut, it would be the id of somebody else.
+        _write_after_commit(_event(record, *_told(signal, arguments)))
 
 
 def connect() -> None:
@@ -128,8 +132,8 @@ def _event(record: SessionRecord, kind: str, reason: str, by: str | None) -> Ses
 
 
 def _fit(field: str, text: str | None) -> str:
-    """Return what fits into a column: cut, and without the character that PostgreSQL refuses."""
-    return (text or "").replace("\0", "")[: _LENGTHS[field]]
+    """Return what fits into a column: cut, and without what some database refuses (NUL, halves of characters)."""
+    return (text or "").replace("\0", "").encode("utf-8", "replace").decode()[: _LENGTHS[field]]
 
 
 def purge(*, dry_run: bool = False, on_progress: Callable[[int], object] | None = None) -> int:

@@ -36,8 +36,21 @@ def exact_collation(connection: BaseDatabaseWrapper) -> str | None:
     return None
 
 
+def spelt(value: Any, connection: BaseDatabaseWrapper) -> Any:
+    """Return a value as it is written to a column of ours, whatever connections a site has to MariaDB and MySQL.
+
+    With ``charset: utf8`` they cannot spell an emoji; the columns are ``utf8mb4``, and take every character as bytes.
+    """
+    is_wide = connection.vendor == "mysql" and isinstance(value, str) and not value.isascii() and max(value) > "\uffff"
+    return value.encode() if is_wide else value
+
+
 class ExactCharField(CharField):
     """Hold text that is looked up byte by byte, on every database: "A" is not "a", "7" is not "7 "."""
+
+    def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
+        """Return a value as it is written."""
+        return spelt(super().get_db_prep_save(value, connection), connection)
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
         """Return the column's type and its collation on this database."""

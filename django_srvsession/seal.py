@@ -30,13 +30,17 @@ _FLAGS: Final = 5
 _PAYLOAD: Final = slice(6, -16)
 _SEALED: Final = slice(None, -16)  # All that the MAC speaks for.
 _MAC: Final = slice(-16, None)
-_MAX_PAYLOAD_BYTES: Final = 64 * 1024 * 1024  # Ends a decompression bomb; far above any session.
+_MAX_PAYLOAD_BYTES: Final = 64 * 1024 * 1024  # Ends a decompression bomb; far above any session. Holds for both ways.
 _MAX_STATES: Final = 1024
 _SALT: Final = b"django_srvsession.seal"
 
 
 class SealError(ValueError):
     """Report a sealed value that is not ours as it stands: damaged, moved, forged, or of a newer format."""
+
+
+class TooLargeError(ValueError):
+    """Report that a value, or a whole session, is larger than can be kept; nothing was written, and no retry helps."""
 
 
 class Serializer(Protocol):
@@ -150,8 +154,14 @@ class Sealer:
         return serializer.encoder() if isinstance(serializer, _SameAsDjangos) else serializer.dumps
 
     def seal(self, name: str, payload: bytes) -> bytes:
-        """Return the stored bytes of a serialized value under the current ``SECRET_KEY``."""
+        """Return the stored bytes of a serialized value under the current ``SECRET_KEY``.
+
+        Raises :class:`TooLargeError` above 64 MiB: it could not be read again.
+        """
         flags = b"\x00"
+        if len(payload) > _MAX_PAYLOAD_BYTES:
+            text = f"The session's value {name!r} takes {len(payload)} bytes; it may take {_MAX_PAYLOAD_BYTES}."
+            raise TooLargeError(text)
         if len(payload) >= self._compress_from:
             compressed = zlib.compress(payload, 1)
             if len(compressed) < len(payload):
@@ -163,7 +173,10 @@ class Sealer:
         return sealed + bytes(mac.digest())
 
     def seal_all(self, values: Mapping[str, Any]) -> dict[str, bytes]:
-        """Serialize and seal values by their names; one frame for all. Raises what the serializer raises."""
+        """Serialize and seal values by their names; one frame for all.
+
+        Raises as :meth:`seal`, and what the serializer raises.
+        """
         dumps, compress_from, sid = self._dumps_all(), self._compress_from, self._sid
         origin = self._states.current
         states, plain = self._states[origin], origin + b"\x00"
@@ -227,7 +240,7 @@ class Sealer:
             payload = decompressor.decompress(payload, _MAX_PAYLOAD_BYTES)
         except zlib.error as error:
             raise SealError("the value cannot be decompressed") from error
-        if decompressor.unconsumed_tail:
+        if decompressor.decompress(decompressor.unconsumed_tail, 1):  # The end of the stream is no value.
             raise SealError("the value is too large")
         return payload
 

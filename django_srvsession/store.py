@@ -26,6 +26,7 @@ from django.core.checks import CheckMessage
 from django_srvsession import listings
 from django_srvsession.listings import EVERYONE, LOOK_AT, Activity, Portion, Step, Wanted
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
+from django_srvsession.seal import TooLargeError
 
 __all__ = [
     "GONE",
@@ -36,6 +37,7 @@ __all__ = [
     "LimitReachedError",
     "Store",
     "StoreUnavailableError",
+    "TooLargeError",
     "UpdateError",
 ]
 

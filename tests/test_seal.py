@@ -106,8 +106,8 @@ def test_large_values_are_compressed_and_small_ones_are_not() -> None:
 
 
 def test_a_bomb_is_refused_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seal, "_MAX_PAYLOAD_BYTES", 100_000)
     bomb = sealer().seal("a", b'"' + b"x" * 1_000_000 + b'"')
+    monkeypatch.setattr(seal, "_MAX_PAYLOAD_BYTES", 100_000)
     sealer().verify("a", bomb)
     with pytest.raises(SealError, match="too large"):
         sealer().payload(bomb)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
+from django.contrib.auth import get_user_model
+from django.core.checks import CheckMessage, Error, Warning
+from django.db.models import CharField, TextField
 
 from django_srvsession.engine import SessionStore
+
+_MOST_OF_USER_ID: Final = 255
 
 
 def check_engine(**kwargs: Any) -> list[CheckMessage]:
@@ -19,6 +23,24 @@ def check_engine(**kwargs: Any) -> list[CheckMessage]:
 def check_engine_for_deployment(**kwargs: Any) -> list[CheckMessage]:
     """Report what the engine's store has to say about serving a real site."""
     return _engine_messages(deploy=True)
+
+
+def check_user_ids(**kwargs: Any) -> list[CheckMessage]:
+    """Report users' ids for which our tables may have no room: no such user can sign in, or has a recent activity."""
+    if not settings.SESSION_ENGINE.endswith(".db") and getattr(settings, "SRVSESSION_EVENT_LOG", None) is None:
+        return []
+    key: Any = get_user_model()._meta.pk
+    while key.remote_field is not None:
+        key = key.target_field
+    if not isinstance(key, CharField | TextField) or (key.max_length or 0) in range(1, _MOST_OF_USER_ID + 1):
+        return []
+    text = (
+        f"The primary key of users may have more than {_MOST_OF_USER_ID} characters, which our tables have no room for."
+    )
+    hint = "Nobody with such a key can sign in on the database engine, and no event of theirs is kept."
+    if key.max_length is None:
+        return [Warning(text, hint=f"{hint} Keep keys shorter.", id="srvsession.W110")]
+    return [Error(text, hint=f"{hint} Use a shorter key, or keep sessions elsewhere.", id="srvsession.E110")]
 
 
 def _engine_messages(deploy: bool) -> list[CheckMessage]:

@@ -15,7 +15,7 @@ from django.db import connections, router, transaction
 from django_srvsession import conf, engine
 from django_srvsession.backends.db import connection as db_connection
 from django_srvsession.backends.db import listing
-from django_srvsession.backends.db.changes import Change
+from django_srvsession.backends.db.changes import Change, ending_params
 from django_srvsession.backends.db.listing import AllRecords, UserRecords
 from django_srvsession.backends.db.statements import Params, Row, Statements
 from django_srvsession.backends.db.table import Table
@@ -70,7 +70,11 @@ class DatabaseStore(Store):
             return self._statements.setdefault(using, Statements(connections[using]))
 
     def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
-        """Do as the interface says; the same ``sid`` and verifier succeed only as long as that session is live."""
+        """Do as the interface says; the same ``sid`` and verifier succeed only as long as that session is live.
+
+        Raises ``ValueError`` for a user's id of more than 255 characters, and ``TooLargeError`` for a session that the
+        server takes in no statement (``max_allowed_packet`` of MariaDB and MySQL). So do the other writes.
+        """
         return self._run(lambda table: table.insert(sid, verifier, delta))
 
     def load(self, sid: str) -> Loaded | Tombstone | None:
@@ -115,7 +119,7 @@ class DatabaseStore(Store):
         expected: Mapping[str, bytes | None] | None = None,
     ) -> SessionRecord | None:
         """Do as the interface says; values that are damaged are not the ``expected`` ones."""
-        return self._end(sid, {"reason": reason, "by": by, "verifier": verifier}, expected or {}, is_due=False)
+        return self._end(sid, {**ending_params(reason, by), "verifier": verifier}, expected or {}, is_due=False)
 
     def expire(self, sid: str) -> SessionRecord | None:
         """Do as the interface says."""

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import secrets
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from django_srvsession.backends.db.statements import BY_KEY_BEFORE, Params
 from django_srvsession.backends.framing import frame
 from django_srvsession.devices import device_family
+from django_srvsession.models import Session
 from django_srvsession.records import (
     UNSET,
     Client,
     Delta,
     Loaded,
     conflicts,
+    is_storable,
     rotated,
     updated,
 )
 from django_srvsession.store import ConflictError, UpdateError
+
+_LENGTHS: Final = {field.name: field.max_length or 0 for field in Session._meta.local_fields}
+_MOST_OF_USER_ID: Final = _LENGTHS["user_id"]
 
 
 class Change(NamedTuple):
@@ -91,6 +96,8 @@ class Change(NamedTuple):
             "new_user_id": record.user_id,
             "new_signed_in_ms": record.signed_in_ms,
         }
+        if delta.user_id is not UNSET:
+            check_user_id(delta.user_id)
         if delta.client is not UNSET:
             params |= {f"new_{name}": value for name, value in client_params(delta.client).items()}
         if delta.writes_values:
@@ -104,7 +111,9 @@ class Change(NamedTuple):
 
 
 def new_params(new: Loaded) -> Params:
-    """Return the parameters of ``Statements.insert``."""
+    """Return the parameters of ``Statements.insert``; raises as :func:`check_user_id`."""
+    if new.record.user_id is not None:
+        check_user_id(new.record.user_id)
     params = new.record._asdict()
     client = params.pop("client")
     return {**params, **client_params(client), "data": frame(new.values)}
@@ -112,11 +121,24 @@ def new_params(new: Loaded) -> Params:
 
 def client_params(client: Client) -> Params:
     """Return a client's columns, without what some database refuses (NUL, lone surrogates)."""
-    agent = _storable(client.user_agent)
-    return {"ip": _storable(client.ip)[:64], "user_agent": agent, "device_family": device_family(agent)}
+    agent = storable(client.user_agent)
+    return {"ip": storable(client.ip)[:64], "user_agent": agent, "device_family": device_family(agent)}
 
 
-def _storable(text: str) -> str:
+def ending_params(reason: str, by: str | None) -> Params:
+    """Return the parameters that say why and by whom a session ends, as far as there is room for them."""
+    return {"reason": storable(reason)[: _LENGTHS["ended_reason"]], "by": None if by is None else storable(by)}
+
+
+def check_user_id(user_id: str) -> None:
+    """Raise ``ValueError`` for a user's id that the column does not hold as it is: cut, it would be another user's."""
+    if len(user_id) > _MOST_OF_USER_ID or not is_storable(user_id):
+        text = f"A user's id may have {_MOST_OF_USER_ID} characters in a database, without NUL or halves of characters"
+        raise ValueError(f"{text}; this one has {len(user_id)}.")
+
+
+def storable(text: str) -> str:
+    """Return a text without what some database refuses (NUL, lone surrogates)."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 

@@ -26,7 +26,7 @@ from django.db.transaction import TransactionManagementError
 
 from django_srvsession import waiting
 from django_srvsession.backends.db.limits import limited
-from django_srvsession.store import StoreUnavailableError
+from django_srvsession.store import StoreUnavailableError, TooLargeError
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -39,6 +39,7 @@ TRIES: Final = 3
 _PAUSE_S: Final = 0.02
 _LOCK_TIMEOUT_S: Final = 10
 _LOST_TO_ANOTHER: Final = frozenset({"40001", "40P01", "55P03", 1205, 1213, 1020})
+_TOO_LARGE: Final = frozenset({1153, "54000"})
 _NO_SUCH_TABLE: Final = ("no such table", "no such column")
 _NO_SUCH_COLUMN: Final = 1054
 _HINT: Final = "The sessions' table is missing or old: run `manage.py migrate{}`."
@@ -53,7 +54,7 @@ def run(using: str, work: Callable[[BaseDatabaseWrapper], T], *, writes: bool = 
 
     A limit of waiting (``waiting.py``) holds outside of transactions, for one try.
 
-    Raises ``StoreUnavailableError``; whether a write took effect is not known then.
+    Raises ``StoreUnavailableError``; whether a write took effect is not known then. ``TooLargeError`` is no outage.
     """
     connection = connections[using]
     limit = waiting.limit() if writes else None
@@ -70,6 +71,8 @@ def run(using: str, work: Callable[[BaseDatabaseWrapper], T], *, writes: bool = 
             if _names_a_missing_table(error):
                 _add_hint(error, using)
                 raise
+            if _code(error) in _TOO_LARGE:
+                raise TooLargeError(f"The database takes no statement of this size: {error}") from error
             may_repeat = _recover(connection, error, writes)
             if not (tries_left and may_repeat):
                 raise StoreUnavailableError(f"{_SILENCE} ({_code(error)})") from error

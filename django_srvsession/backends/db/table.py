@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.db import IntegrityError, transaction
 
+from django_srvsession.backends.db import packets
 from django_srvsession.backends.db.changes import Change, new_params, version_step
 from django_srvsession.backends.db.cursors import open_cursor
 from django_srvsession.backends.db.statements import Found, Params, Row, Statements, clock_said, records_of
+from django_srvsession.models import spelt
 from django_srvsession.records import Delta, Loaded, SessionRecord, conflicts, new_session
 from django_srvsession.store import GONE, TAKEN, CorruptSessionError, CreateError, StoreUnavailableError, UpdateError
 
@@ -26,6 +28,7 @@ T = TypeVar("T")
 _DUPLICATE_KEY: Final = 1062
 _MOST_SIDS: Final = 900
 """How many sids one statement names: old SQLite takes 999 parameters."""
+_AGENTS: Final = frozenset({"user_agent", "new_user_agent"})
 _BUSY: Final = "Other requests kept changing the session; nothing was written."
 
 
@@ -66,9 +69,9 @@ class Table:
 
     def _execute(self, cursor: Any, sql: str, params: Params, often: bool) -> None:
         if often:
-            self.sql.prepared.execute(self.connection, cursor, sql, self._with_clock(params))
+            self.sql.prepared.execute(self.connection, cursor, sql, self._spelt(params))
         else:
-            cursor.execute(sql, self._with_clock(params))
+            cursor.execute(sql, self._spelt(params))
 
     def now_ms(self) -> int:
         """Return the clock of the database, which is asked for it where nothing has told it within a minute."""
@@ -77,9 +80,14 @@ class Table:
             clock.learn(clock_said(self.rows(self.sql.ask_clock, {})[0][0]))
         return clock.now_ms
 
-    def _with_clock(self, params: Params) -> Params:
-        """Add the time for SQLite, whose clock is ours."""
-        return {**params, "now": self.sql.clock.now_ms} if self.sql.vendor == "sqlite" else params
+    def _spelt(self, params: Params) -> Params:
+        """Add the time for SQLite, whose clock is ours; give MariaDB and MySQL what their connections may not spell."""
+        vendor = self.sql.vendor
+        if vendor == "sqlite":
+            return {**params, "now": self.sql.clock.now_ms}
+        if vendor == "mysql" and not _AGENTS.isdisjoint(params):
+            return {name: spelt(value, self.connection) if name in _AGENTS else value for name, value in params.items()}
+        return params
 
     def each(self, verb: str, sids: Sequence[str], params: Params | None = None) -> None:
         """Do a verb of ``Statements.of_sids`` to sessions, in statements that every database takes."""
@@ -132,8 +140,10 @@ class Table:
     def insert(self, sid: str, verifier: str, delta: Delta) -> Loaded:
         """Store a new session; raises ``CreateError`` when the sid is not free."""
         new = new_session(sid, verifier, delta, self.now_ms())
+        params = new_params(new)
+        packets.check(self, params["data"])
         try:
-            is_stored = self.count(self.sql.insert, new_params(new), often=True) > 0
+            is_stored = self.count(self.sql.insert, params, often=True) > 0
         except IntegrityError as error:
             # MariaDB and MySQL have no "on conflict do nothing" that does not hide other errors too.
             if error.args[:1] != (_DUPLICATE_KEY,):
@@ -172,8 +182,9 @@ class Table:
     def _compare_and_set(self, change: Change, current: Loaded) -> Loaded | None:
         version = current.record.version + version_step(self.connection.in_atomic_block)
         after = change.applied(current, max(self.now_ms(), current.now_ms), version)
-        sql = self.sql.update(change.columns(current))
-        return after if self.count(sql, change.params(current, after), often=True) else None
+        sql, params = self.sql.update(change.columns(current)), change.params(current, after)
+        packets.check(self, params.get("new_data", b""))
+        return after if self.count(sql, params, often=True) else None
 
     # End.
 

@@ -100,7 +100,8 @@ class FileStore(Store):
     def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
         """Do as :meth:`Store.create`.
 
-        Raises ``ValueError`` for what is no sid (18 lower-case hex digits), and for a session above 16 MiB.
+        Raises ``ValueError`` for what is no sid (18 lower-case hex digits), and ``TooLargeError`` for a session
+        above 16 MiB.
         """
         if not is_sid(sid):
             raise ValueError("A sid is 18 lower-case hex digits: it becomes the name of a file.")
@@ -119,7 +120,7 @@ class FileStore(Store):
 
     @answering
     def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
-        """Do as :meth:`Store.update`; raises ``ValueError`` for a session above 16 MiB."""
+        """Do as :meth:`Store.update`; raises ``TooLargeError`` for a session above 16 MiB."""
         return self._change(sid, delta, lambda current, now: rules.changed(current, verifier, delta, now))
 
     @answering
@@ -132,7 +133,7 @@ class FileStore(Store):
         base: Loaded | None = None,
         final: bool = True,
     ) -> Loaded:
-        """Do as :meth:`Store.rotate`; raises ``ValueError`` for a session above 16 MiB."""
+        """Do as :meth:`Store.rotate`; raises ``TooLargeError`` for a session above 16 MiB."""
         return self._change(
             sid, delta, lambda current, now: rules.turned(current, verifier, new_verifier, delta, final, now)
         )

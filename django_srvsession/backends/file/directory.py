@@ -28,7 +28,7 @@ from django_srvsession.backends.file.system import (
     write_file,
 )
 from django_srvsession.records import Loaded, SessionRecord, Tombstone, is_sid
-from django_srvsession.store import CorruptSessionError, StoreUnavailableError
+from django_srvsession.store import CorruptSessionError, StoreUnavailableError, TooLargeError
 
 _SESSION_FILE: Final = re.compile(r"([0-9a-f]{18})\.json")
 _SHARD: Final = re.compile(r"[0-9a-f]{2}")
@@ -111,13 +111,13 @@ class SessionDirectory:
             return None
 
     def write(self, session: Loaded, before: Loaded | None = None) -> Loaded:
-        """Store a session, durably, and return it; under its lock. Raises ``ValueError`` above 16 MiB.
+        """Store a session, durably, and return it; under its lock. Raises ``TooLargeError`` above 16 MiB.
 
         ``before`` is what it replaces.
         """
         data = file_format.encode(session)
         if len(data) > MAX_FILE_BYTES:
-            raise ValueError(f"The session would take {len(data)} bytes; a file may have {MAX_FILE_BYTES}.")
+            raise TooLargeError(f"The session would take {len(data)} bytes; a file may have {MAX_FILE_BYTES}.")
         with self._marked(session.record, None if before is None else before.record):
             write_file(self._file(session.record.sid), data, session.record.expires_ms)
         return session
