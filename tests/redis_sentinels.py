@@ -152,8 +152,9 @@ class SentinelServer(RedisServer):
     def start(self) -> None:
         super().start()
         with self.client() as client, contextlib.suppress(redis.ResponseError):  # Of Redis 7.
-            # Sentinels find each other, and a demoted primary, by what they publish: every two seconds.
-            client.execute_command("SENTINEL", "DEBUG", "publish-period", 200, "info-period", 200)
+            # By default they tell each other every second or two what they see.
+            for period in ("publish-period", "info-period", "ping-period", "ask-period", "min-link-reconnect-period"):
+                client.execute_command("SENTINEL", "DEBUG", period, 200)
 
     def ask(self, *words: Any) -> Any:
         """Send one ``SENTINEL`` command and return the reply as it came, in bytes."""
@@ -227,15 +228,25 @@ class SentinelGroup:
             server.proxy.mend()
         for server in [*self.servers, *self.sentinels]:
             server.ensure()
+        self.wait(self._agree)
+        with self.replica.client() as client:  # The Sentinels would do so, in time.
+            client.replicaof(self.primary.host, self.primary.proxy.port)
         self.wait(self._is_well, 60)
+
+    def _agree(self) -> bool:
+        """Whether no failover is under way, or will be."""
+        states = [sentinel.state() for sentinel in self.sentinels]
+        return len({state["port"] for state in states}) == 1 and {state["flags"] for state in states} == {"master"}
 
     def _is_well(self) -> bool:
         states = [sentinel.state() for sentinel in self.sentinels]
-        agree = len({state["port"] for state in states}) == 1 and all(
-            (state["flags"], state["num-slaves"], state["num-other-sentinels"]) == ("master", "1", "2")
-            for state in states
+        known = {(state["num-slaves"], state["num-other-sentinels"]) for state in states}
+        return (
+            self._agree()
+            and known == {("1", "2")}
+            and self.replica.is_replica_in_step()
+            and self.primary.role == "master"
         )
-        return agree and self.replica.is_replica_in_step() and self.primary.role == "master"
 
     def cache_settings(self, **options: Any) -> dict[str, Any]:
         """Return a ``CACHES`` entry of django-redis that asks these Sentinels, with short time limits."""

@@ -75,40 +75,33 @@ def test_a_primary_that_hangs_is_left_for_the_promoted_one(
     asyncio.run(in_a_loop())
 
 
-def test_what_is_created_after_a_failover_is_created_at_the_new_primary(
+def test_nothing_stays_with_a_primary_that_only_the_sentinels_cannot_reach(
     sentinels: SentinelGroup, new_store: Callable[[], RedisStore]
 ) -> None:
-    """Also where a connection to the old one was just at hand when the pool learned of the new one."""
-    store = new_store()
-    create(store)
-    old, promoted = sentinels.primary, sentinels.replica
-    old.proxy.cut()
-    sentinels.wait_promoted(promoted)
-    pool = store._wire.pool
-    lent = [pool.get_connection(), pool.get_connection()]  # The second is new: the pool asks, and learns.
-    for connection in lent:
-        pool.release(connection)
-    user_id = new_user()
-    made = [create(store, user_id=user_id).record.sid for _ in range(5)]
-    elsewhere = new_store()
-    assert sorted(sids(elsewhere.records(user_id))) == sorted(made)
-    assert all(isinstance(elsewhere.load(sid), Loaded) for sid in made)
-
-
-def test_a_revoked_session_does_not_open_at_a_primary_that_only_the_sentinels_cannot_reach(
-    sentinels: SentinelGroup, new_store: Callable[[], RedisStore]
-) -> None:
-    """A process whose connections stay open has no reason to ask Sentinel: it asks all the same."""
-    store = new_store()
-    session = create(store, user_id=new_user())
+    """Each store stands for a process; all their connections are open and stay so, but are given up."""
+    reader, writer, elsewhere = new_store(), new_store(), new_store()
+    session = create(reader, user_id=new_user())
     sid = session.record.sid
     old, promoted = sentinels.primary, sentinels.replica
     replicate(old)
+    assert stored(writer, sid)
     old.proxy.cut()
     sentinels.wait_promoted(promoted)
-    assert new_store().end(sid, "revoked", by="admin") is not None
-    eventually(lambda: isinstance(store.load(sid), Tombstone))
+
+    # A process that has learned of the new primary, when its pool made a connection, writes nowhere else.
+    pool = writer._wire.pool
+    lent = [pool.get_connection(), pool.get_connection()]
+    for connection in lent:
+        pool.release(connection)
+    user_id = new_user()
+    made = [create(writer, user_id=user_id).record.sid for _ in range(5)]
+    assert sorted(sids(elsewhere.records(user_id))) == sorted(made)
+    assert elsewhere.end(sid, "revoked", by="admin") is not None
+    assert isinstance(writer.load(sid), Tombstone)
+
+    # One that only reads would make no connection: within about a second it asks all the same.
+    eventually(lambda: isinstance(reader.load(sid), Tombstone))
+    assert isinstance(asyncio.run(reader.aload(sid)), Tombstone)
+    with old.client() as client:
+        assert client.exists(reader._keys.session(sid)), "it would have opened there"
     assert old.role == "master", "nobody has told it"
-    assert isinstance(asyncio.run(store.aload(sid)), Tombstone)
-    with old.client() as client:  # And it would still have opened there.
-        assert client.exists(store._keys.session(sid))
