@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.runs import wait_until
 from tests.servers import RedisServer
@@ -250,7 +252,7 @@ class SentinelGroup:
 
     def cache_settings(self, **options: Any) -> dict[str, Any]:
         """Return a ``CACHES`` entry of django-redis that asks these Sentinels, with short time limits."""
-        limits = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
+        limits = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": Retry(NoBackoff(), 0)}
         own = {
             "CLIENT_CLASS": "django_redis.client.SentinelClient",
             "CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory",

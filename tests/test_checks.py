@@ -279,6 +279,28 @@ def test_an_alias_without_time_outs_is_reported(redis_engine: Any) -> None:
     assert ids() == {"srvsession.W102"}
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, {"srvsession.W108"}),
+        ({"SENTINEL_KWARGS": {"retry": "none"}}, {"srvsession.W108"}),
+        ({"SENTINEL_KWARGS": {"socket_timeout": 1, "socket_connect_timeout": 1}}, {"srvsession.W108"}),
+        ({"SENTINEL_KWARGS": {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": "none"}}, set()),
+    ],
+    ids=["redis-py's ways", "no time limits", "ten tries", "one try, with limits"],
+)
+def test_a_sentinel_that_may_hang_requests_is_reported(redis_engine: Any, options: Any, expected: set[str]) -> None:
+    own = {
+        "CLIENT_CLASS": "django_redis.client.SentinelClient",
+        "CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory",
+        "SENTINELS": [("127.0.0.1", 1)],
+    }
+    entry = {**REDIS, "LOCATION": "redis://sessions/0", "OPTIONS": {**REDIS["OPTIONS"], **own, **options}}
+    redis_engine.CACHES = {"default": LOCMEM, "sessions": entry}
+    # Not `ids()`: the checks of a deployment would ask the Sentinel, as patiently as the alias says.
+    assert {message.id for message in run_checks() if message.id.startswith("srvsession.")} == expected
+
+
 class Packing(DefaultClient):  # type: ignore[type-arg]
     """Store values in a way of its own."""
 

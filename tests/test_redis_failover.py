@@ -42,7 +42,8 @@ def sites(
     with django_db_blocker.unblock():  # type: ignore[attr-defined]
         add_database("failover", database)
         User.objects.using("failover").bulk_create(User(username=f"user{number}") for number in range(USERS))
-    alias = _sentinel_group.cache_settings()
+    limits = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}  # What JSON can say.
+    alias = _sentinel_group.cache_settings(SENTINEL_KWARGS=limits)
     settings = {
         "SESSION_ENGINE": "django_srvsession.backends.redis",
         "DATABASES": {"default": database | {"CONN_MAX_AGE": 600}},

@@ -20,6 +20,7 @@ from django_srvsession.store import StoreUnavailableError
 from tests.backends.redis_tools import FakeRedis, own_pool
 from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
 from tests.patience import patient
+from tests.redis_servers import TLSRedisServer
 from tests.servers import RedisServer
 
 
@@ -71,6 +72,30 @@ def test_every_verb_works_in_a_servers_loop(store: RedisStore) -> None:
         assert await store.aclear_expired() == 0
 
     asyncio.run(scenario())
+
+
+def test_threads_and_loops_speak_tls_and_check_the_certificate(settings: Any) -> None:
+    server = TLSRedisServer()
+    server.start()
+    try:
+        own_pool(settings, server.url)
+        store = RedisStore()
+        session = create(store)
+
+        async def view() -> None:
+            assert isinstance(await store.aload(session.record.sid), Loaded)
+            assert store._loops._wires, "without a thread"
+            await store.aupdate(session.record.sid, session.record.verifier, TOUCH, session)
+
+        asyncio.run(view())
+        own_pool(settings, server.url.partition("?")[0])  # Nobody has said whom to trust.
+        stranger = RedisStore()
+        with pytest.raises(StoreUnavailableError):
+            stranger.load(session.record.sid)
+        with pytest.raises(StoreUnavailableError):
+            asyncio.run(stranger.aload(session.record.sid))
+    finally:
+        server.kill()
 
 
 def test_a_thousand_async_views_under_a_wsgi_server_leave_the_connections_flat(

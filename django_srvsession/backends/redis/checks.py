@@ -58,6 +58,14 @@ def _entry_messages(alias: str, entry: dict[str, Any]) -> Iterator[CheckMessage]
     if missing:
         text = f"CACHES[{alias!r}] has no {' and no '.join(missing)}: a Redis that hangs would hang every request."
         yield Warning(text, hint="Set both in its OPTIONS, to a second or less.", id="srvsession.W102")
+    patient = _patience_with_sentinels(entry.get("OPTIONS") or {})
+    if patient:
+        text = f"The SENTINEL_KWARGS of CACHES[{alias!r}] have no {' and no '.join(patient)}."
+        hint = (
+            "A Sentinel that hangs would hang requests: redis-py asks it ten times more before it asks the next. Set "
+            "both time-outs there to a second or less, and retry to redis.retry.Retry(redis.backoff.NoBackoff(), 0)."
+        )
+        yield Warning(text, hint=hint, id="srvsession.W108")
     ignored = list(_ignored(alias, entry))
     if ignored:
         text = (
@@ -84,6 +92,16 @@ def _ignored(alias: str, entry: dict[str, Any]) -> Iterator[str]:
     client = type(getattr(caches[alias], "client", None))
     if any(getattr(client, name, None) is not getattr(DefaultClient, name) for name in _OF_STOCK_SESSIONS):
         yield "a CLIENT_CLASS that stores values in its own way"
+
+
+def _patience_with_sentinels(options: dict[str, Any]) -> list[str]:
+    """Return which limits are missing of how long, and how often, one Sentinel is asked."""
+    if not options.get("SENTINELS"):
+        return []
+    own = options.get("SENTINEL_KWARGS")
+    needed = ("retry",) if own is None else ("retry", "socket_timeout", "socket_connect_timeout")
+    # Without SENTINEL_KWARGS redis-py takes the time limits of the connections to Redis itself.
+    return [name for name in needed if (own or {}).get(name) is None]
 
 
 def _servers(entry: dict[str, Any]) -> set[str]:

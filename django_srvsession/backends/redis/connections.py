@@ -74,16 +74,11 @@ class Connections:
         return connection
 
     def give_back(self, connection: Any) -> None:
-        """Take a connection back that was used up to its last reply."""
+        """Take a connection back that was used up to its last reply, or was disconnected."""
         if len(self._idle) < self._kept and _is_open(connection):
             self._idle.append(connection)
         else:
             self._pool.release(connection)
-
-    def discard(self, connection: Any) -> None:
-        """Close a connection that may still owe replies, or leads to the wrong server, and let the pool have it."""
-        connection.disconnect()
-        self._pool.release(connection)
 
     def _is_stale(self, connection: Any) -> bool:
         """Tell whether the server has closed a connection, or sent what nobody asked for; the pool puts it right."""

@@ -204,11 +204,12 @@ class Wire:
             replies = [_reply(connection) for _ in commands]
             if limit is not None:
                 connection._sock.settimeout(connection.socket_timeout)
+            return replies
         except BaseException:
-            self._connections.discard(connection)
+            connection.disconnect()  # Replies may still be under way, and must not be read by another request.
             raise
-        self._connections.give_back(connection)
-        return replies
+        finally:
+            self._connections.give_back(connection)
 
 
 def _reply(connection: Any) -> Any:
