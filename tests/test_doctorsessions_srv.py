@@ -17,6 +17,7 @@ from redis.exceptions import ResponseError
 from django_srvsession import doctor, services
 from django_srvsession.backends.memory.exam import workers_asked_for
 from django_srvsession.backends.redis import exam
+from django_srvsession.backends.redis.alias import CLUSTER_FACTORY
 from django_srvsession.engine import current_store
 from django_srvsession.health import Finding, Keeping, Level, clock_finding
 from django_srvsession.models import ClearingRun
@@ -233,11 +234,6 @@ def test_replicas_are_told_of(info: str, expected: list[str]) -> None:
     assert [finding.level for finding in exam.replication(parsed)] == expected
 
 
-def test_what_the_client_of_a_cluster_makes_of_info_is_read_too() -> None:
-    parsed = exam.parse_info({"role": "master", "slave0": {"ip": "10.0.0.2", "state": "online", "lag": 11}})
-    assert [finding.level for finding in exam.replication(parsed)] == ["warning", "note"]
-
-
 @pytest.mark.parametrize(("version", "level"), [("6.2.0", "ok"), ("7.0.15", "ok"), ("6.0.16", "error"), ("", "error")])
 def test_a_redis_that_is_too_old_is_an_error(version: str, level: str) -> None:
     assert exam.version({"redis_version": version}).level == level
@@ -283,7 +279,7 @@ def cluster() -> Iterator[Cluster]:
 
 def test_each_primary_of_a_cluster_is_examined(cluster: Cluster, redis_prefix: str, settings: Any) -> None:
     settings.SESSION_ENGINE = "django_srvsession.backends.redis"
-    own_pool(settings, cluster.url, CONNECTION_FACTORY="tests.backends.redis_tools.ClusterFactory")
+    own_pool(settings, cluster.url, CONNECTION_FACTORY=CLUSTER_FACTORY)
     bad = cluster.servers[2]
     bad.client().config_set("maxmemory-policy", "allkeys-lru")
     findings = found()

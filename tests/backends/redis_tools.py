@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import pytest
 import redis
-from django_redis.pool import ConnectionFactory
-from redis.cluster import RedisCluster
 
 from django_srvsession.backends.redis import RedisStore
 from django_srvsession.backends.redis.codec import Command
 from django_srvsession.backends.redis.image import NEVER, read_image, session_image
-from django_srvsession.records import Loaded
+from django_srvsession.backends.redis.keys import Keys
+from django_srvsession.records import Delta, Loaded
+from django_srvsession.store import StoreUnavailableError
+from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
 from tests.patience import patient
 from tests.runs import wait_until
 from tests.servers import RedisServer, free_port
@@ -68,6 +69,10 @@ class Recorder:
 
     pool = None
 
+    @property
+    def is_one_server(self) -> bool:
+        return self._wire.is_one_server
+
     def call(self, commands: Sequence[Command]) -> list[Any]:
         self.before(commands)
         self.trips.append(commands)
@@ -77,6 +82,9 @@ class Recorder:
 
     def scan(self, pattern: str, count: int) -> Iterator[list[bytes]]:
         return self._wire.scan(pattern, count)
+
+    def primaries(self) -> Any:
+        return self._wire.primaries()
 
     def read(self, command: Command) -> Any:
         return self.call([command])[0]
@@ -135,12 +143,6 @@ class FakeRedis:
         return b"*2\r\n$10\r\n1900000000\r\n$1\r\n0\r\n" if command[0] == b"TIME" else self.answer(command)
 
 
-class ClusterFactory(ConnectionFactory):  # type: ignore[misc]
-    """Give a cache alias a client of a cluster, as projects that have one do; one for each URL."""
-
-    connect = staticmethod(functools.cache(lambda url: RedisCluster.from_url(url, socket_timeout=patient(2))))
-
-
 class Cluster:
     """Three private servers that are a Redis Cluster."""
 
@@ -182,3 +184,29 @@ def rewrite(client: redis.Redis, key: bytes, **fields: Any) -> None:
     session = read_image("", client.get(key), 0)
     assert isinstance(session, Loaded)
     client.set(key, session_image(session.record._replace(**fields), session.values, NEVER), keepttl=True)
+
+
+def not_stored_without_a_list(store: RedisStore, keys: Keys, server_of: Callable[[str], Any]) -> None:
+    """Put keys of another type where the lists are; no session may come of a creation or a sign-in then."""
+    user_id, sid, visitor = new_user(), new_sid(), create(store)
+    for taken, delta in (
+        (keys.user(user_id), new_delta(user_id=user_id)),
+        (keys.live_of("user", sid), new_delta(user_id=user_id)),
+        (keys.live_of("anon", sid), new_delta()),
+    ):
+        server_of(taken).ask("SET", taken, "not ours")
+        try:
+            with pytest.raises(StoreUnavailableError):
+                store.create(sid, new_verifier(), delta)
+            assert store.load(sid) is None
+        finally:
+            server_of(taken).ask("DEL", taken)
+    server_of(keys.user(user_id)).ask("SET", keys.user(user_id), "not ours")
+    for change in (
+        lambda: store.update(visitor.record.sid, visitor.record.verifier, Delta(user_id=user_id), visitor),
+        lambda: store.rotate(visitor.record.sid, visitor.record.verifier, new_verifier(), Delta(user_id=user_id)),
+    ):
+        with pytest.raises(StoreUnavailableError):
+            change()
+        assert stored(store, visitor.record.sid).record == visitor.record
+    server_of(keys.user(user_id)).ask("DEL", keys.user(user_id))

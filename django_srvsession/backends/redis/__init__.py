@@ -22,14 +22,16 @@ from django_srvsession import conf, engine
 from django_srvsession.backends.redis import checks as redis_checks
 from django_srvsession.backends.redis import exam as redis_exam
 from django_srvsession.backends.redis import lists as redis_lists
+from django_srvsession.backends.redis.alias import open_wire
 from django_srvsession.backends.redis.audit import IndexAudit
 from django_srvsession.backends.redis.clock import RedisClock
+from django_srvsession.backends.redis.cluster_wire import ClusterWire
 from django_srvsession.backends.redis.limit import admit_steps
 from django_srvsession.backends.redis.lists import AllRecords, UserRecords
 from django_srvsession.backends.redis.loops import LoopWires
 from django_srvsession.backends.redis.sweep import Sweep
 from django_srvsession.backends.redis.tenants import Tenants
-from django_srvsession.backends.redis.wire import ClusterWire, Steps, Wire, arun, open_wire, run
+from django_srvsession.backends.redis.wire import Steps, Wire, arun, run
 from django_srvsession.health import Finding, IndexHealth, Keeping
 from django_srvsession.listings import EVERYONE, Activity, Step, Wanted
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
@@ -68,18 +70,19 @@ class RedisStore(Store):
     # The verbs, for threads and for event loops.
 
     def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
-        """Store a new session: its indexes and itself, in this order, in one round trip."""
-        steps = self._tenants.now().steps
-        if self._clock.needs_asking:
-            return self._run(steps.create(sid, verifier, delta))
+        """Store a new session: its indexes and itself, in this order; on one server in one round trip."""
+        steps, wire = self._tenants.now().steps, self._wire
+        if self._clock.needs_asking or not wire.is_one_server:
+            return self._run(steps.create(sid, verifier, delta, wire.is_one_server))
         # Without the driver of steps, as in `load` and `update`.
-        new, commands = steps.new(sid, verifier, delta)
-        is_stored = steps.was_stored(new, self._wire.call(commands))
+        new, command = steps.new(sid, verifier, delta)
+        is_stored = steps.was_stored(wire.call([command])[0])
         return new if is_stored else self._run(steps.created_before(sid, verifier))
 
     async def acreate(self, sid: str, verifier: str, delta: Delta) -> Loaded:
         """Do as :meth:`create`."""
-        return await self._arun((await self._tenants.anow()).steps.create(sid, verifier, delta))
+        steps = (await self._tenants.anow()).steps
+        return await self._arun(steps.create(sid, verifier, delta, self._wire.is_one_server))
 
     def load(self, sid: str) -> Loaded | Tombstone | None:
         """Read the session."""

@@ -10,7 +10,12 @@ from django.core.cache import caches
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 from django_redis.client import DefaultClient
-from redis.exceptions import RedisError
+
+from django_srvsession.backends.redis.alias import CLUSTER_FACTORY, open_wire, why_unusable
+from django_srvsession.backends.redis.cluster_wire import ClusterWire
+from django_srvsession.backends.redis.exam import config, parse_info
+from django_srvsession.backends.redis.wire import Ask
+from django_srvsession.store import StoreUnavailableError
 
 _TIMEOUTS = ("SOCKET_TIMEOUT", "SOCKET_CONNECT_TIMEOUT")
 _OF_VALUES: Final = {
@@ -30,20 +35,11 @@ def messages(deploy: bool) -> list[CheckMessage]:
     if entry is None:
         text = f"SESSION_CACHE_ALIAS is {alias!r}, which is not in CACHES."
         return [] if deploy else [Error(text, hint="Add an alias of its own for sessions.", id="srvsession.E101")]
-    if not _is_django_redis(alias):
-        text = f"CACHES[{alias!r}] is not django-redis: the session engine needs Redis itself."
-        hint = 'Set its BACKEND to "django_redis.cache.RedisCache".'
+    why, hint = why_unusable(alias)
+    if why:
+        text = f"SESSION_CACHE_ALIAS names the cache {alias!r}, {why}"
         return [] if deploy else [Error(text, hint=hint, id="srvsession.E102")]
     return list(_server_messages(alias) if deploy else _entry_messages(alias, entry))
-
-
-def _is_django_redis(alias: str) -> bool:
-    try:
-        from django_redis.cache import RedisCache
-
-        return isinstance(caches[alias], RedisCache)
-    except (ImportError, ImproperlyConfigured):
-        return False
 
 
 def _entry_messages(alias: str, entry: dict[str, Any]) -> Iterator[CheckMessage]:
@@ -110,19 +106,43 @@ def _servers(entry: dict[str, Any]) -> set[str]:
 
 
 def _server_messages(alias: str) -> Iterator[CheckMessage]:
-    from django_redis import get_redis_connection
-
     try:
-        server = get_redis_connection(alias)
-        policy = str(server.config_get("maxmemory-policy").get("maxmemory-policy", ""))
-    except (RedisError, OSError) as error:
+        wire = open_wire(alias)
+        is_cluster = isinstance(wire, ClusterWire)
+        for name, ask in wire.primaries().items():
+            yield from _of_server(f"CACHES[{alias!r}]" + (f", node {name}," if name else ""), ask, is_cluster)
+    except ImproperlyConfigured as error:
+        yield Error(str(error), hint="See the page on stores.", id="srvsession.E102")
+    except StoreUnavailableError as error:
+        text = f"The Redis of CACHES[{alias!r}] does not answer: {error}"
+        yield Warning(text, hint="Run this check where Redis can be reached.", id="srvsession.W103")
+
+
+def _of_server(whose: str, ask: Ask, is_cluster: bool) -> Iterator[CheckMessage]:
+    """Yield what is wrong with a server, or with one of a cluster's; raises ``StoreUnavailableError``."""
+    info = _info(ask)
+    if info is None:
+        text = (
+            f"The Redis of {whose} refuses INFO: to sign somebody out everywhere goes through all sessions each time."
+        )
+        yield Warning(text, hint="Permit the user of the alias the command INFO.", id="srvsession.W107")
+    elif not is_cluster and info.get("cluster_enabled") == "1":
+        text = f"The Redis of {whose} is a node of a Redis Cluster, and the alias is not one for a cluster."
+        hint = f'Set CONNECTION_FACTORY in its OPTIONS to "{CLUSTER_FACTORY}".'
+        yield Error(text, hint=hint, id="srvsession.E107")
+    policy = config(ask, "maxmemory-policy")
+    if policy is None:
         # A managed Redis may forbid CONFIG; its panel tells the policy.
-        text = f"The maxmemory-policy of CACHES[{alias!r}] is not known: {error}"
+        text = f"The maxmemory-policy of {whose} is not known: it refuses CONFIG GET."
         yield Warning(text, hint="Make sure that it is noeviction.", id="srvsession.W103")
-        return
-    if policy.startswith("allkeys-"):
-        text = f"The Redis of CACHES[{alias!r}] evicts any key (maxmemory-policy {policy}), the users' indexes too."
+    elif policy.startswith("allkeys-"):
+        text = f"The Redis of {whose} evicts any key (maxmemory-policy {policy}), the users' indexes too."
         yield Error(text, hint="Set maxmemory-policy noeviction.", id="srvsession.E103")
     elif policy.startswith("volatile-"):
-        text = f"The Redis of CACHES[{alias!r}] ends sessions when it is full (maxmemory-policy {policy})."
+        text = f"The Redis of {whose} ends sessions when it is full (maxmemory-policy {policy})."
         yield Warning(text, hint="Set maxmemory-policy noeviction.", id="srvsession.W104")
+
+
+def _info(ask: Ask) -> dict[str, str] | None:
+    reply = ask(("INFO",))
+    return parse_info(reply) if isinstance(reply, bytes) else None

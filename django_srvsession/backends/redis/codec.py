@@ -15,7 +15,7 @@ from django_srvsession.backends.redis.image import (
     session_image,
 )
 from django_srvsession.backends.redis.keys import decoded, encoded
-from django_srvsession.backends.redis.scripts import END, SAVE, WRITE, Script
+from django_srvsession.backends.redis.scripts import CREATE, END, SAVE, WRITE, Script
 from django_srvsession.records import UNSET, Delta, Loaded, SessionRecord
 from django_srvsession.store import CorruptSessionError
 
@@ -34,6 +34,19 @@ def create_command(key: bytes, new: Loaded, keep_ms: int, indexed_until_ms: int)
     """Make the command that stores a new session if its key is free; :func:`was_created` reads the reply."""
     image = session_image(new.record, new.values, indexed_until_ms)
     return ("SET", key, image, "NX", "PXAT", max(new.record.expires_ms, new.now_ms) + keep_ms)
+
+
+def list_and_create_command(listing: Sequence[Command], storing: Command) -> Command:
+    """Make the one command that does, in this order, those that list a new session and the one that stores it.
+
+    It does nothing after what is refused. :func:`was_created` reads its reply, too.
+    """
+    *of_user, (_, shard, _, score, sid) = listing
+    _, key, image, _, _, gone_ms = storing
+    if not of_user:
+        return ("EVALSHA", CREATE.sha, 2, key, shard, sid, image, gone_ms, score)
+    (_, index, _, past_ms), (_, _, _, until_ms, _) = of_user
+    return ("EVALSHA", CREATE.sha, 3, key, shard, index, sid, image, gone_ms, score, until_ms, past_ms)
 
 
 def is_only_values(delta: Delta) -> bool:
@@ -128,7 +141,7 @@ def was_created(reply: Any) -> bool | None:
     """Tell whether :func:`create_command` stored the session; None: that is no answer to it."""
     if reply is None:
         return False
-    return True if reply == b"OK" or reply is True else None  # The client of a cluster makes True of OK.
+    return True if reply == b"OK" else None
 
 
 def listed_record(sid: str, reply: Any) -> SessionRecord | None:
@@ -166,7 +179,7 @@ def as_pairs(reply: Any) -> dict[Any, Any]:
 
 
 def scored(reply: Iterable[Any]) -> list[tuple[str, float]]:
-    """Read members with scores, which RESP2 sends flat, and RESP3 and the client of a cluster in pairs."""
+    """Read members with scores, which RESP2 sends flat and RESP3 in pairs."""
     items = list(reply)
     pairs = items if items and isinstance(items[0], list | tuple) else zip(items[::2], items[1::2], strict=True)
     return [(decoded(member), float(score)) for member, score in pairs]

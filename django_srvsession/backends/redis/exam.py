@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
-from django_srvsession.backends.redis.codec import Command, as_pairs
-from django_srvsession.backends.redis.wire import ClusterWire, Wire, checked_index
+from django_srvsession.backends.redis.cluster_wire import ClusterWire
+from django_srvsession.backends.redis.codec import as_pairs
+from django_srvsession.backends.redis.wire import Ask, Wire, checked_index
 from django_srvsession.health import Finding, Keeping, Level, clock_finding
 from django_srvsession.store import StoreUnavailableError
-
-Ask = Callable[[Command], Any]
-"""Send a server a command and return its reply, which may be a ``ResponseError``."""
 
 _OLDEST: Final = (6, 2)
 _SAMPLES: Final = 5
@@ -30,7 +28,8 @@ def findings(wire: Wire | ClusterWire) -> Iterator[Finding]:
     if isinstance(wire, ClusterWire):
         yield from _of_nodes({name: _of_node(ask) for name, ask in wire.primaries().items()})
     else:
-        yield from RedisExam(lambda command: wire.call([command])[0]).findings()
+        for ask in wire.primaries().values():
+            yield from RedisExam(ask).findings()
 
 
 def keeping(wire: Wire | ClusterWire, alias: str) -> Keeping:
@@ -63,6 +62,16 @@ def _of_nodes(found: Mapping[str, Sequence[Finding]]) -> Iterator[Finding]:
         yield finding._replace(text=f"{where}: {finding.text}")
 
 
+def config(ask: Ask, name: str) -> str | None:
+    """Return a setting of a server, or None where it must not be asked, as with many hosted ones."""
+    reply = ask(("CONFIG", "GET", name))
+    if isinstance(reply, ResponseError):
+        return None
+    for value in (reply if isinstance(reply, dict) else as_pairs(reply)).values():
+        return value.decode() if isinstance(value, bytes) else str(value)
+    return None
+
+
 class RedisExam:
     """Ask a server about itself, by INFO, CONFIG GET and TIME; changes nothing."""
 
@@ -87,15 +96,6 @@ class RedisExam:
     def _ask(self, *command: str) -> Any:
         return self._ask_server(command)
 
-    def _config(self, name: str) -> str | None:
-        """Return a setting of the server, or None where it must not be asked, as with many hosted ones."""
-        reply = self._ask("CONFIG", "GET", name)
-        if isinstance(reply, ResponseError):
-            return None
-        for value in (reply if isinstance(reply, dict) else as_pairs(reply)).values():
-            return value.decode() if isinstance(value, bytes) else str(value)
-        return None
-
     def _distance(self) -> Iterator[Finding]:
         """Yield how long Redis takes to answer, and how far its clock is from ours, by the quickest of five answers."""
         took_ms, ahead_ms = min(self._clock_sample() for _ in range(_SAMPLES))
@@ -114,7 +114,7 @@ class RedisExam:
         return (after_ns - before_ns) / 1e6, seconds * 1000 + micros / 1000 - (before_ns + after_ns) / 2e6
 
     def _eviction(self, info: Mapping[str, str]) -> Iterator[Finding]:
-        policy = info.get("maxmemory_policy") or self._config("maxmemory-policy")
+        policy = info.get("maxmemory_policy") or config(self._ask_server, "maxmemory-policy")
         if policy is None:
             advice = "Look it up where the server is managed, and make sure that it is noeviction."
             yield Finding(Level.NOTE, "maxmemory-policy", "The server does not tell its maxmemory-policy.", advice)
@@ -128,7 +128,7 @@ class RedisExam:
 
     def _persistence(self, info: Mapping[str, str]) -> Iterator[Finding]:
         if info.get("aof_enabled") == "1":
-            cost = _COSTS.get(self._config("appendfsync") or "", "an unknown stretch")
+            cost = _COSTS.get(config(self._ask_server, "appendfsync") or "", "an unknown stretch")
             text = f"Redis keeps an append-only file: a crash costs {cost} of changes, ends of sessions included."
             yield Finding(Level.OK, "persistence", text)
         else:
@@ -145,16 +145,10 @@ class RedisExam:
                 yield Finding(Level.ERROR, "persistence", f"Redis could not write to its disk ({name}).", advice)
 
 
-def parse_info(reply: Any) -> dict[str, str]:
-    """Read the reply to INFO: text, or what the client of a cluster has made of it."""
-    if isinstance(reply, dict):
-        return {name: _flat(value) for name, value in reply.items()}
+def parse_info(reply: bytes) -> dict[str, str]:
+    """Read the reply to INFO."""
     lines = (line for line in reply.decode().splitlines() if ":" in line and not line.startswith("#"))
     return dict(line.split(":", 1) for line in lines)
-
-
-def _flat(value: Any) -> str:
-    return ",".join(f"{name}={part}" for name, part in value.items()) if isinstance(value, dict) else str(value)
 
 
 def version(info: Mapping[str, str]) -> Finding:

@@ -1,4 +1,4 @@
-"""The Lua scripts of the Redis store: every step that must be atomic, each on one key.
+"""The Lua scripts of the Redis store: every step that must be atomic, each on one key; ``CREATE`` is for one server.
 
 ``_READ`` and ``_RULES`` hold each rule once: what is live, whose verifier is accepted, what is left of an ended
 session; only ``_SAVE`` says in its own, fewer words what nearly every save asks. A script's reply is ``{status, now_ms,
@@ -148,6 +148,19 @@ local function bury(keep_ms, reason, by)
   redis.call('SET', key, head .. texts, 'PXAT', now + keep_ms)
   return {{'ok', now, record()}}
 end
+"""
+
+_CREATE: Final = """
+-- KEYS are a session, the shard that lists it and, if it has a user, that user's index. sid, the session, when its key
+-- goes, its place in the shard; until when the index holds it, up to when what is in there is past. An error ends the
+-- script, so what could not be listed is not stored. A full server refuses the first command, and none after it.
+local key, shard, index, sid = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
+redis.call('ZADD', shard, 'GT', ARGV[4], sid)
+if index then
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', ARGV[6])
+  redis.call('ZADD', index, 'GT', ARGV[5], sid)
+end
+return redis.call('SET', key, ARGV[2], 'NX', 'PXAT', ARGV[3])
 """
 
 _WRITE: Final = f"""
@@ -321,11 +334,12 @@ class Script(str):
         return script
 
 
+CREATE: Final = Script(_CREATE)
 WRITE: Final = Script(_CLOCK + _READ + _VALUES + _RULES + _WRITE)
 SAVE: Final = Script(_CLOCK + _SAVE)
 END: Final = Script(_CLOCK + _READ + _VALUES + _RULES + _END)
 EXPIRE: Final = Script(_CLOCK + _READ + _VALUES + _RULES + _EXPIRE)
 ADMIT: Final = Script(_ADMIT)
 
-TEXTS: Final = {script.sha: str(script) for script in (WRITE, SAVE, END, EXPIRE, ADMIT)}
+TEXTS: Final = {script.sha: str(script) for script in (CREATE, WRITE, SAVE, END, EXPIRE, ADMIT)}
 """Each script's text by its digest, for the first time that a server meets it."""

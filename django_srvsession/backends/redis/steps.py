@@ -14,6 +14,7 @@ from django_srvsession.backends.redis.codec import (
     end_command,
     evalsha,
     is_only_values,
+    list_and_create_command,
     read_conflicts,
     save_command,
     was_created,
@@ -80,34 +81,48 @@ class SessionSteps:
         """Return what that command's reply means."""
         return None if reply is None else read_image(sid, checked(reply), self._clock.now_ms)
 
-    def create(self, sid: str, verifier: str, delta: Delta) -> Steps[Loaded]:
-        """List the session and store it, in one round trip."""
+    def create(self, sid: str, verifier: str, delta: Delta, one_server: bool) -> Steps[Loaded]:
+        """List the session and store it: on one server in one round trip, on a cluster one after the other."""
         yield from self._now_ms()
-        new, commands = self.new(sid, verifier, delta)
-        return new if self.was_stored(new, (yield commands)) else (yield from self.created_before(sid, verifier))
+        if one_server:
+            new, command = self.new(sid, verifier, delta)
+            (stored,) = yield [command]
+        else:
+            new, stored = yield from self._created_in_order(sid, verifier, delta)
+        return new if self.was_stored(stored) else (yield from self.created_before(sid, verifier))
 
-    def new(self, sid: str, verifier: str, delta: Delta) -> tuple[Loaded, list[Command]]:
-        """Return a new session, by what is known of the time, and the commands that list and store it."""
+    def new(self, sid: str, verifier: str, delta: Delta) -> tuple[Loaded, Command]:
+        """Return a new session, by what is known of the time, and the command that lists and stores it."""
         new = new_session(sid, verifier, delta, self._clock.now_ms)
-        record = new.record
-        until_ms = _bound(record.expires_ms, record.lifetime_ms)
-        listing = self._list_commands(sid, record.user_id, until_ms)
-        storing = create_command(self._keys.session(sid), new, _keep_ms(), until_ms)
-        if record.user_id is None:
-            return new, [*listing, storing]
-        # A sweep that found the entry without its session may have lowered it meanwhile.
-        return new, [*listing, storing, self._user_command(sid, record.user_id, until_ms)]
+        listing, storing = self._creation(new)
+        return new, list_and_create_command(listing, storing)
 
-    def was_stored(self, new: Loaded, replies: Sequence[Any]) -> bool:
-        """Tell whether these commands stored the session; if not, its place is taken."""
-        number = len(replies) - (1 if new.record.user_id is None else 2)
-        stored = replies[number]
-        for index_reply in (*replies[:number], *replies[number + 1 :]):
-            checked_index(index_reply)  # Whatever was stored: the key of an unlisted session must not go out.
-        was_free = was_created(checked(stored))
+    def was_stored(self, reply: Any) -> bool:
+        """Tell whether the session was stored; if not, its place is taken."""
+        was_free = was_created(checked_index(reply))
         if was_free is None:
             raise _senseless()
         return was_free
+
+    def _creation(self, new: Loaded) -> tuple[list[Command], Command]:
+        """Return the commands that list a new session, and the one that stores it."""
+        record = new.record
+        until_ms = _bound(record.expires_ms, record.lifetime_ms)
+        listing = self._list_commands(record.sid, record.user_id, until_ms)
+        return listing, create_command(self._keys.session(record.sid), new, _keep_ms(), until_ms)
+
+    def _created_in_order(self, sid: str, verifier: str, delta: Delta) -> Steps[tuple[Loaded, Any]]:
+        """List a session; store it when that was done on every node; return it with the reply to the latter."""
+        new = new_session(sid, verifier, delta, self._clock.now_ms)
+        listing, storing = self._creation(new)
+        for reply in (yield listing):
+            checked_index(reply)
+        (stored,) = yield [storing]
+        if new.record.user_id is not None and not isinstance(stored, Exception):
+            # A sweep that found the entry without its session may have lowered it meanwhile.
+            for reply in (yield listing[:-1]):
+                checked_index(reply)  # The key of a session that is not listed must not go out.
+        return new, stored
 
     def created_before(self, sid: str, verifier: str) -> Steps[Loaded]:
         """Return the session that stands where one was to be created, if the answer to this very creation was lost."""
@@ -223,10 +238,7 @@ class SessionSteps:
             return [live]
         key = self._keys.user(user_id)
         past: Command = ("ZREMRANGEBYSCORE", key, "-inf", self._clock.now_ms - MARGIN_MS)
-        return [past, self._user_command(sid, user_id, until_ms), live]
-
-    def _user_command(self, sid: str, user_id: str, until_ms: int) -> Command:
-        return ("ZADD", self._keys.user(user_id), "GT", until_ms, sid)
+        return [past, ("ZADD", key, "GT", until_ms, sid), live]
 
     def _touch_commands(self, sid: str, base: Loaded | None) -> list[Command]:
         score = self._clock.score

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from django_srvsession.backends.redis.clock import RedisClock
+from django_srvsession.backends.redis.cluster_wire import ClusterWire
 from django_srvsession.backends.redis.codec import (
     Command,
     evalsha,
@@ -18,7 +19,7 @@ from django_srvsession.backends.redis.keys import ANONYMOUS, Keys, decoded, kind
 from django_srvsession.backends.redis.limit import forget_commands
 from django_srvsession.backends.redis.looks import look_at
 from django_srvsession.backends.redis.scripts import ADMITTED_FROM, CONDEMNED_FROM, EXPIRE, MARGIN_MS
-from django_srvsession.backends.redis.wire import ClusterWire, Wire, checked_index, run
+from django_srvsession.backends.redis.wire import Wire, checked_index, run
 from django_srvsession.records import SessionRecord
 
 _DAY_MS: Final = 86_400_000

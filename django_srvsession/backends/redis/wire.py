@@ -7,16 +7,13 @@ Redis says it did not run.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
-from django.core.exceptions import ImproperlyConfigured
-from django_redis import get_redis_connection
-from redis.client import NEVER_DECODE
-from redis.cluster import RedisCluster
 from redis.exceptions import (
+    AskError,
     ChildDeadlockedError,
+    ClusterCrossSlotError,
     ClusterDownError,
     ConnectionError,
     NoScriptError,
@@ -29,7 +26,6 @@ from redis.exceptions import (
 from django_srvsession import waiting
 from django_srvsession.backends.redis.codec import Command
 from django_srvsession.backends.redis.connections import Connections
-from django_srvsession.backends.redis.keys import encoded
 from django_srvsession.backends.redis.scripts import TEXTS
 from django_srvsession.store import CorruptSessionError, StoreUnavailableError
 
@@ -49,10 +45,12 @@ T = TypeVar("T")
 Steps = Generator[Sequence[Command], list[Any], T]
 """A procedure: yields the commands of one round trip, is sent their replies, returns its result."""
 
-_RAW: Final = {NEVER_DECODE: True}
-"""Replies as bytes, whatever the alias says."""
+Ask = Callable[[Command], Any]
+"""Send one server one command and return its reply, which may be a ``ResponseError``."""
 
 FAILURES: Final = (RedisError, RedisClusterException, ChildDeadlockedError, OSError)
+
+_SAID_BY_NODES: Final = (AskError, ClusterCrossSlotError)  # MOVED is a kind of ASK to redis-py.
 
 
 def run(steps: Steps[T], call: Callable[[Sequence[Command]], list[Any]]) -> T:
@@ -87,7 +85,10 @@ async def arun(steps: Steps[T], call: Callable[[Sequence[Command]], Awaitable[li
 
 def unavailable(error: Exception) -> StoreUnavailableError:
     """Make the error that says Redis did not answer, or not with what was asked."""
-    return StoreUnavailableError(f"Redis did not do what it was asked: {type(error).__name__}.")
+    text = f"Redis did not do what it was asked: {type(error).__name__}."
+    if isinstance(error, _SAID_BY_NODES):
+        text += " It is a node of a Redis Cluster; the cache alias needs a CONNECTION_FACTORY for clusters."
+    return StoreUnavailableError(text)
 
 
 _ELSEWHERE: Final = ("READONLY", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN")
@@ -151,6 +152,9 @@ class Wire:
     Replies are as Redis sent them; an error reply is an exception *in the list*, see :func:`checked`.
     """
 
+    is_one_server = True
+    """Whether one script may touch several keys."""
+
     def __init__(self, pool: Any) -> None:
         self.pool = pool
         self._connections = Connections(pool)
@@ -166,13 +170,14 @@ class Wire:
                 replies[number] = self._exchange([with_text(commands[number])])[0]
         return replies
 
+    def primaries(self) -> dict[str, Ask]:
+        """Return a way to ask the server alone, by its name, of which it needs none."""
+        return {"": lambda command: self.call([command])[0]}
+
     def scan(self, pattern: str, count: int) -> Iterator[list[bytes]]:
         """Yield the keys that match, in portions of about ``count`` looked at; a key may come twice."""
-        cursor: Any = 0
-        while cursor is not None:
-            cursor, keys = checked(self.call([("SCAN", cursor, "MATCH", pattern, "COUNT", count)])[0])
-            cursor = None if int(cursor) == 0 else cursor
-            yield keys
+        for ask in self.primaries().values():
+            yield from scanned(ask, pattern, count)
 
     def read(self, command: Command) -> Any:
         """Send one command that changes nothing, and return its reply; else as :meth:`call`.
@@ -196,20 +201,34 @@ class Wire:
             raise unavailable(error) from error
 
     def _converse(self, connection: Any, commands: Sequence[Command]) -> list[Any]:
-        limit = waiting.limit()
         try:
-            if limit is not None:
-                connection._sock.settimeout(min(limit, connection.socket_timeout or limit))
-            connection.send_packed_command(packed(commands))
-            replies = [_reply(connection) for _ in commands]
-            if limit is not None:
-                connection._sock.settimeout(connection.socket_timeout)
-            return replies
+            return exchanged(connection, commands)
         except BaseException:
             connection.disconnect()  # Replies may still be under way, and must not be read by another request.
             raise
         finally:
             self._connections.give_back(connection)
+
+
+def exchanged(connection: Any, commands: Sequence[Command]) -> list[Any]:
+    """Send commands on a connection and return their replies; an error reply is an exception in the list."""
+    limit = waiting.limit()
+    if limit is not None:
+        connection._sock.settimeout(min(limit, connection.socket_timeout or limit))
+    connection.send_packed_command(packed(commands))
+    replies = [_reply(connection) for _ in commands]
+    if limit is not None:
+        connection._sock.settimeout(connection.socket_timeout)
+    return replies
+
+
+def scanned(ask: Ask, pattern: str, count: int) -> Iterator[list[bytes]]:
+    """Yield one server's keys that match, as :meth:`Wire.scan` does."""
+    cursor: Any = 0
+    while cursor is not None:
+        cursor, keys = checked(ask(("SCAN", cursor, "MATCH", pattern, "COUNT", count)))
+        cursor = None if int(cursor) == 0 else cursor
+        yield keys
 
 
 def _reply(connection: Any) -> Any:
@@ -219,73 +238,3 @@ def _reply(connection: Any) -> Any:
         if is_from_the_primary(error):
             return error
         raise
-
-
-class ClusterWire:
-    """Send commands to the nodes of a Redis Cluster, each after the answer to the one before."""
-
-    pool = None
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def call(self, commands: Sequence[Command]) -> list[Any]:
-        """Do as :meth:`Wire.call`, in as many round trips as there are commands."""
-        return [self._call(command) for command in commands]
-
-    def read(self, command: Command) -> Any:
-        """Do as :meth:`Wire.read`."""
-        return self._call(command)
-
-    def scan(self, pattern: str, count: int) -> Iterator[list[bytes]]:
-        """Do as :meth:`Wire.scan`, on every primary node."""
-        try:
-            for node in self._client.get_primaries():
-                for key in self._client.scan_iter(pattern, count, target_nodes=node):
-                    yield [encoded(key) if isinstance(key, str) else key]
-        except FAILURES as error:
-            raise unavailable(error) from error
-
-    def primaries(self) -> dict[str, Callable[[Command], Any]]:
-        """Return a way to ask each primary node alone, by its name; the reply may be a ``ResponseError``."""
-        return {node.name: functools.partial(self._send_to, node) for node in self._client.get_primaries()}
-
-    def _send_to(self, node: Any, command: Command) -> Any:
-        try:
-            return self._client.execute_command(*command, target_nodes=node, **_RAW)
-        except ResponseError as error:
-            return error
-        except FAILURES as error:
-            raise unavailable(error) from error
-
-    def _call(self, command: Command) -> Any:
-        try:
-            reply = self._send(command)
-            return self._send(with_text(command)) if isinstance(reply, NoScriptError) else reply
-        except FAILURES as error:
-            raise unavailable(error) from error
-
-    def _send(self, command: Command) -> Any:
-        key = command[3] if command[0] in ("EVALSHA", "EVAL") else command[1] if len(command) > 1 else b""
-        try:
-            # The client repeats nothing that is sent to a named node; it does follow MOVED, which is a refusal.
-            return self._client.execute_command(*command, target_nodes=self._client.get_node_from_key(key), **_RAW)
-        except ResponseError as error:
-            return error
-
-
-def open_wire(alias: str) -> Wire | ClusterWire:
-    """Return the way to the cache alias's server, or to its cluster, which is asked for its nodes.
-
-    Raises ``ImproperlyConfigured`` when the alias is not a cache of django-redis.
-    """
-    try:
-        client: Any = get_redis_connection(alias, write=True)
-    except NotImplementedError as error:
-        raise ImproperlyConfigured(
-            f"SESSION_CACHE_ALIAS names the cache {alias!r}, which is not one of django-redis. Set its BACKEND to "
-            "'django_redis.cache.RedisCache'."
-        ) from error
-    except FAILURES as error:
-        raise unavailable(error) from error
-    return ClusterWire(client) if isinstance(client, RedisCluster) else Wire(client.connection_pool)

@@ -1,0 +1,74 @@
+"""The cache alias that names the server: what it has to be, and the way to Redis that it gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.cache import caches
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+from django_redis import get_redis_connection
+from django_redis.cache import RedisCache
+from django_redis.pool import ConnectionFactory
+from redis.cluster import RedisCluster
+
+from django_srvsession.backends.redis.cluster_wire import ClusterWire
+from django_srvsession.backends.redis.wire import FAILURES, Wire, unavailable
+
+CLUSTER_FACTORY = "django_srvsession.backends.redis.cluster.ConnectionFactory"
+
+
+def open_wire(alias: str) -> Wire | ClusterWire:
+    """Return the way to the cache alias's server, or to its cluster, which is asked for its nodes.
+
+    Raises ``ImproperlyConfigured`` when the alias is not a cache of django-redis, or its options make no client.
+    """
+    why, hint = why_unusable(alias)
+    if why:
+        raise ImproperlyConfigured(f"SESSION_CACHE_ALIAS names the cache {alias!r}, {why} {hint}")
+    try:
+        client: Any = get_redis_connection(alias, write=True)
+        return ClusterWire(client) if isinstance(client, RedisCluster) else Wire(client.connection_pool)
+    except FAILURES as error:
+        raise unavailable(error) from error
+    except (NotImplementedError, AttributeError, ImportError, TypeError, ValueError) as error:
+        text = f"The OPTIONS of the cache {alias!r} make no client that sessions can use: {error}"
+        raise ImproperlyConfigured(text) from error
+
+
+def why_unusable(alias: str) -> tuple[str, str]:
+    """Say what is wrong with an alias, without asking its server, and what to do; two empty texts if nothing is."""
+    backend = str(settings.CACHES.get(alias, {}).get("BACKEND", ""))
+    if not _is_django_redis(alias):
+        hint = 'Set its BACKEND to "django_redis.cache.RedisCache".'
+        if backend.startswith("django_valkey."):
+            hint += " django-redis speaks to Valkey, too."
+        return "which is not one of django-redis.", hint
+    options: Any = settings.CACHES[alias].get("OPTIONS") or {}
+    if _makes_a_cluster_of_one_pool(options):
+        why = "whose REDIS_CLIENT_CLASS is a client of clusters, which django-redis does not know how to make."
+        return why, f'Take it out of its OPTIONS, and set CONNECTION_FACTORY to "{CLUSTER_FACTORY}".'
+    return "", ""
+
+
+def _is_django_redis(alias: str) -> bool:
+    try:
+        return isinstance(caches[alias], RedisCache)
+    except (ImportError, ImproperlyConfigured):
+        return False
+
+
+def _makes_a_cluster_of_one_pool(options: dict[str, Any]) -> bool:
+    """Tell whether django-redis would give a client of clusters what it gives a client of one server: a pool."""
+    default = getattr(settings, "DJANGO_REDIS_CONNECTION_FACTORY", "django_redis.pool.ConnectionFactory")
+    try:
+        client_class = import_string(options.get("REDIS_CLIENT_CLASS", "redis.client.Redis"))
+        factory = import_string(options.get("CONNECTION_FACTORY") or default)
+    except ImportError:
+        return False  # Said when the client is made.
+    is_cluster = isinstance(client_class, type) and issubclass(client_class, RedisCluster)
+    makes_it_as_any = all(
+        getattr(factory, name, None) is getattr(ConnectionFactory, name) for name in ("connect", "get_connection")
+    )
+    return is_cluster and makes_it_as_any

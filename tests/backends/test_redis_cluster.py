@@ -1,0 +1,355 @@
+"""The Redis store on a Redis Cluster whose slots move and whose nodes die, and the aliases that make one, or do not."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+from django.core.exceptions import ImproperlyConfigured
+from redis.crc import key_slot
+
+from django_srvsession.backends.redis import RedisStore
+from django_srvsession.backends.redis.alias import CLUSTER_FACTORY
+from django_srvsession.backends.redis.checks import messages
+from django_srvsession.backends.redis.cluster_wire import ClusterWire
+from django_srvsession.backends.redis.keys import Keys
+from django_srvsession.records import Delta, Loaded, Tombstone
+from django_srvsession.store import StoreUnavailableError
+from tests.backends.redis_tools import not_stored_without_a_list, own_pool
+from tests.backends.sessions import create, new_sid, new_user, new_verifier, sids, stored
+from tests.redis_servers import ClusterNode, ReplicatedCluster
+from tests.runs import ROOT, wait_until
+from tests.trust import WHOLE
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[ReplicatedCluster]:
+    cluster = ReplicatedCluster(replicas=1)
+    cluster.start()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def open_store(cluster: ReplicatedCluster, redis_prefix: str, settings: Any) -> Callable[..., RedisStore]:
+    """Make a store whose client asks the cluster anew for its nodes, as a new process does."""
+
+    def open_store(**options: Any) -> RedisStore:
+        own_pool(settings, cluster.running[0].url, CONNECTION_FACTORY=CLUSTER_FACTORY, **options)
+        return RedisStore()
+
+    return open_store
+
+
+@pytest.fixture
+def store(open_store: Callable[..., RedisStore]) -> RedisStore:
+    return open_store()
+
+
+@pytest.fixture
+def keys(redis_prefix: str) -> Keys:
+    return Keys(redis_prefix)
+
+
+# Slots that move.
+
+
+def begin_move(source: ClusterNode, target: ClusterNode, key: bytes) -> None:
+    """Begin to move the slot of a key, which is new there or moves at once: from now on the source answers ASK."""
+    slot = key_slot(key)
+    target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
+    source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
+    for moving in source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100):
+        source.ask("MIGRATE", target.host, target.port, moving, 0, 2000)
+
+
+def test_a_slot_on_its_way_to_a_node_that_the_client_has_not_met_is_read_and_written(
+    cluster: ReplicatedCluster, open_store: Callable[..., RedisStore], keys: Keys
+) -> None:
+    store = open_store()
+    session = create(store, user_id=new_user(), changed={"n": b"0"})
+    sid, verifier, key = session.record.sid, session.record.verifier, keys.session(session.record.sid)
+    newcomer = cluster.add_node()
+    source = cluster.owner(key)
+    begin_move(source, newcomer, key)
+    for number in range(3):
+        session = store.update(sid, verifier, Delta(changed={"n": b"%d" % number}), session)
+    assert stored(store, sid).values == {"n": b"2"}
+    assert session.record.version == 4  # Nothing was done twice.
+    rotated = store.rotate(sid, verifier, new_verifier(), Delta(changed={"n": b"3"}), session)
+    assert sids(store.records(session.record.user_id)) == [sid]
+    assert store.check_index().unlisted == 0
+    for node in (newcomer, source, *(node for node in cluster.running if node.is_primary)):
+        node.ask("CLUSTER", "SETSLOT", key_slot(key), "NODE", newcomer.id)
+    cluster.wait_ready()
+    for each in (store, open_store()):  # MOVED, to a client with the old map; and one that begins now.
+        assert stored(each, sid).record == rotated.record
+    assert store.end(sid, "logout") == rotated.record
+    assert isinstance(store.load(sid), Tombstone)
+
+
+def test_whoever_finds_that_a_slot_has_moved_asks_for_the_map_and_goes_there(
+    cluster: ReplicatedCluster, store: RedisStore, keys: Keys
+) -> None:
+    session = create(store, user_id=new_user())
+    key = keys.session(session.record.sid)
+    wire: Any = store._wire
+    before = wire._client.get_node_from_key(key).name
+    target = next(node for node in cluster.running if node.is_primary and node.id != cluster.owner(key).id)
+    cluster.move_slot_of(key, target)
+    wire._refresh_from = 0.0
+    assert stored(store, session.record.sid).record == session.record
+    assert before != wire._client.get_node_from_key(key).name == target.address
+
+
+class Checker:
+    """Use sessions from several threads, and keep account of all that was acknowledged."""
+
+    def __init__(self, store: RedisStore, threads: int = 3) -> None:
+        self._store = store
+        self._is_over = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
+        self.outages = 0
+        self.faults: list[str] = []
+        self.facts = 0
+
+    def __enter__(self) -> Checker:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._is_over.is_set():
+                self._live()
+        except Exception as error:  # noqa: BLE001 - told by the test; a thread must not die in silence.
+            self.faults.append(repr(error))
+
+    def _live(self) -> None:
+        """Begin a session, change it, end it; whatever was acknowledged must be so."""
+        user_id = new_user()
+        session = self._try(lambda: create(self._store, user_id=user_id, changed={"n": b"0"}))
+        if session is None:
+            return
+        sid, verifier, written = session.record.sid, session.record.verifier, 0
+        for number in range(1, 6):
+            delta = Delta(changed={"n": b"%d" % number})
+            written = number if self._try(lambda: self._store.update(sid, verifier, delta)) else written  # noqa: B023
+            found = self._try(lambda: self._store.load(sid))
+            if isinstance(found, Loaded):
+                self._expect(int(found.values["n"]) >= written, f"{written} was lost: {found.values}")
+            elif found is not False:
+                self._expect(False, f"{sid} is gone: {found}")
+        listed = self._try(lambda: sids(self._store.records(user_id)))
+        self._expect(listed in (False, [sid]), f"{sid} is not listed: {listed}")
+        if self._try(lambda: self._store.end(sid, "logout")):
+            found = self._try(lambda: self._store.load(sid))
+            self._expect(found is False or isinstance(found, Tombstone), f"{sid} lives again: {found}")
+
+    def _try(self, do: Callable[[], Any]) -> Any:
+        """Return what is answered; False for an outage."""
+        try:
+            return do()
+        except StoreUnavailableError:
+            self.outages += 1
+            return False
+
+    def _expect(self, is_so: bool, what: str) -> None:
+        self.facts += 1
+        if not is_so:
+            self.faults.append(what)
+
+
+def test_nothing_is_lost_and_nobody_is_refused_while_slots_move_to_a_new_node(
+    cluster: ReplicatedCluster, store: RedisStore
+) -> None:
+    newcomer = cluster.add_node()
+    source = max((node for node in cluster.running if node.is_primary), key=lambda node: len(node.nodes()[node.id]))
+    with Checker(store) as checker:
+        cluster.reshard(source, newcomer, 2000 if WHOLE else 60)
+    assert (checker.faults, checker.outages) == ([], 0)
+    assert checker.facts > 50
+    assert store.check_index().unlisted == 0
+
+
+def test_a_node_that_hangs_is_an_outage_within_the_time_limits_and_its_replica_takes_over(
+    cluster: ReplicatedCluster, store: RedisStore, keys: Keys
+) -> None:
+    session = create(store, user_id=new_user())
+    sid, key = session.record.sid, keys.session(session.record.sid)
+    hanging = cluster.owner(key)
+    hanging.freeze()
+    try:
+        with pytest.raises(StoreUnavailableError):
+            store.load(sid)
+
+        def answers() -> bool:
+            try:
+                return isinstance(store.load(sid), Loaded)
+            except StoreUnavailableError:
+                return False
+
+        job = cluster.running[0].job
+        assert job
+        wait_until(answers, job, 30)
+    finally:
+        hanging.thaw()
+        cluster.wait_ready()
+    store.update(sid, session.record.verifier, Delta(changed={"a": b"a"}), session)
+
+
+# What could not be listed is not stored.
+
+
+def test_a_session_that_could_not_be_listed_is_not_stored_on_a_cluster(
+    cluster: ReplicatedCluster, store: RedisStore, keys: Keys
+) -> None:
+    not_stored_without_a_list(store, keys, cluster.owner)
+
+
+# Aliases.
+
+
+def documented_alias() -> dict[str, Any]:
+    """Return the alias that the docs show for a cluster."""
+    text = (ROOT / "docs" / "stores.rst").read_text()
+    example = text.partition("Redis Cluster\n~~~~~")[2].partition("::\n\n")[2]
+    code = "\n".join(re.match(r"((?:    .*\n|\n)*)", example)[1].splitlines())  # type: ignore[index]
+    names: dict[str, Any] = {}
+    exec("if True:\n" + code, names)
+    return dict(names["CACHES"]["sessions"])
+
+
+def test_the_alias_for_a_cluster_works_as_the_docs_show_it(
+    cluster: ReplicatedCluster, redis_prefix: str, settings: Any
+) -> None:
+    alias, nodes = documented_alias(), [node for node in cluster.running if node.is_primary]
+    alias["LOCATION"] = re.sub(r"//[^/]+", f"//{nodes[0].address}", alias["LOCATION"])
+    alias["OPTIONS"]["STARTUP_NODES"] = [(node.host, node.port) for node in nodes[1:]]
+    settings.CACHES = {**settings.CACHES, "sessions": alias}
+    settings.SESSION_CACHE_ALIAS = "sessions"
+    store = RedisStore()
+    session = create(store, user_id="é", changed={"a": b"a"})
+    assert stored(store, session.record.sid).values == {"a": b"a"}
+    assert isinstance(store._wire, ClusterWire)
+    assert [message.id for message in [*messages(False), *messages(True)]] == []
+
+
+def test_the_clients_of_a_cluster_obey_the_options_of_the_alias(
+    cluster: ReplicatedCluster, open_store: Callable[..., RedisStore], settings: Any
+) -> None:
+    for node in cluster.running:
+        node.ask("ACL", "SETUSER", "sessions", "on", ">s3cret", "~*", "&*", "+@all")
+    options = {
+        "USERNAME": "sessions",
+        "PASSWORD": "s3cret",
+        "SOCKET_TIMEOUT": 0.4,
+        "SOCKET_CONNECT_TIMEOUT": 0.3,
+        "CONNECTION_POOL_KWARGS": {"max_connections": 7},
+        "REDIS_CLIENT_KWARGS": {"require_full_coverage": False},
+    }
+    store = open_store(**options)
+    create(store)
+    client: Any = store._wire._client  # type: ignore[union-attr]
+    pools = [client.get_redis_connection(node).connection_pool for node in client.get_primaries()]
+    assert {pool.max_connections for pool in pools} == {7}
+    told = [pool.connection_kwargs for pool in pools]
+    assert {(each["socket_timeout"], each["socket_connect_timeout"]) for each in told} == {(0.4, 0.3)}
+    assert client.execute_command("ACL WHOAMI", target_nodes=client.get_primaries()[0]) == "sessions"
+    with pytest.raises(StoreUnavailableError):
+        create(open_store(**{**options, "PASSWORD": "wrong"}))
+
+
+def test_a_node_that_is_down_keeps_no_process_from_finding_the_cluster(
+    cluster: ReplicatedCluster, redis_prefix: str, settings: Any
+) -> None:
+    known = [(node.host, node.port) for node in cluster.running[:2]]
+    own_pool(settings, "redis://127.0.0.1:1/0", CONNECTION_FACTORY=CLUSTER_FACTORY, STARTUP_NODES=known)
+    assert isinstance(create(RedisStore()), Loaded)
+
+
+def test_all_threads_share_the_client_of_a_cluster(cluster: ReplicatedCluster, store: RedisStore) -> None:
+    clients = [store._wire._client]  # type: ignore[union-attr]
+    thread = threading.Thread(target=lambda: clients.append(caches["sessions"].client.get_client()))
+    thread.start()
+    thread.join()
+    assert clients[0] is clients[1]
+
+
+def test_a_plain_alias_to_a_cluster_is_an_error_of_check_deploy_and_says_so_when_it_is_used(
+    cluster: ReplicatedCluster, redis_prefix: str, settings: Any
+) -> None:
+    own_pool(settings, cluster.running[0].url)
+    assert [message.id for message in messages(True)] == ["srvsession.E107"]
+    for use in (lambda: RedisStore().load(new_sid()), lambda: create(RedisStore())):
+        with pytest.raises(StoreUnavailableError, match="CONNECTION_FACTORY"):
+            _ = [use() for _ in range(30)]
+
+
+def test_a_client_of_clusters_that_django_redis_cannot_make_is_an_error_with_a_hint(settings: Any) -> None:
+    own_pool(settings, "redis://127.0.0.1:1/0", REDIS_CLIENT_CLASS="redis.cluster.RedisCluster")
+    (error,) = messages(False)
+    assert error.id == "srvsession.E102"
+    assert CLUSTER_FACTORY in str(error.hint)
+    assert messages(True) == []
+    with pytest.raises(ImproperlyConfigured, match="REDIS_CLIENT_CLASS"):
+        RedisStore().load(new_sid())
+
+
+class ValkeyCache:
+    """Be shaped as the cache of django-valkey is."""
+
+    class Client:
+        connection_pool = object()
+
+    def __init__(self, server: str, params: dict[str, Any]) -> None:
+        self.client = self
+        self.key_prefix = ""
+
+    def get_client(self, write: bool = True) -> Any:
+        return self.Client()
+
+    def close(self, **kwargs: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ({"BACKEND": "tests.backends.test_redis_cluster.ValkeyCache"}, "not one of django-redis"),
+        ({"BACKEND": "django_valkey.cache.ValkeyCache"}, "django-redis speaks to Valkey"),
+        ({"BACKEND": "django.core.cache.backends.redis.RedisCache"}, "not one of django-redis"),
+        (
+            {
+                "BACKEND": "django_redis.cache.RedisCache",
+                "OPTIONS": {"CLIENT_CLASS": "django_redis.client.ShardClient"},
+            },
+            "sessions",
+        ),
+        ({"BACKEND": "django_redis.cache.RedisCache", "OPTIONS": {"CONNECTION_FACTORY": "no.such"}}, "no client"),
+        ({"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "http://127.0.0.1:1/"}, "no client"),
+        (
+            {"BACKEND": "django_redis.cache.RedisCache", "OPTIONS": {"REDIS_CLIENT_KWARGS": {"no_such": 1}}},
+            "no client",
+        ),
+    ],
+    ids=["shaped as django-valkey", "django-valkey", "Django's", "shards", "no factory", "no URL", "no option"],
+)
+def test_an_alias_that_sessions_cannot_use_is_improperly_configured(
+    settings: Any, entry: dict[str, Any], why: str
+) -> None:
+    settings.CACHES = {**settings.CACHES, "wrong": {"LOCATION": "redis://127.0.0.1:1/0", **entry}}
+    settings.SESSION_CACHE_ALIAS = "wrong"
+    with pytest.raises(ImproperlyConfigured, match=why):
+        RedisStore().load(new_sid())
+    found = [*messages(False), *messages(True)]
+    assert "srvsession.E102" in [message.id for message in found]
+    assert all(message.hint for message in found)
