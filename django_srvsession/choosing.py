@@ -49,10 +49,12 @@ class Choice(NamedTuple):
     def end(self, by: str, reason: str) -> Iterator[SessionRecord]:
         """End the sessions that are meant, and yield each that this call has ended.
 
-        The list moves while sessions of it end, so it is gone through anew until nothing is left of it.
+        The list moves while sessions of it end, so it is gone through anew until nothing is left of it, and nothing can
+        be missing in it.
         """
-        ended_any = True
+        store, ended_any = current_store(), True
         while ended_any:
+            store.ensure_listed()
             ended_any = False
             for record in self.records():
                 if self._still_means(record) and services.revoke(record.sid, by=by, reason=reason):

@@ -20,6 +20,9 @@ from django_srvsession.models import ClearingRun
 _RUNS_KEPT: Final = 50
 _USERS_AT_ONCE: Final = 500
 
+_AT_LISTS: Final = "lists"
+"""Where a run stopped that was looking for sessions that no list has; no store has such a place."""
+
 _PAUSE: Final = 0.1
 _PAUSE_OF_ONE_WRITER: Final = 3.0
 _GAP_OF_ONE_WRITER_S: Final = 0.03
@@ -61,6 +64,8 @@ class Clearing:
         """Sessions of users who were deleted or deactivated."""
         self.events = 0
         self.swept: Counter[str] = Counter()
+        self.relisted = 0
+        """Live sessions that no list had, and that are listed now."""
         self.is_complete = False
         self._resume_at = ""
         self._started_ms = time.time_ns() // 1_000_000
@@ -83,7 +88,10 @@ class Clearing:
             self.expired = services.clear_expired(
                 batch_size=batch_size, dry_run=self._dry_run, on_progress=self._paced, on_swept=self._note_swept
             )
-            self._end_sessions_of_missing_users()
+            if self._resume_at != _AT_LISTS:
+                self._end_sessions_of_missing_users()
+            if not self._dry_run:
+                self._relist()
             self.events = eventlog.purge(dry_run=self._dry_run, on_progress=self._events_paced)
             self.is_complete = True
         except BudgetSpentError:
@@ -101,6 +109,12 @@ class Clearing:
             on_place=self._note_place,
             on_progress=self._missing_paced,
         )
+        self._resume_at = ""
+
+    def _relist(self) -> None:
+        """List live sessions that no list has. The next run begins with it if this one has to stop in it."""
+        self._resume_at = _AT_LISTS
+        self.relisted = services.relist(on_batch=self._wait)
         self._resume_at = ""
 
     def _note_place(self, place: str) -> None:
@@ -158,7 +172,8 @@ def _last_place() -> str:
     try:
         with transaction.atomic(using=using):
             last = ClearingRun.objects.using(using).order_by("-pk").values_list("resume_at", flat=True).first() or ""
-        current_store().portion(count=1, after=last)
+        if last != _AT_LISTS:
+            current_store().portion(count=1, after=last)
     except (DatabaseError, ImproperlyConfigured, ValueError):
         return ""  # Not migrated yet, or another engine's place.
     return last

@@ -100,9 +100,10 @@ async def arevoke(sid: str, *, by: Any = None, reason: str = "revoked") -> Sessi
 def revoke_all(user: Any, *, keep: str | None = None, by: Any = None, reason: str = "revoked") -> list[SessionRecord]:
     """End all sessions of a user, except the one with the sid ``keep``, and return the ended records.
 
-    A sign-in that is still under way is ended, or is listed afterwards: no session works without being listed.
+    Also those that no list has, because a server lost what it had acknowledged. A sign-in that is still under way is
+    ended, or is listed afterwards: no session works without being listed.
     """
-    sids = [record.sid for record in sessions_of(user) if record.sid != keep]
+    sids = (record.sid for record in all_sessions_of(user) if record.sid != keep)
     ended = (revoke(sid, by=by, reason=reason) for sid in sids)
     return [record for record in ended if record is not None]
 
@@ -111,9 +112,34 @@ async def arevoke_all(
     user: Any, *, keep: str | None = None, by: Any = None, reason: str = "revoked"
 ) -> list[SessionRecord]:
     """Do as :func:`revoke_all`."""
+    ended = await _aend_listed(user, keep, by, reason)
+    if await current_store().aensure_listed():
+        ended += await _aend_listed(user, keep, by, reason)
+    return ended
+
+
+async def _aend_listed(user: Any, keep: str | None, by: Any, reason: str) -> list[SessionRecord]:
     sids = [record.sid for record in await asessions_of(user) if record.sid != keep]
     ended = [await arevoke(sid, by=by, reason=reason) for sid in sids]
     return [record for record in ended if record is not None]
+
+
+def all_sessions_of(user: Any) -> Iterator[SessionRecord]:
+    """Yield all live sessions of a user to who ends them: those that are listed first, then what lists had lost.
+
+    After a fail-over of Redis the latter may take seconds, once: until then :func:`sessions_of` may lack a session.
+    """
+    told: set[str] = set()
+    for record in sessions_of(user):
+        told.add(record.sid)
+        yield record
+    if current_store().ensure_listed():
+        yield from (record for record in sessions_of(user) if record.sid not in told)
+
+
+def relist(*, on_batch: Callable[[], object] | None = None) -> int:
+    """List the live sessions that no list has, and return how many those were; see ``Store.relist``."""
+    return current_store().relist(on_batch)
 
 
 def clear_expired(

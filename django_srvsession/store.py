@@ -233,6 +233,23 @@ class Store(ABC):
         changes nothing. Safe beside users, and to interrupt and repeat.
         """
 
+    # Stores whose lists are apart from their sessions, and may lose entries.
+
+    def ensure_listed(self) -> bool:
+        """See to it that :meth:`records` misses no live session, whatever a server lost; tell whether to read again.
+
+        "Sign out everywhere" calls it when it has ended what was listed. False where nothing can be missing: a list
+        that was read before needs no second look. Sessions that are stored while this runs are listed by who does it.
+        """
+        return False
+
+    def relist(self, on_batch: Callable[[], object] | None = None) -> int:
+        """Look at all sessions, list each live one that a list lacks, and return how many those were.
+
+        In batches, beside users; ``on_batch`` is called after each, and may wait there, or raise to stop.
+        """
+        return 0
+
     # For administrators: lists that stay fast however many sessions there are. A store with an index overrides `walk`.
 
     def walk(self, after: str = "", wanted: Wanted = EVERYONE) -> Iterator[Step]:
@@ -319,6 +336,10 @@ class Store(ABC):
     async def arecords(self, user_id: str | None = None) -> Sequence[SessionRecord]:
         """Do as :meth:`records`, with the sessions already fetched."""
         return await sync_to_async(lambda: list(self.records(user_id)))()
+
+    async def aensure_listed(self) -> bool:
+        """Do as :meth:`ensure_listed`."""
+        return await sync_to_async(self.ensure_listed)()
 
     async def aportion(self, wanted: Wanted = EVERYONE, count: int = 100, after: str = "") -> Portion:
         """Do as :meth:`portion`."""

@@ -22,6 +22,7 @@ from tests.browser.browsers import Driver
 from tests.databases import SendEverythingTo, add_database, lent, sqlite_file_settings
 from tests.patience import patient
 from tests.redis_sentinels import SentinelGroup
+from tests.redis_servers import ReplicatedCluster
 from tests.runs import new_directory, restore_signals_of_children
 from tests.servers import DatabaseServer, MariaDBServer, PostgreSQLServer, RedisServer, Server
 
@@ -51,6 +52,15 @@ def running(server: Server) -> Iterator[Any]:
 def redis_server() -> Iterator[RedisServer]:
     """A private Redis."""
     yield from running(RedisServer())
+
+
+@pytest.fixture(scope="session")
+def replicated_cluster() -> Iterator[ReplicatedCluster]:
+    """A private Redis Cluster of three primary nodes, each with a replica; tests may add nodes and move slots."""
+    cluster = ReplicatedCluster()
+    cluster.start()
+    yield cluster
+    cluster.stop()
 
 
 @pytest.fixture(scope="session")

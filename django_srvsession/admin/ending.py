@@ -47,7 +47,7 @@ def end_sessions(request: HttpRequest, sids: Iterable[str]) -> list[SessionRecor
 
 def end_sessions_of(request: HttpRequest, user_ids: Iterable[str]) -> list[SessionRecord]:
     """End all sessions of users, as :func:`end_sessions` does."""
-    return end_sessions(request, (record.sid for user_id in user_ids for record in services.sessions_of(user_id)))
+    return end_sessions(request, (record.sid for user_id in user_ids for record in services.all_sessions_of(user_id)))
 
 
 def _tell(request: HttpRequest, count: int) -> None:

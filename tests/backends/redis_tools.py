@@ -16,6 +16,7 @@ from django_srvsession.backends.redis import RedisStore
 from django_srvsession.backends.redis.codec import Command
 from django_srvsession.backends.redis.image import NEVER, read_image, session_image
 from django_srvsession.backends.redis.keys import Keys
+from django_srvsession.backends.redis.wire import Ask
 from django_srvsession.records import Delta, Loaded
 from django_srvsession.store import StoreUnavailableError
 from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
@@ -83,8 +84,8 @@ class Recorder:
     def scan(self, pattern: str, count: int) -> Iterator[list[bytes]]:
         return self._wire.scan(pattern, count)
 
-    def primaries(self) -> Any:
-        return self._wire.primaries()
+    def primaries(self) -> dict[str, Ask]:
+        return {"": lambda command: self.call([command])[0]}
 
     def read(self, command: Command) -> Any:
         return self.call([command])[0]

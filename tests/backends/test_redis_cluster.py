@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,12 +26,9 @@ from tests.runs import ROOT, wait_until
 from tests.trust import WHOLE
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[ReplicatedCluster]:
-    cluster = ReplicatedCluster(replicas=1)
-    cluster.start()
-    yield cluster
-    cluster.stop()
+@pytest.fixture
+def cluster(replicated_cluster: ReplicatedCluster) -> ReplicatedCluster:
+    return replicated_cluster
 
 
 @pytest.fixture

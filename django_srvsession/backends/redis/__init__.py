@@ -26,6 +26,7 @@ from django_srvsession.backends.redis.alias import open_wire
 from django_srvsession.backends.redis.audit import IndexAudit
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.cluster_wire import ClusterWire
+from django_srvsession.backends.redis.completeness import Completeness
 from django_srvsession.backends.redis.limit import admit_steps
 from django_srvsession.backends.redis.lists import AllRecords, UserRecords
 from django_srvsession.backends.redis.loops import LoopWires
@@ -212,6 +213,25 @@ class RedisStore(Store):
     def check_index(self, *, repair: bool = False) -> IndexHealth:
         """Compare the indexes with the sessions, both ways, in batches; ``repair``: list what is not listed."""
         return IndexAudit(self._wire, self._tenants.now().keys, self._clock).run(repair)
+
+    @property
+    def _completeness(self) -> Completeness:
+        keys = self._tenants.now().keys
+        return Completeness(self._wire, keys, IndexAudit(self._wire, keys, self._clock))
+
+    def ensure_listed(self) -> bool:
+        """Ask each primary whether it is what it was when the lists were last complete; if not, look at all sessions.
+
+        Two round trips on one server.
+        """
+        completeness = self._completeness
+        if not completeness.is_known():
+            completeness.restore()
+        return True
+
+    def relist(self, on_batch: Callable[[], object] | None = None) -> int:
+        """Look at all sessions, in batches of two round trips each."""
+        return self._completeness.restore(on_batch)
 
     def clear_expired(
         self,

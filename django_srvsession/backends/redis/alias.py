@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.cache import caches
@@ -16,7 +16,10 @@ from redis.cluster import RedisCluster
 from django_srvsession.backends.redis.cluster_wire import ClusterWire
 from django_srvsession.backends.redis.wire import FAILURES, Wire, unavailable
 
-CLUSTER_FACTORY = "django_srvsession.backends.redis.cluster.ConnectionFactory"
+_MISTAKES: Final = (NotImplementedError, AttributeError, ImportError, TypeError, ValueError)
+"""What django-redis and redis-py raise for options that they cannot use."""
+
+CLUSTER_FACTORY: Final = "django_srvsession.backends.redis.cluster.ConnectionFactory"
 
 
 def open_wire(alias: str) -> Wire | ClusterWire:
@@ -32,7 +35,7 @@ def open_wire(alias: str) -> Wire | ClusterWire:
         return ClusterWire(client) if isinstance(client, RedisCluster) else Wire(client.connection_pool)
     except FAILURES as error:
         raise unavailable(error) from error
-    except (NotImplementedError, AttributeError, ImportError, TypeError, ValueError) as error:
+    except _MISTAKES as error:
         text = f"The OPTIONS of the cache {alias!r} make no client that sessions can use: {error}"
         raise ImproperlyConfigured(text) from error
 
@@ -49,6 +52,11 @@ def why_unusable(alias: str) -> tuple[str, str]:
     if _makes_a_cluster_of_one_pool(options):
         why = "whose REDIS_CLIENT_CLASS is a client of clusters, which django-redis does not know how to make."
         return why, f'Take it out of its OPTIONS, and set CONNECTION_FACTORY to "{CLUSTER_FACTORY}".'
+    cache: Any = caches[alias]
+    try:
+        _ = cache.client
+    except _MISTAKES as error:
+        return f"whose OPTIONS make no client: {error}.", "Name what is there."
     return "", ""
 
 

@@ -37,16 +37,19 @@ class IndexAudit:
     def run(self, repair: bool) -> IndexHealth:
         """Compare; raises ``StoreUnavailableError``."""
         ghosts = self._sweep.count_ghosts()
-        # SCAN may show a key twice.
-        looked_at, unlisted, repaired = 0, set[str](), set[str]()
+        looked_at, unlisted = 0, set[str]()  # SCAN may show a key twice.
+        for count, missing in self.batches(repair):
+            looked_at += count
+            unlisted |= missing
+        return IndexHealth(looked_at, ghosts, len(unlisted), len(unlisted) if repair else 0)
+
+    def batches(self, repair: bool) -> Iterator[tuple[int, set[str]]]:
+        """Go through all sessions; tell of each batch how many are live, and the sids of those that a list lacks."""
         for sessions in self._live_sessions():
-            looked_at += len(sessions)
             missing = self._missing(sessions)
-            unlisted |= {sid for sid, _ in missing}
             if repair and missing:
                 self._add([command for _, command in missing])
-                repaired |= {sid for sid, _ in missing}
-        return IndexHealth(looked_at, ghosts, len(unlisted), len(repaired))
+            yield len(sessions), {sid for sid, _ in missing}
 
     def _live_sessions(self) -> Iterator[list[Session]]:
         for found_keys in self._wire.scan(self._keys.every_session, _PORTION):
@@ -59,11 +62,15 @@ class IndexAudit:
 
     def _missing(self, sessions: Sequence[Session]) -> list[tuple[str, Command]]:
         """Return what would list each session wherever it ought to be listed and is not, or not for long enough."""
-        wanted = [(record.sid, *entry) for record, reply in sessions for entry in self._entries(record, reply)]
-        replies = self._wire.call([("ZSCORE", key, sid) for sid, key, *_ in wanted]) if wanted else []
+        wanted: dict[str, list[tuple[str, int, float]]] = {}
+        for record, reply in sessions:
+            for key, score, least in self._entries(record, reply):
+                wanted.setdefault(key, []).append((record.sid, score, least))
+        replies = self._wire.call([("ZMSCORE", key, *(sid for sid, *_ in wanted[key])) for key in wanted])
         return [
             (sid, ("ZADD", key, "GT", score, sid))
-            for (sid, key, score, least), found in zip(wanted, map(checked_index, replies), strict=True)
+            for (key, entries), scores in zip(wanted.items(), map(checked_index, replies), strict=True)
+            for (sid, score, least), found in zip(entries, scores, strict=True)
             if found is None or float(found) < least
         ]
 

@@ -22,6 +22,7 @@ class Keys:
     ``<prefix>s:<sid>``, a string: the session, or its tombstone (see ``image.py``). It has a TTL.
     ``<prefix>u:{<user id>}``, a ZSET: the user's sids by expiry, running ahead of it, and the marks of ``admit``.
     ``<prefix>live:<user|anon>:<00..0f>``, ZSETs: all sids by last use, in shards, because one ZSET is on one node.
+    ``<prefix>complete``, a string: on which primaries the lists were found complete (see ``completeness.py``).
 
     Braces and percent signs of the prefix are quoted: on a cluster, braces in it would put all keys on one node.
     """
@@ -32,6 +33,11 @@ class Keys:
         self._users = encoded(f"{self._prefix}u:{{")
         self._shards = {kind: [self.live(kind, shard) for shard in SHARDS] for kind in KINDS}
         self.all_live = [(kind, key) for kind, keys in self._shards.items() for key in keys]
+
+    @property
+    def complete(self) -> str:
+        """Return the key of what is remembered of the lists."""
+        return f"{self._prefix}complete"
 
     def session(self, sid: str) -> bytes:
         """Return the key of a session."""

@@ -7,7 +7,7 @@ what keeps the tenants of a site apart in its cache keeps their sessions apart t
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -16,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django_redis.client import DefaultClient
 
 from django_srvsession import conf
+from django_srvsession.backends.redis.alias import why_unusable
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.backends.redis.lists import Lists
@@ -76,12 +77,12 @@ class Tenants:
 
 def _is_plain(alias: str) -> bool:
     """Tell whether an alias says nothing of its keys."""
-    entry = settings.CACHES.get(alias, {})
+    if why_unusable(alias)[0]:
+        return True  # It makes no keys for us: whoever uses it is told so.
+    entry, cache = settings.CACHES[alias], cast(Any, caches[alias])
     if entry.get("KEY_FUNCTION") or entry.get("KEY_PREFIX") or entry.get("VERSION", 1) != 1:
         return False
-    # A cache that is none of django-redis makes no keys for us: whoever uses it is told so.
-    client = getattr(caches[alias], "client", None) if alias in settings.CACHES else None
-    return not isinstance(client, DefaultClient) or type(client).make_key is DefaultClient.make_key
+    return not isinstance(cache.client, DefaultClient) or type(cache.client).make_key is DefaultClient.make_key
 
 
 def _chosen_prefix() -> str:

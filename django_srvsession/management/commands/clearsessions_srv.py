@@ -27,8 +27,9 @@ to repeat, and to run twice at once: each session is ended by one of them.
 
 It also ends the sessions of users who were deleted or deactivated by SQL or by
 QuerySet.update(), which tell nobody; takes entries that point nowhere out of the
-indexes (Redis, files); removes what killed writers left (files); and deletes the events
-that are older than SRVSESSION_EVENT_LOG days.
+indexes (Redis, files), and puts live sessions into them that are missing there (Redis);
+removes what killed writers left (files); and deletes the events that are older than
+SRVSESSION_EVENT_LOG days.
 
   clearsessions_srv --time-budget 5m    stops after five minutes; the next run goes on
   clearsessions_srv --pause 0           as fast as possible, say while the site is down
@@ -101,6 +102,8 @@ not one of django-srvsession, when its store does not answer, or for a wrong bat
             self.say(self._missing_summary())
         for what, count in self.clearing.swept.items():
             self.say(f"Removed {count} {what}.")
+        if self.clearing.relisted:
+            self.say(f"Listed {self.clearing.relisted} live sessions that no list had.")
         if self.clearing.events:
             self.say(f"{self.clearing.events} old events{' would be' if self.is_dry_run else ''} deleted.")
         if not self.clearing.is_complete:
@@ -129,6 +132,7 @@ not one of django-srvsession, when its store does not answer, or for a wrong bat
             "expired": clearing.expired,
             "of_missing_users": clearing.missing,
             "removed": dict(clearing.swept),
+            "relisted": clearing.relisted,
             "events": clearing.events,
             "is_complete": clearing.is_complete,
             "seconds": round(clearing.seconds, 3),
