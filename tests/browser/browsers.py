@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from selenium.common.exceptions import WebDriverException
+from selenium.common.exceptions import NoSuchElementException, WebDriverException
 from selenium.webdriver import ActionChains, ChromeOptions, Remote
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -67,7 +68,6 @@ class Browser:
 
     def __init__(self, remote: Remote) -> None:
         self.remote = remote
-        remote.implicitly_wait(patient(5))
         remote.set_page_load_timeout(patient(30))
         self.site = ""
 
@@ -99,7 +99,11 @@ class Browser:
 
     def wait_for(self, script: str) -> None:
         """Wait until an expression of JavaScript is true."""
-        WebDriverWait(self.remote, patient(10)).until(lambda remote: remote.execute_script(f"return {script}"))
+        self._until(lambda: self.remote.execute_script(f"return {script}"))
+
+    def _until(self, answers: Callable[[], Any], ignoring: type[Exception] = NoSuchElementException) -> Any:
+        """Call until the answer is true, and return it; this kind of error is no answer yet."""
+        return WebDriverWait(self.remote, patient(10), ignored_exceptions=[ignoring]).until(lambda remote: answers())
 
     def click(self, text: str, within: str = "body") -> None:
         """Click on a button, and stay."""
@@ -115,11 +119,13 @@ class Browser:
         self.remote.get(self.site + path)
 
     def find(self, selector: str) -> WebElement:
-        """Return the first element that a CSS selector finds; it is there within five seconds, or it is an error."""
-        return self.remote.find_element(By.CSS_SELECTOR, selector)
+        """Return the first element that a CSS selector finds; it is there within ten seconds, or it is an error."""
+        element: WebElement = self._until(lambda: self.remote.find_element(By.CSS_SELECTOR, selector))
+        return element
 
     def texts(self, selector: str) -> list[str]:
-        """Return what people read in the elements that a CSS selector finds."""
+        """Return what people read in the elements that a CSS selector finds, once the page is loaded."""
+        self.wait_for("document.readyState === 'complete'")
         return [element.text for element in self.remote.find_elements(By.CSS_SELECTOR, selector)]
 
     @property
@@ -129,21 +135,22 @@ class Browser:
 
     def follow(self, text: str) -> None:
         """Click on a link, and wait for the next page."""
-        self._leave_by(self.remote.find_element(By.LINK_TEXT, text))
+        self._leave_by(self._until(lambda: self.remote.find_element(By.LINK_TEXT, text)))
 
     def press(self, text: str, within: str = "body") -> None:
         """Click on a button, and wait for the next page."""
         self._leave_by(self._button(text, within))
 
     def _button(self, text: str, within: str) -> WebElement:
-        return self.find(within).find_element(By.XPATH, f".//button[normalize-space()='{text}']")
+        button = f".//button[normalize-space()='{text}']"
+        element: WebElement = self._until(lambda: self.find(within).find_element(By.XPATH, button))
+        return element
 
     def _leave_by(self, element: WebElement) -> None:
         page = self.find("html").id
         element.click()
         # Not staleness_of(): while documents change, the driver answers a question about the old one with an error.
-        waiting = WebDriverWait(self.remote, patient(10), ignored_exceptions=(WebDriverException,))
-        waiting.until(lambda remote: remote.find_element(By.TAG_NAME, "html").id != page)
+        self._until(lambda: self.remote.find_element(By.TAG_NAME, "html").id != page, ignoring=WebDriverException)
 
     def type(self, field: str, text: str) -> None:
         """Type into a field of a form."""
