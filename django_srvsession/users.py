@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 
 from django_srvsession.records import is_storable
 
@@ -36,11 +37,13 @@ def keys_of(user_ids: Iterable[str | None]) -> dict[str, Any]:
     return keys
 
 
-def users_of(user_ids: Iterable[str | None], using: str | None = None) -> dict[str, Any]:
+def users_of(
+    user_ids: Iterable[str | None], using: str | None = None, among: QuerySet[Any] | None = None
+) -> dict[str, Any]:
     """Return the users with these ids, by id, in one query; ``using`` names the database that is asked."""
     keys = keys_of(user_ids)
     if not keys:
         return {}
-    asked = get_user_model()._base_manager.using(using).filter(pk__in=list(keys.values()))
-    users = {user.pk: user for user in asked}
+    asked = get_user_model()._base_manager.using(using) if among is None else among
+    users = {user.pk: user for user in asked.filter(pk__in=list(keys.values()))}
     return {user_id: users[key] for user_id, key in keys.items() if key in users}

@@ -98,7 +98,7 @@ def test_every_store_ends_for_good_and_tells_once(boss: Client) -> None:
     try:
         boss.post(f"{LIST}{one.sid}/delete/", {"post": "yes"})
         boss.post(LIST, {"action": "end_selected", "_selected_action": [two.sid], "post": "yes"})
-        boss.post(f"{LIST}end-user/", {"user": alice.pk})
+        boss.post(f"{LIST}end-user/", {"user": alice.pk, "post": "yes"})
     finally:
         session_ended.disconnect(tell)
     for record in (one, two, three):

@@ -15,8 +15,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from django_srvsession import services
-from django_srvsession.admin import people
 from django_srvsession.admin.filters import SessionFilter
+from django_srvsession.admin.people import Viewer
 from django_srvsession.admin.rows import rows_of
 from django_srvsession.listings import Portion, Wanted
 from django_srvsession.models import LiveSession
@@ -29,6 +29,7 @@ _START_OF_ADDRESS: Final = re.compile(r"\d{1,3}\.[\d.]{0,11}|[0-9a-f]{1,4}:[0-9a
 class LiveSessionList(ChangeList):
     """List live sessions from a place on; whatever parameter is not one of the list's own leads to ``?e=1``."""
 
+    viewer: Viewer
     further: str | None
     after: str
     note: str
@@ -49,6 +50,9 @@ class LiveSessionList(ChangeList):
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[LiveSession]:
         """Read the parameters; return the empty queryset that Django's own code may do with what it likes."""
+        self.viewer = Viewer(request, self.model_admin.admin_site)
+        if not self.viewer.sees_users:
+            self.search_help_text = _("The id of a user, the beginning of an IP address, or a session's name.")
         self.filter_specs, self.has_filters, _remaining, _may_repeat, self.has_active_filters = self.get_filters(
             request
         )
@@ -87,7 +91,7 @@ class LiveSessionList(ChangeList):
         if _START_OF_ADDRESS.fullmatch(text):
             wanted = _from_address(wanted, text)
         elif text:
-            users = _both(users, people.people_named(text))
+            users = _both(users, self.viewer.people_named(text))
         return services.portion_of_sessions(wanted, count=self.list_per_page, after=self.after, users=users)
 
     def _one(self, sid: str, wanted: Wanted, users: list[Any] | None) -> Portion:

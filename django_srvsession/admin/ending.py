@@ -1,26 +1,35 @@
-"""End sessions from the admin: ask first, end, write it in the log, say how many it was."""
+"""End sessions from the admin: ask first, end, write it in the log, say how many it was.
+
+Who is asked proves who they are, unless they have done so a short time ago. Only a superuser ends the sessions of
+superusers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from django.contrib import messages
+from django.contrib.admin import AdminSite
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import DELETION, LogEntry
+from django.contrib.auth.views import redirect_to_login
 from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_srvsession import services
+from django_srvsession import clients, proof, services
+from django_srvsession.admin.people import Viewer, superusers_of
 from django_srvsession.escaping import escaped
+from django_srvsession.forms import ConfirmForm
 from django_srvsession.models import LiveSession
 from django_srvsession.records import SessionRecord
-from django_srvsession.users import users_of
 
 PERMISSION = "srvsession.delete_livesession"
+_MOST_REASON = 200
 
 
 def may_end(request: HttpRequest) -> bool:
@@ -29,66 +38,106 @@ def may_end(request: HttpRequest) -> bool:
     return user.is_active and user.has_perm(PERMISSION)
 
 
-def end_sessions(request: HttpRequest, sids: Iterable[str]) -> list[SessionRecord]:
-    """End sessions, log and tell it; those that had ended before are passed over.
+def may_end_of(request: HttpRequest, user_ids: Iterable[str | None]) -> set[str | None]:
+    """Return those of the users whose sessions the asker may end: for who is no superuser, not those of superusers."""
+    user_ids = set(user_ids)
+    return user_ids if getattr(request.user, "is_superuser", False) else user_ids - superusers_of(user_ids)
 
-    Raises ``StoreUnavailableError`` when the store stops answering: what had ended by then is in the log.
+
+def end_sessions(
+    request: HttpRequest, site: AdminSite, sessions: Iterable[SessionRecord | LiveSession], what: str
+) -> None:
+    """End sessions, log and tell it; those that had ended before, and those of others' superusers, are passed over.
+
+    ``what`` says in the log which sessions these were, for people of any language. Raises ``StoreUnavailableError``
+    when the store stops answering: what had ended by then is in the log.
     """
+    sessions = list(sessions)
+    allowed = may_end_of(request, (session.user_id for session in sessions))
+    _tell_of_superusers(request, any(session.user_id not in allowed for session in sessions))
+    _end(request, site, (session.sid for session in sessions if session.user_id in allowed), what)
+
+
+def end_sessions_of(request: HttpRequest, site: AdminSite, user_ids: Iterable[str], what: str) -> None:
+    """End all sessions of users, as :func:`end_sessions` does."""
+    user_ids = list(user_ids)
+    allowed = may_end_of(request, user_ids)
+    _tell_of_superusers(request, any(user_id not in allowed for user_id in user_ids))
+    records = (record for user_id in user_ids if user_id in allowed for record in services.all_sessions_of(user_id))
+    _end(request, site, (record.sid for record in records), what)
+
+
+def _end(request: HttpRequest, site: AdminSite, sids: Iterable[str], what: str) -> None:
     ended: list[SessionRecord] = []
     try:
         for sid in sids:
             record = services.revoke(sid, by=request.user)
             ended += [] if record is None else [record]
     finally:
-        _log(request, ended)
-    _tell(request, len(ended))
-    return ended
-
-
-def end_sessions_of(request: HttpRequest, user_ids: Iterable[str]) -> list[SessionRecord]:
-    """End all sessions of users, as :func:`end_sessions` does."""
-    return end_sessions(request, (record.sid for user_id in user_ids for record in services.all_sessions_of(user_id)))
-
-
-def _tell(request: HttpRequest, count: int) -> None:
-    if count:
-        messages.success(
-            request, ngettext("Ended %(count)d session.", "Ended %(count)d sessions.", count) % {"count": count}
-        )
+        _log(request, site, ended, what)
+    if ended:
+        count = len(ended)
+        text = ngettext("Ended %(count)d session.", "Ended %(count)d sessions.", count) % {"count": count}
+        messages.success(request, text)
     else:
         messages.warning(request, _("There was no session to end any more."))
 
 
-def _log(request: HttpRequest, ended: Sequence[SessionRecord]) -> None:
-    """Write an entry for each session: its sid, its user, and who ended it."""
-    people, actor = users_of(record.user_id for record in ended), cast(Any, request.user.pk)
-    kind = ContentType.objects.get_for_model(LiveSession, for_concrete_model=False)
+def _tell_of_superusers(request: HttpRequest, are_some: bool) -> None:
+    if are_some:
+        messages.warning(request, _("Only superusers end sessions of superusers. These were left alone."))
+
+
+def _log(request: HttpRequest, site: AdminSite, ended: Sequence[SessionRecord], what: str) -> None:
+    """Write an entry for each session: its sid, its user, who ended it, from which address, and why."""
+    people = Viewer(request, site).people_of({record.user_id for record in ended})
+    actor, kind = cast(Any, request.user.pk), ContentType.objects.get_for_model(LiveSession, for_concrete_model=False)
     LogEntry.objects.bulk_create(
         LogEntry(
             user_id=actor,
             content_type=kind,
             object_id=record.sid,
-            object_repr=_repr(record, people)[:200],
+            object_repr=_repr(record, people.get(record.user_id))[:200],
             action_flag=DELETION,
-            change_message="Ended.",
+            change_message=_why(request, what),
         )
         for record in ended
     )
 
 
-def _repr(record: SessionRecord, people: Mapping[str, Any]) -> str:
+def _repr(record: SessionRecord, user: Any) -> str:
     """Name a session in the log, which people of any language read: no translation."""
     if record.user_id is None:
         return f"{record.sid}: anonymous"
-    user = people.get(record.user_id)
     name = "" if user is None else f"{user.get_username()}, "
     return escaped(f"{record.sid}: {name}user {record.user_id}")
 
 
-def ask(
+def _why(request: HttpRequest, what: str) -> str:
+    """Say from where a session was ended, and why; an address that the site does not keep is not kept here either."""
+    address, reason = clients.client_of(request).ip, request.POST.get("reason", "").strip()[:_MOST_REASON]
+    where = f" from {address}" if address else ""
+    return escaped(f"Ended{where} ({what})" + (f": {reason}" if reason else "."))
+
+
+def ask_first(
     request: HttpRequest, model_admin: Any, question: str, items: Sequence[str], **context: Any
-) -> TemplateResponse:
-    """Return the page that asks whether to end; it posts what ``hidden`` holds, or the action and what was chosen."""
+) -> HttpResponseBase | None:
+    """Return the page that asks whether to end, until the answer is yes and the last proof is recent; None then.
+
+    The page asks for the password, too, where that is needed; it posts what ``hidden`` holds. Who has no password
+    proves elsewhere who they are, and begins again from this page, or from the list.
+    """
+    vars(request)["sensitive_post_parameters"] = ["password"]  # As Django's decorator does.
+    is_proven, is_answer = proof.is_recent(request), request.POST.get("post") == "yes"
+    way_back = request.get_full_path()
+    if not is_proven and not proof.can_confirm(request):
+        return proof.ask(request, way_back)
+    form = None if is_proven else ConfirmForm(request, request.POST if "password" in request.POST else None)
+    if is_answer and (form is None or form.is_valid()):
+        return None
+    if not request.user.is_authenticated:  # Who guesses a password is signed out in the end.
+        return redirect_to_login(way_back, f"{model_admin.admin_site.name}:login")
     request.current_app = model_admin.admin_site.name
     return TemplateResponse(
         request,
@@ -100,12 +149,15 @@ def ask(
             "items": items,
             "opts": model_admin.opts,
             "media": model_admin.media,
+            "form": form,
+            "reason": request.POST.get("reason", ""),
+            "most_reason": _MOST_REASON,
             "hidden": [],
             **context,
         },
     )
 
 
-def chosen(request: HttpRequest, action: str, keys: Iterable[Any]) -> list[tuple[str, str]]:
-    """Return the hidden fields that send an action again, confirmed."""
-    return [("action", action), ("post", "yes"), *((ACTION_CHECKBOX_NAME, str(key)) for key in keys)]
+def chosen(action: str, keys: Iterable[Any]) -> list[tuple[str, str]]:
+    """Return the hidden fields that send an action again."""
+    return [("action", action), *((ACTION_CHECKBOX_NAME, str(key)) for key in keys)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any, Final
 
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -13,11 +12,10 @@ from django.http import HttpRequest
 from django.utils.translation import gettext
 
 from django_srvsession import activity, services
-from django_srvsession.admin import people
 from django_srvsession.admin.changelist import LiveSessionList
+from django_srvsession.admin.rows import named
 from django_srvsession.models import SessionEvent
 from django_srvsession.records import is_sid
-from django_srvsession.users import users_of
 
 _START_OF_ADDRESS: Final = re.compile(r"\d{1,3}\.[\d.]{0,11}|[0-9a-f]{0,4}:[0-9a-f:.]{0,40}", re.IGNORECASE)
 
@@ -34,7 +32,7 @@ class EventList(LiveSessionList):
             raise IncorrectLookupParameters
         with activity.asking_the_database():
             found = self._found(after)
-            rows = named(found.events)
+            rows = named(found.events, self.viewer)
         self.further = None if found.further is None else str(found.further)
         note = gettext("Only the next %(count)d events were looked at.") % {"count": activity.LOOK_AT}
         self.note = note if found.is_cut else ""
@@ -56,7 +54,7 @@ class EventList(LiveSessionList):
         if _START_OF_ADDRESS.fullmatch(text):
             return Q(), Q(ip__startswith=text.lower())
         # The text itself too: the id of a user who is gone.
-        ids = [services.user_id_of(user) for user in people.people_named(text)]
+        ids = [services.user_id_of(user) for user in self.viewer.people_named(text)]
         return Q(user_id__in=[*ids, text.replace("\0", "")]), Q()
 
     def _show(self, rows: list[SessionEvent]) -> None:
@@ -65,13 +63,3 @@ class EventList(LiveSessionList):
         self.show_full_result_count = self.show_admin_actions = False
         self.can_show_all, self.show_all, self.multi_page = True, False, False
         self.paginator = Paginator(rows, self.list_per_page)
-
-
-def named(events: Iterable[SessionEvent]) -> list[SessionEvent]:
-    """Return events that know the names of their people; asks the user model once, for all of them."""
-    events = list(events)
-    found = users_of(text for event in events for text in (event.user_id, event.by) if text)
-    names = {user_id: user.get_username() for user_id, user in found.items()}
-    for event in events:
-        vars(event)["names"] = names
-    return events

@@ -16,7 +16,6 @@ from django_srvsession.devices import FAMILIES
 from django_srvsession.engine import current_store
 from django_srvsession.listings import LOOK_AT, MINUTE_MS, Wanted, clock_ms
 from django_srvsession.models import LiveSession
-from django_srvsession.users import users_of
 
 _Choices = list[tuple[str, Any]]
 
@@ -26,8 +25,9 @@ class SessionFilter(admin.SimpleListFilter):
 
     choices_offered: _Choices = []
 
-    def __init__(self, request: HttpRequest, params: dict[str, Any], *args: Any) -> None:
-        super().__init__(request, params, *args)
+    def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
+        self.viewer = people.Viewer(request, model_admin.admin_site)
+        super().__init__(request, params, model, model_admin)
         if self.value() is not None and self.value() not in dict(self.valid_values()):
             raise IncorrectLookupParameters
 
@@ -117,7 +117,7 @@ class DeviceFilter(SessionFilter):
 
 
 class StaffFilter(SessionFilter):
-    """Sessions of the staff: of so many of them, at most."""
+    """Sessions of the staff: of so many of them, at most; for who may see users."""
 
     title = _("staff")
     parameter_name = "staff"
@@ -125,11 +125,15 @@ class StaffFilter(SessionFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> _Choices:
         """Return the choice, where the user model knows a staff."""
-        return self.choices_offered if people.has_field("is_staff") else []
+        return self.valid_values()
+
+    def valid_values(self) -> _Choices:
+        """Return the choice that a request may make."""
+        return self.choices_offered if self.viewer.sees_users and people.has_field("is_staff") else []
 
     def users(self) -> list[Any] | None:
         """Return the staff."""
-        return None if self.value() is None else people.staff()
+        return None if self.value() is None else self.viewer.staff()
 
 
 class UserFilter(SessionFilter):
@@ -143,7 +147,7 @@ class UserFilter(SessionFilter):
         user_id = self.value()
         if user_id is None:
             return []
-        user = users_of([user_id]).get(user_id)
+        user = self.viewer.people_of([user_id]).get(user_id)
         return [(user_id, user_id if user is None else user.get_username())]
 
     def valid_values(self) -> _Choices:

@@ -169,12 +169,10 @@ class History:
     @admin.display(description=_("recent activity"))
     def events(self, row: LiveSession) -> str:
         """Show the last events of the session's user, this session's own in bold, and links to all of them."""
-        from django_srvsession.admin.event_list import named
-
         lines = format_html_join(
             "",
             '<tr class="{}"><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td><code>{}</code></td></tr>',
-            (_line(event, row.sid) for event in named(shown(row).events)),
+            (_line(event, row.sid) for event in shown(row).events),
         )
         table = format_html('<table class="srvsession-contents"><tbody>{}</tbody></table>', lines)
         return format_html('<div class="srvsession-events">{}{}</div>', table, self._links(row))

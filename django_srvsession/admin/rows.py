@@ -13,11 +13,11 @@ from django.utils.translation import gettext
 
 from django_srvsession import conf, services
 from django_srvsession.activity import portion_of
+from django_srvsession.admin.people import Viewer, superusers_of
 from django_srvsession.escaping import escaped
 from django_srvsession.listings import clock_ms
 from django_srvsession.models import LiveSession, SessionEvent
 from django_srvsession.records import SessionRecord
-from django_srvsession.users import users_of
 
 ONLINE_MS: Final = 5 * 60_000
 MOST_EVENTS: Final = 20
@@ -25,11 +25,12 @@ _KEPT: Final = ("created_ms", "signed_in_ms", "last_seen_ms", "lifetime_ms", "ex
 
 
 class Shown(NamedTuple):
-    """Hold what a row shows beside its columns."""
+    """Hold what a row shows beside its columns; ``user`` is None for who may not see the session's user."""
 
     user: Any
     user_url: str
     is_own: bool
+    is_superusers: bool
     now_ms: int
     sizes: Mapping[str, int]
     revealed: Mapping[str, Any]
@@ -37,14 +38,18 @@ class Shown(NamedTuple):
 
 
 def rows_of(request: HttpRequest, site: AdminSite, records: Iterable[SessionRecord]) -> list[LiveSession]:
-    """Make rows of records; asks the user model once, for all of them."""
+    """Make rows of records; asks the user model once, for all of them, or twice for who is no superuser."""
     records = list(records)
-    people = users_of(record.user_id for record in records)
+    user_ids = {record.user_id for record in records}
+    people = Viewer(request, site).people_of(user_ids)
+    # To a superuser it makes no difference.
+    superusers = set() if getattr(request.user, "is_superuser", False) else superusers_of(user_ids)
     now_ms, own = clock_ms(), getattr(request.session, "sid", None)
     rows = []
     for record in records:
-        user = people.get(record.user_id or "")
-        rows.append(_row(record, Shown(user, _url_of(user, request, site), record.sid == own, now_ms, {}, {})))
+        user, is_superusers = people.get(record.user_id), record.user_id in superusers
+        url = _url_of(user, request, site)
+        rows.append(_row(record, Shown(user, url, record.sid == own, is_superusers, now_ms, {}, {})))
     return rows
 
 
@@ -53,7 +58,8 @@ def row_of(
 ) -> LiveSession:
     """Make the row of one session, with what is in it."""
     (row,) = rows_of(request, site, [record])
-    vars(row)["shown"] = shown(row)._replace(sizes=sizes, revealed=revealed, events=_events_of(record))
+    events = named(_events_of(record), Viewer(request, site))
+    vars(row)["shown"] = shown(row)._replace(sizes=sizes, revealed=revealed, events=events)
     return row
 
 
@@ -62,6 +68,18 @@ def _events_of(record: SessionRecord) -> Sequence[SessionEvent]:
     if record.user_id is None or not conf.get("EVENT_LOG"):
         return ()
     return portion_of(services.recent_activity(record.user_id), count=MOST_EVENTS).events
+
+
+def named(events: Iterable[SessionEvent], viewer: Viewer) -> list[SessionEvent]:
+    """Return events that know the names of their people; asks the user model once, for all of them."""
+    events = list(events)
+    if not events:
+        return []
+    found = viewer.people_of({text for event in events for text in (event.user_id, event.by) if text})
+    names = {user_id: user.get_username() for user_id, user in found.items()}
+    for event in events:
+        vars(event)["names"] = names
+    return events
 
 
 def _url_of(user: Any, request: HttpRequest, site: AdminSite) -> str:
@@ -103,7 +121,7 @@ def is_online(row: LiveSession) -> bool:
 
 
 def name_of(row: LiveSession) -> str:
-    """Return what to call a session's user: a name, the id of one who is not there, or "anonymous"."""
+    """Return what to call a session's user: a name, an id where the name is not known or not shown, or "anonymous"."""
     if row.user_id is None:
         return gettext("anonymous")
     user = shown(row).user

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin, messages
 from django.contrib.admin.options import ShowFacets
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.http import urlencode
@@ -20,11 +22,11 @@ from django_srvsession import services
 from django_srvsession.admin import ending, filters
 from django_srvsession.admin.columns import Columns
 from django_srvsession.admin.history import History, events_url
+from django_srvsession.admin.people import Viewer
 from django_srvsession.admin.rows import name_of, row_of, shown
 from django_srvsession.escaping import escaped
 from django_srvsession.models import LiveSession
 from django_srvsession.records import is_sid
-from django_srvsession.users import users_of
 
 if TYPE_CHECKING:
     from django_srvsession.admin.changelist import LiveSessionList
@@ -92,6 +94,11 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
         """Say that nobody adds a session."""
         return False
 
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Tell whether who asks may end sessions, or this one: only a superuser ends a superuser's."""
+        allowed = super().has_delete_permission(request, obj)
+        return allowed and (obj is None or not shown(obj).is_superusers)
+
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Say that nobody changes a session."""
         return False
@@ -146,7 +153,7 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
         user_id = request.GET.get("user")
         if user_id:
             context["events_url"] = events_url(self.admin_site, user=user_id)
-        if user_id and self.has_delete_permission(request):
+        if user_id and self.has_delete_permission(request) and ending.may_end_of(request, [user_id]):
             context["end_user_url"] = f"{self._url('end_user')}?{urlencode({'user': user_id})}"
         return super().changelist_view(request, context)
 
@@ -164,27 +171,43 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
             request, object_id, form_url, {"title": gettext("Live session"), **(extra_context or {})}
         )
 
-    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         """End one session, having asked."""
-        return super().delete_view(request, object_id, {"title": gettext("End session"), **(extra_context or {})})
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
+        if not self.has_delete_permission(request, row):
+            raise PermissionDenied
+        question = gettext("End this session? Whoever uses it is signed out at once.")
+        title = gettext("End session")
+        asking = ending.ask_first(request, self, question, [_item(row)], title=title, verb=title)
+        if asking is not None:
+            return asking
+        ending.end_sessions(request, self.admin_site, [row], "one session")
+        return HttpResponseRedirect(self._url("changelist"))
 
-    def end_user_view(self, request: HttpRequest) -> HttpResponse:
+    def end_user_view(self, request: HttpRequest) -> HttpResponseBase:
         """End all sessions of one user, having asked."""
         if not self.has_delete_permission(request):
             raise PermissionDenied
         user_id = (request.POST if request.method == "POST" else request.GET).get("user", "")
         if not user_id or len(user_id) > 255 or "\0" in user_id:
             return HttpResponseRedirect(self._url("changelist"))
-        if request.method == "POST":
-            ending.end_sessions_of(request, [user_id])
-            return HttpResponseRedirect(self._url("changelist"))
-        return self._ask_about(request, [user_id], [("user", user_id)])
+        if not ending.may_end_of(request, [user_id]):
+            raise PermissionDenied
+        asking = self._ask_about(request, [user_id], [("user", user_id)])
+        if asking is not None:
+            return asking
+        ending.end_sessions_of(request, self.admin_site, [user_id], "all sessions of the user")
+        return HttpResponseRedirect(self._url("changelist"))
 
-    def _ask_about(self, request: HttpRequest, user_ids: list[str], hidden: list[tuple[str, str]]) -> HttpResponse:
-        people = users_of(user_ids)
+    def _ask_about(
+        self, request: HttpRequest, user_ids: list[str], hidden: list[tuple[str, str]]
+    ) -> HttpResponseBase | None:
+        people = Viewer(request, self.admin_site).people_of(user_ids)
         names = [escaped(people[user_id].get_username() if user_id in people else user_id) for user_id in user_ids]
         question = gettext("End all sessions of these users? They are signed out everywhere, at once.")
-        return ending.ask(request, self, question, names, hidden=hidden)
+        return ending.ask_first(request, self, question, names, hidden=hidden)
 
     def _url(self, name: str) -> str:
         return reverse(f"{self.admin_site.name}:srvsession_livesession_{name}")
@@ -202,46 +225,33 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
         return {name: action for name, action in actions.items() if name in self.actions}
 
     @admin.action(permissions=["delete"], description=_("End selected sessions"))
-    def end_selected(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+    def end_selected(self, request: HttpRequest, queryset: Any) -> HttpResponseBase | None:
         """End the chosen sessions, having asked."""
         rows = self._rows(request, queryset)
-        if request.POST.get("post"):
-            ending.end_sessions(request, [row.sid for row in rows])
-            return None
         question = gettext("End these sessions? Whoever uses them is signed out at once.")
-        items = [f"{name_of(row)}, {escaped(row.ip) or '-'} ({row.sid})" for row in rows]
-        hidden = ending.chosen(request, "end_selected", [row.sid for row in rows])
-        return ending.ask(request, self, question, items, hidden=hidden)
+        hidden = ending.chosen("end_selected", [row.sid for row in rows])
+        asking = ending.ask_first(request, self, question, [_item(row) for row in rows], hidden=hidden)
+        if asking is None:
+            ending.end_sessions(request, self.admin_site, rows, "chosen in the list")
+        return asking
 
     @admin.action(permissions=["delete"], description=_("End all sessions of the selected sessions' users"))
-    def end_all_of_users(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+    def end_all_of_users(self, request: HttpRequest, queryset: Any) -> HttpResponseBase | None:
         """End all sessions of those whose sessions were chosen, having asked."""
         rows = self._rows(request, queryset)
         user_ids = sorted({row.user_id for row in rows if row.user_id is not None})
         if not user_ids:
             messages.warning(request, gettext("Nobody is signed in in these sessions."))
             return None
-        if request.POST.get("post"):
-            ending.end_sessions_of(request, user_ids)
-            return None
-        return self._ask_about(request, user_ids, ending.chosen(request, "end_all_of_users", [row.sid for row in rows]))
+        asking = self._ask_about(request, user_ids, ending.chosen("end_all_of_users", [row.sid for row in rows]))
+        if asking is None:
+            ending.end_sessions_of(request, self.admin_site, user_ids, "all sessions of the user")
+        return asking
 
     def _rows(self, request: HttpRequest, chosen: Chosen) -> list[LiveSession]:
         found = (self.get_object(request, sid) for sid in chosen.sids[: self.list_per_page])
         return [row for row in found if row is not None]
 
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Say that nothing but the session goes."""
-        return [str(obj) for obj in objs], {}, set(), []
 
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> list[Any]:
-        """Write nothing yet: what ends, and that it did, is known afterwards."""
-        return []
-
-    def delete_model(self, request: HttpRequest, obj: LiveSession) -> None:
-        """End one session."""
-        ending.end_sessions(request, [obj.sid])
-
-    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
-        """Go back to the list; what happened was told already."""
-        return HttpResponseRedirect(self._url("changelist"))
+def _item(row: LiveSession) -> str:
+    return f"{name_of(row)}, {escaped(row.ip) or '-'} ({row.sid})"

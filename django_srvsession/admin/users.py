@@ -7,7 +7,8 @@ from typing import Any, Final
 from django.contrib import admin, messages
 from django.contrib.admin.options import IS_POPUP_VAR
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html_join
 from django.utils.http import urlencode
@@ -42,19 +43,20 @@ class EndSessionsMixin:
         return actions
 
     @admin.action(description=_("Log out selected users"))
-    def log_out_selected_users(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+    def log_out_selected_users(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
         """End all sessions of the chosen users, having asked."""
         users = list(queryset[: MOST_USERS + 1])
         if len(users) > MOST_USERS:
             messages.warning(request, gettext("Choose no more than %(count)d users at once.") % {"count": MOST_USERS})
             return None
-        if request.POST.get("post"):
-            ending.end_sessions_of(request, map(services.user_id_of, users))
-            return None
         items = [user.get_username() for user in users]
         question = gettext("End all sessions of these users? They are signed out everywhere, at once.")
-        hidden = ending.chosen(request, ACTION, [user.pk for user in users])
-        return ending.ask(request, self, question, items, hidden=hidden)
+        hidden = ending.chosen(ACTION, [user.pk for user in users])
+        asking = ending.ask_first(request, self, question, items, hidden=hidden)
+        if asking is None:
+            user_ids = map(services.user_id_of, users)
+            ending.end_sessions_of(request, self.admin_site, user_ids, "all sessions of the user")
+        return asking
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return the fields that are only shown, with the link."""

@@ -313,7 +313,7 @@ def test_a_cookie_of_one_tenant_opens_nothing_at_another_and_its_pages_show_own_
     rows = other.get("/admin/srvsession/livesession/", **of(two)).context["cl"].result_list
     assert [row.sid for row in rows] == [their_sid]
     assert other.get(f"/admin/srvsession/livesession/{sid}/change/", **of(two)).status_code == 302
-    other.post(f"/admin/srvsession/livesession/end-user/?user={site.pk}", {"user": site.pk}, **of(two))
+    other.post(f"/admin/srvsession/livesession/end-user/?user={site.pk}", {"user": site.pk, "post": "yes"}, **of(two))
     assert client.get("/whoami/", **of(one)).json()["user"] == "boss"
 
 
