@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Protocol
 
 import redis
 
+from tests.patience import patient
 from tests.processes import Visitor
 
 
@@ -238,7 +239,7 @@ class Load:
         """Let all visitors finish what they do, and look once more at every session that is left to them."""
         self._stop.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(patient(60))
             assert not thread.is_alive(), "a visitor hangs"
 
     def facts(self) -> int:
@@ -247,7 +248,7 @@ class Load:
 
     def wait_for_facts(self, more: int, seconds: float = 60) -> None:
         """Wait until so many more facts have been acknowledged."""
-        wanted, give_up = self.facts() + more, time.monotonic() + seconds
+        wanted, give_up = self.facts() + more, time.monotonic() + patient(seconds)
         while self.facts() < wanted:
             assert time.monotonic() < give_up, f"no work gets done: {self.broken}"
             time.sleep(0.02)

@@ -14,6 +14,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.patience import patient
 from tests.runs import wait_until
 from tests.servers import RedisServer
 
@@ -141,8 +142,8 @@ class SentinelServer(RedisServer):
             f"bind {self.host}",
             f"dir {self.data}",
             f"sentinel monitor {NAME} {self.host} {self._primary.proxy.port} 2",
-            f"sentinel down-after-milliseconds {NAME} 1000",
-            f"sentinel failover-timeout {NAME} 3000",
+            f"sentinel down-after-milliseconds {NAME} {patient(1000):.0f}",
+            f"sentinel failover-timeout {NAME} {patient(3000):.0f}",
         ]
         self._file.write_text("\n".join(lines) + "\n")
         if self.user:
@@ -252,14 +253,15 @@ class SentinelGroup:
 
     def cache_settings(self, **options: Any) -> dict[str, Any]:
         """Return a ``CACHES`` entry of django-redis that asks these Sentinels, with short time limits."""
-        limits = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": Retry(NoBackoff(), 0)}
+        limit = patient(0.5)
+        asked = {"socket_timeout": limit, "socket_connect_timeout": limit, "retry": Retry(NoBackoff(), 0)}
         own = {
             "CLIENT_CLASS": "django_redis.client.SentinelClient",
             "CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory",
             "SENTINELS": [(sentinel.host, sentinel.port) for sentinel in self.sentinels],
-            "SENTINEL_KWARGS": limits,
-            "SOCKET_TIMEOUT": 0.5,
-            "SOCKET_CONNECT_TIMEOUT": 0.5,
+            "SENTINEL_KWARGS": asked,
+            "SOCKET_TIMEOUT": limit,
+            "SOCKET_CONNECT_TIMEOUT": limit,
         }
         return {
             "BACKEND": "django_redis.cache.RedisCache",

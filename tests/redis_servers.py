@@ -8,6 +8,7 @@ from typing import Any
 import redis
 from redis.crc import key_slot
 
+from tests.patience import patient
 from tests.runs import wait_until
 from tests.servers import RedisServer, find_program, free_port, missing
 
@@ -66,7 +67,7 @@ class ClusterNode(RedisServer):
         options = {
             "cluster-enabled": "yes",
             "cluster-port": self.bus_port,
-            "cluster-node-timeout": self.node_timeout_ms,
+            "cluster-node-timeout": int(patient(self.node_timeout_ms)),
             "cluster-replica-validity-factor": 0,  # A replica stands for election however long it heard nothing.
             "repl-diskless-sync-delay": 0,
         }

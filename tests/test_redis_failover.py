@@ -20,6 +20,7 @@ from redis.sentinel import Sentinel
 
 from tests.checker import Doubt, Load, RedisDoor, SiteDoor
 from tests.databases import add_database, sqlite_file_settings
+from tests.patience import patient
 from tests.processes import ASGISite, Site, WSGISite
 from tests.redis_sentinels import NAME, ReplicatedServer, SentinelGroup
 from tests.runs import new_directory
@@ -42,7 +43,7 @@ def sites(
     with django_db_blocker.unblock():  # type: ignore[attr-defined]
         add_database("failover", database)
         User.objects.using("failover").bulk_create(User(username=f"user{number}") for number in range(USERS))
-    limits = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}  # What JSON can say.
+    limits = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), patient(0.5))  # What JSON can say.
     alias = _sentinel_group.cache_settings(SENTINEL_KWARGS=limits)
     settings = {
         "SESSION_ENGINE": "django_srvsession.backends.redis",
@@ -62,7 +63,8 @@ def sites(
 def control_of(group: SentinelGroup) -> Load:
     """Make visitors who use redis-py alone."""
     addresses = [(sentinel.host, sentinel.port) for sentinel in group.sentinels]
-    limits = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": Retry(NoBackoff(), 0)}
+    limit = patient(0.5)
+    limits = {"socket_timeout": limit, "socket_connect_timeout": limit, "retry": Retry(NoBackoff(), 0)}
     clients = [Sentinel(addresses, sentinel_kwargs=limits, **limits).master_for(NAME) for _ in range(2)]
     return Load([partial(RedisDoor, client) for client in clients])
 

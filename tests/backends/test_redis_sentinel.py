@@ -14,9 +14,10 @@ from django_srvsession.records import TOUCH, Loaded, Tombstone
 from django_srvsession.store import StoreUnavailableError
 from tests.backends.redis_tools import use_alias
 from tests.backends.sessions import create, new_user, sids, stored
+from tests.patience import patient
 from tests.redis_sentinels import ReplicatedServer, SentinelGroup
 
-SECONDS = 15
+SECONDS = patient(15)
 """How long something may take that takes a second where the machine has time."""
 
 
@@ -55,10 +56,10 @@ def test_a_sentinel_that_hangs_is_waited_for_once(
     with sentinels.sentinels[0].frozen():
         began = time.monotonic()
         create(store)
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < patient(4)
         began = time.monotonic()
         create(store)
-        assert time.monotonic() - began < 0.5, "the one that answered is asked first from now on"
+        assert time.monotonic() - began < patient(0.5), "the one that answered is asked first from now on"
 
 
 def test_a_primary_that_hangs_is_left_for_the_promoted_one(
@@ -117,5 +118,5 @@ def test_nothing_stays_with_a_primary_that_only_the_sentinels_cannot_reach(
     eventually(lambda: isinstance(reader.load(sid), Tombstone))
     assert isinstance(asyncio.run(reader.aload(sid)), Tombstone)
     with old.client() as client:
-        assert client.exists(reader._keys.session(sid)), "it would have opened there"
+        assert list(client.scan_iter(f"*{sid}")), "it would have opened there"
     assert old.role == "master", "nobody has told it"
