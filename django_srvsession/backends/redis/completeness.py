@@ -38,6 +38,8 @@ class Completeness:
 
         ``on_batch`` is called after each batch, and may wait, or raise to stop.
         """
+        if isinstance(self._wire, ClusterWire):
+            self._wire.refresh()  # Nodes may have joined.
         # What they were before: a primary that is lost meanwhile is not what will be remembered.
         before, places = self._primaries(), self._places()
         restored = 0
@@ -69,7 +71,7 @@ class Completeness:
                 words for words in map(str.split, reply.decode().splitlines()) if "myself" in words[2].split(",")
             )
             places.append([mine[0], *mine[8:]])
-        return None if any(slot.startswith("[") for node in places for slot in node) else places
+        return None if any(slot.startswith("[") for node in places for slot in node) else sorted(places)
 
 
 def _word(ask: Ask) -> str | None:
