@@ -101,24 +101,28 @@ class SessionStore(SessionLifecycle):
     # Running steps.
 
     def _run(self, steps: Steps[T]) -> T:
-        store = self.store()
+        store, begun = self.store(), self._turns.begin()
         try:
-            with self._turns.take():
-                return run(steps, store)
+            return run(steps, store)
         except StoreUnavailableError as error:
             self.outage = error
             raise
         finally:
+            if begun:
+                self._turns.end()
             if self.needs_cookie or self.was_ended_here:
                 self._is_unconfirmed = self._is_unconfirmed or store.in_transaction
 
     async def _arun(self, steps: Steps[T]) -> T:
+        begun = await self._turns.abegin()
         try:
-            async with self._turns.atake():
-                return await arun(steps, self.store())
+            return await arun(steps, self.store())
         except StoreUnavailableError as error:
             self.outage = error
             raise
+        finally:
+            if begun:
+                self._turns.end()
 
     def acknowledge_outage(self) -> None:
         """Say that the view has dealt with the store's outage: its answer goes out instead of the 503."""
@@ -175,7 +179,8 @@ class SessionStore(SessionLifecycle):
         return values if isinstance(values, SealedValues) else self._use_first(no_load)
 
     def _use_first(self, no_load: bool) -> SealedValues:
-        with self._turns.take():
+        begun = self._turns.begin()
+        try:
             values = self.__dict__.get("_session_cache")
             if values is None:
                 is_empty = no_load or self._session_key is None
@@ -183,6 +188,9 @@ class SessionStore(SessionLifecycle):
             elif not isinstance(values, SealedValues):
                 values = self._run(self.values_steps(no_load))
             return values
+        finally:
+            if begun:
+                self._turns.end()
 
     async def _aget_session(self, no_load: bool = False) -> SealedValues:
         self.accessed = True

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Final
 
@@ -26,33 +24,50 @@ class SessionBusyError(RuntimeError):
 
 
 class Turns:
-    """Let one procedure run at a time, of all threads and tasks; what a procedure calls itself runs within its turn."""
+    """Let one procedure run at a time, of all threads and tasks; what a procedure calls itself runs within its turn.
 
-    __slots__ = ("_is_held_by_task", "_lock")
+    Who was given a turn, by True, calls :meth:`end` at last. No context manager: every use of a session pays for this.
+    """
+
+    __slots__ = ("_is_held_by_task", "_lock", "_outer")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._is_held_by_task = False
+        self._outer: tuple[Turns, ...] = ()
 
-    @contextmanager
-    def take(self) -> Iterator[None]:
-        """Wait for the turn, blocking the thread, and hold it.
+    def begin(self) -> bool:
+        """Wait for the turn, blocking the thread; False within a turn of the caller's own.
 
         Raises :class:`SessionBusyError` when a task of an event loop holds it for a second: the store of that task may
         need this thread.
         """
         held = _held.get()
         if self in held:
-            yield
-            return
-        if not self._lock.acquire(blocking=False):
+            return False
+        if not self._lock.acquire(False):
             self._wait()
+        self._outer = held
         _held.set((*held, self))
-        try:
-            yield
-        finally:
-            _held.set(held)
-            self._lock.release()
+        return True
+
+    async def abegin(self) -> bool:
+        """Do as :meth:`begin`, leaving the event loop to others."""
+        held = _held.get()
+        if self in held:
+            return False
+        while not self._lock.acquire(False):
+            await asyncio.sleep(_POLL_SECONDS)
+        self._is_held_by_task = True
+        self._outer = held
+        _held.set((*held, self))
+        return True
+
+    def end(self) -> None:
+        """Let the next one begin."""
+        _held.set(self._outer)
+        self._is_held_by_task = False
+        self._lock.release()
 
     def _wait(self) -> None:
         give_up_at = time.monotonic() + _PATIENCE_SECONDS
@@ -64,21 +79,3 @@ class Turns:
                     "A task is using this session, and a thread of the same request waits for it. Await the task "
                     "first, or give the thread the values that it needs."
                 )
-
-    @asynccontextmanager
-    async def atake(self) -> AsyncIterator[None]:
-        """Wait for the turn, leaving the event loop to others, and hold it."""
-        held = _held.get()
-        if self in held:
-            yield
-            return
-        while not self._lock.acquire(blocking=False):
-            await asyncio.sleep(_POLL_SECONDS)
-        self._is_held_by_task = True
-        _held.set((*held, self))
-        try:
-            yield
-        finally:
-            _held.set(held)
-            self._is_held_by_task = False
-            self._lock.release()

@@ -66,6 +66,7 @@ class SealedValues(MutableMapping[Any, Any]):
         self._cleared = cleared
         self._are_current = are_current
         self._refused = refused
+        self._has_marks = False  # Whether a mark may be among the open values.
         self.state: object = None
         """Stands for what is assigned and dropped: another object after each such change."""
 
@@ -101,6 +102,7 @@ class SealedValues(MutableMapping[Any, Any]):
 
     def put(self, name: Any, value: Any) -> None:
         """Assign a value, also to the name of a mark."""
+        self._has_marks = self._has_marks or is_mark(name)
         self._open[name] = value
         self._assigned.add(name)
         self._removed.discard(name)
@@ -110,7 +112,8 @@ class SealedValues(MutableMapping[Any, Any]):
         """Assign all that another mapping, or iterable of pairs, holds, as ``dict.update`` does."""
         values = dict(other, **names)
         for name in values:
-            refuse_mark(name)
+            if name.__class__ is str and name.startswith(MARK_PREFIX):  # As is_mark(), for contents of any size.
+                refuse_mark(name)
         self._open.update(values)
         self._assigned.update(values)
         self._removed.difference_update(values)
@@ -152,6 +155,7 @@ class SealedValues(MutableMapping[Any, Any]):
         other = SealedValues(self._sealer, self._base, cleared=self._cleared, are_current=self._are_current)
         other._open = copy.deepcopy(self._open, memo)
         other._assigned, other._removed = set(self._assigned), set(self._removed)
+        other._has_marks = self._has_marks
         return other
 
     def __copy__(self) -> SealedValues:
@@ -177,6 +181,7 @@ class SealedValues(MutableMapping[Any, Any]):
 
     def peek(self, name: Any, default: Any = None) -> Any:
         """Return the value of a name, also of a mark, or ``default``."""
+        self._has_marks = self._has_marks or is_mark(name)
         try:
             return self._opened(name)
         except KeyError:
@@ -228,7 +233,7 @@ class SealedValues(MutableMapping[Any, Any]):
         if self._base:
             list(self)  # Opens what is not open yet.
         values = self._open
-        if any(map(is_mark, values)):
+        if self._has_marks:
             values = {name: value for name, value in values.items() if not is_mark(name) or name in self._assigned}
         if not all(type(name) is str for name in values):
             values = {str_name(name): value for name, value in values.items()}
