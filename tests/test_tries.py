@@ -173,6 +173,8 @@ def test_five_wrong_ones_end_the_session_and_the_person_learns_why(
     assert b"You were signed out because a wrong password was entered too often." in page
     guess(client, password=RIGHT)
     assert (user_of(client), SlowBackend.asked) == ("", 5)
+    assert client.post(LOGIN, {"username": "ann", "password": RIGHT}).status_code == 302
+    assert (user_of(client), client.session.sid != sid) == ("ann", True)
 
 
 def test_a_right_one_begins_the_row_anew(every_store: str, ends: list[Any]) -> None:
