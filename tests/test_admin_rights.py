@@ -9,13 +9,15 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.admin import UserAdmin
+from django.db import connection
 from django.test import Client
 from django.urls import path
 
 from django_srvsession import services
 from django_srvsession.admin import LiveSessionAdmin
+from django_srvsession.engine import current_store
 from django_srvsession.models import LiveSession, SessionEvent
-from django_srvsession.records import SessionRecord
+from django_srvsession.records import SessionRecord, Tombstone
 from tests.memory import later_fixture, memory_store_fixture  # noqa: F401 - used as fixtures
 from tests.test_admin import LIST, act, member, page, session_of, signed_in, user_list
 
@@ -141,6 +143,29 @@ def test_ending_hours_after_the_sign_in_asks_for_the_password(
     assert 'name="password"' not in page(ender.post(url, data))
     ender.post(url, {**data, "post": "yes"})
     assert not is_live(other)
+
+
+@pytest.mark.parametrize("way", ["one", "user", "chosen", "of users", "users"])
+def test_who_guesses_the_password_in_the_admin_is_signed_out(
+    way: str, ender: Client, alice: Any, later: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later[0], record, own = HOURS_MS, session_of(alice), ender.session.sid
+    were_in_the_views_transaction: list[bool] = []
+
+    def refuse(*args: Any, **credentials: Any) -> None:
+        # The test is in a transaction of its own.
+        were_in_the_views_transaction.append(len(connection.savepoint_ids) > 0)
+
+    monkeypatch.setattr("django.contrib.auth.backends.ModelBackend.authenticate", refuse)
+    url, data = ways_to_end(record, alice)[way]
+    for _ in range(4):
+        assert "not your password" in page(ender.post(url, {**data, "post": "yes", "password": "a guess"}))
+    answer = ender.post(url, {**data, "post": "yes", "password": "a guess"})
+    assert (answer.status_code, answer["Location"].partition("?")[0]) == (302, "/admin/login/")
+    assert were_in_the_views_transaction == [False] * 5, "a count that may be rolled back is none"
+    ended = current_store().load(own)
+    assert isinstance(ended, Tombstone) and ended.reason == "confirmation_failed"
+    assert is_live(record)
 
 
 def test_a_right_password_alone_is_no_answer_to_the_question(ender: Client, alice: Any, later: list[int]) -> None:
