@@ -305,6 +305,9 @@ def test_a_hundred_guesses_at_once_get_five_checks(every_store: str, ends: list[
     assert list(services.sessions_of(get_user_model().objects.get())) == []
 
 
+@pytest.mark.parametrize(
+    "every_store", ["sqlite", "postgresql"], indirect=True
+)  # All of them: tests/races/test_guesses.py.
 def test_a_right_one_among_many_guesses_breaks_nothing(every_store: str, ends: list[Any]) -> None:
     for _ in range(2):
         client = signed_in()

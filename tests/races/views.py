@@ -16,6 +16,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth import get_user_model, login, update_session_auth_hash
+from django.contrib.auth.signals import user_login_failed
 from django.contrib.sessions.backends.base import UpdateError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
@@ -154,7 +155,23 @@ def increment(request: HttpRequest) -> JsonResponse:
         return answer(value=None)
 
 
+def guess(request: HttpRequest) -> JsonResponse:
+    """Confirm a password; say whether it was right, and whether anybody was asked that it is wrong."""
+    from django_srvsession import proof
+
+    right = proof.confirm(request, argument(request, "password"))
+    return answer(right=right, was_refused=hasattr(request, "was_refused"), user=request.user.get_username())
+
+
+def _note_refusal(request: HttpRequest, **kwargs: object) -> None:
+    vars(request)["was_refused"] = True
+
+
+user_login_failed.connect(_note_refusal)
+
+
 VIEWS = {
+    "guess": guess,
     "incr": increment,
     "key": key,
     "sessions": sessions,
