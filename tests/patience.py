@@ -22,8 +22,8 @@ def _measured() -> float:
     return (time.monotonic() - began) / _NOMINAL_SECONDS
 
 
-FACTOR: Final = float(os.environ.get(_VARIABLE) or max(1.0, _measured()))
-"""How many times longer than on a quiet machine everything may take; at least 1."""
+FACTOR: Final = float(os.environ.get(_VARIABLE) or min(max(1.0, _measured()), 4.0))
+"""How many times longer than on a quiet machine everything may take. At most 4: tests of outages wait it out."""
 os.environ[_VARIABLE] = f"{FACTOR:.2f}"
 
 

@@ -35,8 +35,8 @@ def miss(lane: Lane, user: str, policy: str, path: str) -> int:
 
 
 def set_limit(lane: Lane, **settings: object) -> None:
-    """Change the settings of all processes: each has its share of the connections."""
-    lane.together([("/limit/", None, settings)] * LOGINS)
+    """Change the settings of all processes: the connections are theirs in turn."""
+    lane.together([("/limit/", None, settings)] * lane.site.workers)
 
 
 def race(policy: str, path: str = "/log_in_within_limit/") -> Race:
