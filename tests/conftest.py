@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from django.db import connections
 
 from django_srvsession import services
 from tests.browser.browsers import Driver
-from tests.databases import SendEverythingTo, add_database, lent, sqlite_file_settings
+from tests.databases import SendEverythingTo, add_database, forget_connections, lent, sqlite_file_settings
 from tests.patience import patient
 from tests.redis_sentinels import SentinelGroup
 from tests.redis_servers import ReplicatedCluster
@@ -33,6 +33,14 @@ def pytest_configure(config: pytest.Config) -> None:
     restore_signals_of_children()
     if config.getoption("timeout", None) is None:
         config.option.timeout = patient(float(config.getini("timeout")))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a test that fails break no other: it may have failed before it put back what it set on a connection."""
+    if call.excinfo is not None:
+        forget_connections()
+    return (yield)
 
 
 def pytest_collection_finish() -> None:

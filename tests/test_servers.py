@@ -16,8 +16,9 @@ import psutil
 import pytest
 import redis
 from django.contrib.auth import get_user_model
+from django.db import InternalError, connections
 
-from tests.databases import lent
+from tests.databases import forget_connections, lent
 from tests.patience import patient
 from tests.reaper import wait_dead
 from tests.runs import ROOT
@@ -194,6 +195,16 @@ def test_a_server_that_fails_to_restart_breaks_its_own_test_alone(
         fail_to_restart()
     with lent(kind, request) as alias:
         assert not users.using(alias).exists()
+
+
+def test_what_a_failed_test_had_set_on_a_connection_goes_with_it(request: pytest.FixtureRequest) -> None:
+    with lent("postgresql", request) as alias:
+        with connections[alias].cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = on")
+        with pytest.raises(InternalError, match="read-only"):
+            get_user_model().objects.using(alias).create(username="ann")
+        forget_connections()  # As the hook does that reports of the failure.
+        get_user_model().objects.using(alias).create(username="ann")
 
 
 def test_pytest_s_own_time_limit_grows_with_the_machine_s_slowness(pytestconfig: pytest.Config) -> None:
