@@ -17,6 +17,7 @@ import pytest
 import redis
 from django.contrib.auth import get_user_model
 from django.db import InternalError, connections
+from django.test import TransactionTestCase
 
 from tests.databases import forget_connections, lent
 from tests.patience import patient
@@ -205,6 +206,16 @@ def test_what_a_failed_test_had_set_on_a_connection_goes_with_it(request: pytest
             get_user_model().objects.using(alias).create(username="ann")
         forget_connections()  # As the hook does that reports of the failure.
         get_user_model().objects.using(alias).create(username="ann")
+
+
+def test_a_database_that_is_lent_shows_nothing_of_tests_that_were_kept_from_it(request: pytest.FixtureRequest) -> None:
+    with lent("postgresql", request) as alias:
+        pass
+    TransactionTestCase._add_databases_failures()
+    TransactionTestCase._remove_databases_failures()
+    assert "cursor" in vars(connections[alias])  # So Django leaves it; to our store it is a tracer.
+    with lent("postgresql", request) as alias:
+        assert "cursor" not in vars(connections[alias])
 
 
 def test_pytest_s_own_time_limit_grows_with_the_machine_s_slowness(pytestconfig: pytest.Config) -> None:
