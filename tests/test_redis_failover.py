@@ -122,7 +122,37 @@ def cut_off(group: SentinelGroup, old: ReplicatedServer, new: ReplicatedServer, 
     return at
 
 
-SCENARIOS = {"SENTINEL FAILOVER": fail_over, "SIGSTOP": freeze, "SIGKILL": kill, "cut off": cut_off}
+def cut_off_where_a_replica_must_follow(
+    group: SentinelGroup, old: ReplicatedServer, new: ReplicatedServer, load: Load
+) -> float:
+    """The Sentinels cannot reach the primary; it refuses writes (NOREPLICAS) from when its replica was promoted."""
+    ask_for_replicas(group, 1)
+    try:
+        old.proxy.cut()
+        group.wait_promoted(new)
+        refused = len(load.outages)
+        group.wait(lambda: len(load.outages) > refused + FACTS // 4)
+        at = time.monotonic()
+        group.heal()
+    finally:
+        ask_for_replicas(group, 0)
+    return at
+
+
+SCENARIOS = {
+    "SENTINEL FAILOVER": fail_over,
+    "SIGSTOP": freeze,
+    "SIGKILL": kill,
+    "cut off": cut_off,
+    "cut off, min-replicas-to-write": cut_off_where_a_replica_must_follow,
+}
+
+
+def ask_for_replicas(group: SentinelGroup, number: int) -> None:
+    """Set how many replicas a primary must have to take a write."""
+    for server in group.servers:
+        with server.client() as client:
+            client.config_set("min-replicas-to-write", number)
 
 
 def is_replica(server: ReplicatedServer) -> bool:

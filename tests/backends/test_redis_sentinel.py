@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import textwrap
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +18,7 @@ from tests.backends.redis_tools import use_alias
 from tests.backends.sessions import create, new_user, sids, stored
 from tests.patience import patient
 from tests.redis_sentinels import ReplicatedServer, SentinelGroup
+from tests.runs import ROOT
 
 SECONDS = patient(15)
 """How long something may take that takes a second where the machine has time."""
@@ -46,6 +49,20 @@ def eventually(attempt: Callable[[], bool]) -> None:
     while not attempt():
         assert time.monotonic() < give_up
         time.sleep(0.02)
+
+
+def test_the_alias_in_the_documentation_works(sentinels: SentinelGroup, redis_prefix: str, settings: Any) -> None:
+    text = (ROOT / "docs" / "stores.rst").read_text()
+    _, _, after = text.partition("asks Sentinels which server is the primary::\n")
+    lines = itertools.takewhile(lambda line: not line or line.startswith("    "), after.splitlines())
+    documented: dict[str, Any] = {}
+    exec(textwrap.dedent("\n".join(lines)), documented)
+    entry = documented["CACHES"][documented["SESSION_CACHE_ALIAS"]]
+    entry["OPTIONS"]["SENTINELS"] = sentinels.cache_settings()["OPTIONS"]["SENTINELS"]
+    use_alias(settings, entry)
+    assert RedisStore.check(deploy=False) == []
+    store = RedisStore()
+    assert stored(store, create(store).record.sid)
 
 
 def test_a_sentinel_that_hangs_is_waited_for_once(
