@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 import redis
 from redis.backoff import NoBackoff
+from redis.cache import CacheConfig
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from django_srvsession.backends.redis import RedisStore
 from django_srvsession.backends.redis import wire as redis_wire
+from django_srvsession.backends.redis.connections import is_plain
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.backends.redis.scripts import TEXTS
 from django_srvsession.records import TOUCH, Delta, Loaded, Tombstone
@@ -512,6 +514,11 @@ def test_a_pool_that_looks_after_its_connections_gets_each_back_at_once(
     for _ in range(3):
         create(store)
         assert len(store._wire.pool._in_use_connections) == 0
+
+
+def test_a_pool_with_a_cache_keeps_its_connections() -> None:
+    assert is_plain(redis.ConnectionPool(protocol=3))
+    assert not is_plain(redis.ConnectionPool(protocol=3, cache_config=CacheConfig()))
 
 
 @pytest.mark.parametrize("pool", ["ConnectionPool", "BlockingConnectionPool"])

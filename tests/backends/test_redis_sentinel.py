@@ -79,6 +79,23 @@ def test_a_sentinel_that_hangs_is_waited_for_once(
         assert time.monotonic() - began < patient(0.5), "the one that answered is asked first from now on"
 
 
+def test_sentinels_are_asked_once_a_second_and_needed_by_nobody_whose_connections_are_open(
+    sentinels: SentinelGroup, new_store: Callable[[], RedisStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = new_store()
+    session = create(store)
+    pool, asked = store._wire.pool, []
+    ask = pool.get_master_address
+    monkeypatch.setattr(pool, "get_master_address", lambda: asked.append(time.monotonic()) or ask())
+    for sentinel in sentinels.sentinels:
+        sentinel.kill()
+    began = time.monotonic()
+    while time.monotonic() < began + 1.5:
+        assert stored(store, session.record.sid)
+    assert asked
+    assert all(later - earlier >= 1 for earlier, later in itertools.pairwise(asked))
+
+
 def test_a_primary_that_hangs_is_left_for_the_promoted_one(
     sentinels: SentinelGroup, new_store: Callable[[], RedisStore]
 ) -> None:

@@ -19,17 +19,19 @@ from redis.sentinel import SentinelConnectionPool
 _KEPT: Final = 4
 _SHARE: Final = 4
 
-_ASK_AGAIN_SECONDS: Final = 1
-_ASK_AGAIN_LATER: Final = 10
-"""A question to the Sentinels that took long is not asked again for so many times as long."""
+_ASK_EVERY_S: Final = 1.0
+_ASKING_TAKES_S: Final = 10.0
+_ASKING_COSTS: Final = 0.1
+"""How much of the time the Sentinels are asked, at most: where they hang, few requests wait for them."""
 
 
 def is_plain(pool: Any) -> bool:
     """Tell whether all connections of a pool lead to one address for ever, and need nothing while they are idle.
 
-    A pool of another class (Sentinel's, a project's own) may have reasons to give a connection up.
+    A pool of another class (Sentinel's, a project's own) may have reasons to give a connection up, and one with a cache
+    listens on it.
     """
-    return type(pool) in (redis.ConnectionPool, redis.BlockingConnectionPool)
+    return type(pool) in (redis.ConnectionPool, redis.BlockingConnectionPool) and getattr(pool, "cache", None) is None
 
 
 class Connections:
@@ -107,14 +109,14 @@ class _Sentinels:
         began = time.monotonic()
         if began < self._next or not self._pool.is_master:
             return
-        self._next = began + _ASK_AGAIN_LATER  # Other threads need not wait for the answer.
+        self._next = began + _ASKING_TAKES_S  # Other threads do not wait for the answer.
         try:
             # While no Sentinel answers, what is open serves.
             with suppress(RedisError, OSError):
                 self._pool.get_master_address()  # type: ignore[no-untyped-call]
         finally:
             ended = time.monotonic()
-            self._next = ended + max(_ASK_AGAIN_SECONDS, _ASK_AGAIN_LATER * (ended - began))
+            self._next = ended + max(_ASK_EVERY_S, (ended - began) / _ASKING_COSTS)
 
 
 def _is_open(connection: Any) -> bool:
