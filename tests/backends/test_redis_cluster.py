@@ -21,8 +21,9 @@ from django_srvsession.records import Delta, Loaded, Tombstone
 from django_srvsession.store import StoreUnavailableError
 from tests.backends.redis_tools import not_stored_without_a_list, own_pool
 from tests.backends.sessions import create, new_sid, new_user, new_verifier, sids, stored
-from tests.redis_servers import ClusterNode, ReplicatedCluster
+from tests.redis_servers import ClusterNode, ReplicatedCluster, TLSRedisServer
 from tests.runs import ROOT, wait_until
+from tests.servers import free_port
 from tests.trust import WHOLE
 
 
@@ -266,12 +267,54 @@ def test_the_clients_of_a_cluster_obey_the_options_of_the_alias(
         create(open_store(**{**options, "PASSWORD": "wrong"}))
 
 
+def test_the_clients_of_a_cluster_speak_tls_where_the_alias_says_so(redis_prefix: str, settings: Any) -> None:
+    server = TLSRedisServer(extra=["--cluster-enabled", "yes", "--tls-cluster", "yes"])
+    server.extra = [*server.extra, "--cluster-port", str(free_port()), "--tls-ca-cert-file", str(server.certificate)]
+    server.start()
+    try:
+        with server.client() as client:
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            job = server.job
+            assert job
+            wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", job)
+        own_pool(settings, server.url, CONNECTION_FACTORY=CLUSTER_FACTORY)
+        store = RedisStore()
+        session = create(store, user_id=new_user())
+        assert stored(store, session.record.sid).record == session.record
+        plain = server.url.replace("rediss://", "redis://").partition("?")[0]
+        own_pool(settings, plain, CONNECTION_FACTORY=CLUSTER_FACTORY)
+        with pytest.raises(StoreUnavailableError):
+            RedisStore().load(session.record.sid)
+        certificates = {"CONNECTION_POOL_KWARGS": {"ssl_ca_certs": str(server.certificate)}}
+        own_pool(settings, server.url.partition("?")[0], CONNECTION_FACTORY=CLUSTER_FACTORY, **certificates)
+        assert stored(RedisStore(), session.record.sid).record == session.record
+    finally:
+        server.kill()
+
+
+def test_a_cache_that_closes_its_connections_closes_those_of_a_cluster(store: RedisStore, settings: Any) -> None:
+    session = create(store)
+    settings.DJANGO_REDIS_CLOSE_CONNECTION = True
+    caches["sessions"].close()
+    assert stored(store, session.record.sid).record == session.record
+
+
 def test_a_node_that_is_down_keeps_no_process_from_finding_the_cluster(
     cluster: ReplicatedCluster, redis_prefix: str, settings: Any
 ) -> None:
     known = [(node.host, node.port) for node in cluster.running[:2]]
     own_pool(settings, "redis://127.0.0.1:1/0", CONNECTION_FACTORY=CLUSTER_FACTORY, STARTUP_NODES=known)
     assert isinstance(create(RedisStore()), Loaded)
+
+
+def test_a_database_number_is_an_error_in_an_alias_for_a_cluster_and_is_no_advice(settings: Any) -> None:
+    own_pool(settings, "redis://127.0.0.1:1/3", CONNECTION_FACTORY=CLUSTER_FACTORY)
+    with pytest.raises(ImproperlyConfigured, match="database 0 only"):
+        RedisStore().load(new_sid())
+    assert [message.id for message in messages(True)] == ["srvsession.E102"]
+    settings.CACHES = {**settings.CACHES, "pages": settings.CACHES["sessions"]}
+    (shared,) = messages(False)
+    assert (shared.id, str(shared.hint)[-24:]) == ("srvsession.W101", "Give sessions a cluster.")
 
 
 def test_all_threads_share_the_client_of_a_cluster(cluster: ReplicatedCluster, store: RedisStore) -> None:

@@ -46,9 +46,8 @@ def _entry_messages(alias: str, entry: dict[str, Any]) -> Iterator[CheckMessage]
     sharing = [other for other, its in settings.CACHES.items() if other != alias and _servers(its) & _servers(entry)]
     if alias == "default" or sharing:
         text = f"CACHES[{alias!r}] is {'the default cache' if not sharing else 'also ' + ', '.join(sharing)}."
-        hint = (
-            "cache.clear() empties the whole Redis database, and ends every session. Give sessions a database number."
-        )
+        own = "a cluster" if _is_for_a_cluster(entry) else "a database number"  # A cluster has database 0 only.
+        hint = f"cache.clear() empties the whole Redis database, and ends every session. Give sessions {own}."
         yield Warning(text, hint=hint, id="srvsession.W101")
     missing = [name for name in _TIMEOUTS if not (entry.get("OPTIONS") or {}).get(name)]
     if missing:
@@ -98,6 +97,11 @@ def _patience_with_sentinels(options: dict[str, Any]) -> list[str]:
     needed = ("retry",) if own is None else ("retry", "socket_timeout", "socket_connect_timeout")
     # Without SENTINEL_KWARGS redis-py takes the time limits of the connections to Redis itself.
     return [name for name in needed if (own or {}).get(name) is None]
+
+
+def _is_for_a_cluster(entry: dict[str, Any]) -> bool:
+    everywhere = getattr(settings, "DJANGO_REDIS_CONNECTION_FACTORY", None)
+    return bool((entry.get("OPTIONS") or {}).get("CONNECTION_FACTORY", everywhere) == CLUSTER_FACTORY)
 
 
 def _servers(entry: dict[str, Any]) -> set[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.core.exceptions import ImproperlyConfigured
 from django_redis import pool as django_redis_pool
 from redis.cluster import ClusterNode, RedisCluster
+from redis.connection import parse_url
 
 
 class ConnectionFactory(django_redis_pool.ConnectionFactory):  # type: ignore[misc]
@@ -21,6 +23,10 @@ class ConnectionFactory(django_redis_pool.ConnectionFactory):  # type: ignore[mi
 
     def connect(self, url: str) -> RedisCluster:
         """Return the client for these options; one serves all threads of a process, as a pool does."""
+        if parse_url(url).get("db"):  # type: ignore[no-untyped-call]
+            raise ImproperlyConfigured(
+                "A Redis Cluster has database 0 only: the LOCATION of the cache alias names another."
+            )
         options: dict[str, Any] = self.make_connection_params(url)
         del options["parser_class"]  # Each node's connections find theirs by themselves.
         options |= self.pool_cls_kwargs | self.redis_client_cls_kwargs

@@ -90,7 +90,9 @@ class Sweep:
             # between its two steps is raised by whoever comes last: by itself after the second, or here.
             self._call([("ZADD", user_key, "XX", "LT", now_ms, sid) for sid in lost])
             stored = [(sid, reply) for sid, reply in self._look(lost).items() if listed_record(sid, reply) is not None]
-            self._call([("ZADD", user_key, "XX", "GT", indexed_until_ms(reply), sid) for sid, reply in stored])
+            raised = self._call([("ZADD", user_key, "XX", "GT", indexed_until_ms(reply), sid) for sid, reply in stored])
+            for reply in raised:
+                checked_index(reply)
 
     def _remove(self, key: bytes | str, sids: Sequence[str]) -> None:
         if sids:
