@@ -25,6 +25,7 @@ from django_srvsession.store import CorruptSessionError, Store, StoreUnavailable
 _ALSO_DJANGOS: Final = frozenset(f"security.W{number:03}" for number in range(10, 16))
 # What a store's own examination says, and says better.
 _SAID_BY_STORES: Final = frozenset({"srvsession.E103", "srvsession.W103", "srvsession.W104", "srvsession.W105"})
+_RELISTING: Final = "Run doctorsessions_srv --repair. On Redis clearsessions_srv lists them, too."
 _DAY_MS: Final = 86_400_000
 _LATE_MS: Final = 2 * _DAY_MS
 _MEASURED: Final = 200
@@ -79,7 +80,7 @@ def _index(health: IndexHealth, repair: bool) -> Iterator[Finding]:
         if repair:
             yield Finding(Level.NOTE, "index", f"{text} {health.repaired} of them are listed now.")
         else:
-            yield Finding(Level.ERROR, "index", text, "Run doctorsessions_srv --repair.")
+            yield Finding(Level.ERROR, "index", text, _RELISTING)
     if health.ghosts:
         text = f"{health.ghosts} entries point nowhere: readers skip them."
         if repair:

@@ -307,6 +307,13 @@ def test_a_node_that_is_down_keeps_no_process_from_finding_the_cluster(
     assert isinstance(create(RedisStore()), Loaded)
 
 
+def test_a_cluster_that_cannot_be_reached_is_a_warning_of_check_deploy_and_an_outage(settings: Any) -> None:
+    own_pool(settings, "redis://127.0.0.1:1/0", CONNECTION_FACTORY=CLUSTER_FACTORY)
+    assert [message.id for message in messages(True)] == ["srvsession.W103"]
+    with pytest.raises(StoreUnavailableError):
+        RedisStore().load(new_sid())
+
+
 def test_a_database_number_is_an_error_in_an_alias_for_a_cluster_and_is_no_advice(settings: Any) -> None:
     own_pool(settings, "redis://127.0.0.1:1/3", CONNECTION_FACTORY=CLUSTER_FACTORY)
     with pytest.raises(ImproperlyConfigured, match="database 0 only"):

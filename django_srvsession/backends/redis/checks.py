@@ -13,6 +13,7 @@ from django_redis.client import DefaultClient
 
 from django_srvsession.backends.redis.alias import CLUSTER_FACTORY, open_wire, why_unusable
 from django_srvsession.backends.redis.cluster_wire import ClusterWire
+from django_srvsession.backends.redis.completeness import incarnation
 from django_srvsession.backends.redis.exam import config, parse_info
 from django_srvsession.backends.redis.wire import Ask
 from django_srvsession.store import StoreUnavailableError
@@ -124,13 +125,11 @@ def _server_messages(alias: str) -> Iterator[CheckMessage]:
 
 def _of_server(whose: str, ask: Ask, is_cluster: bool) -> Iterator[CheckMessage]:
     """Yield what is wrong with a server, or with one of a cluster's; raises ``StoreUnavailableError``."""
-    info = _info(ask)
-    if info is None:
-        text = (
-            f"The Redis of {whose} refuses INFO: to sign somebody out everywhere goes through all sessions each time."
-        )
-        yield Warning(text, hint="Permit the user of the alias the command INFO.", id="srvsession.W107")
-    elif not is_cluster and info.get("cluster_enabled") == "1":
+    if incarnation(ask) is None:
+        text = f"The Redis of {whose} does not tell by INFO whether it is the same as before (run_id, master_replid)."
+        hint = "Permit the user of the alias INFO: else, to sign somebody out everywhere is to look at all sessions."
+        yield Warning(text, hint=hint, id="srvsession.W107")
+    if not is_cluster and _info(ask).get("cluster_enabled") == "1":
         text = f"The Redis of {whose} is a node of a Redis Cluster, and the alias is not one for a cluster."
         hint = f'Set CONNECTION_FACTORY in its OPTIONS to "{CLUSTER_FACTORY}".'
         yield Error(text, hint=hint, id="srvsession.E107")
@@ -147,6 +146,6 @@ def _of_server(whose: str, ask: Ask, is_cluster: bool) -> Iterator[CheckMessage]
         yield Warning(text, hint="Set maxmemory-policy noeviction.", id="srvsession.W104")
 
 
-def _info(ask: Ask) -> dict[str, str] | None:
+def _info(ask: Ask) -> dict[str, str]:
     reply = ask(("INFO",))
-    return parse_info(reply) if isinstance(reply, bytes) else None
+    return parse_info(reply) if isinstance(reply, bytes) else {}

@@ -7,7 +7,7 @@ it does not know to have failed, and breaks off where ASK names a node that has 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -43,7 +43,7 @@ class ClusterWire:
     def call(self, commands: Sequence[Command]) -> list[Any]:
         """Send the commands and return their replies; raises as ``Wire.call``."""
         replies: list[Any] = [None] * len(commands)
-        for node, numbers in self._by_node(commands).items():
+        for node, numbers in self._by_node(commands):
             answers = self._exchange(node, [commands[number] for number in numbers])
             for number, reply in zip(numbers, answers, strict=True):
                 replies[number] = self._settled(node, commands[number], reply)
@@ -77,15 +77,17 @@ class ClusterWire:
         if time.monotonic() >= self._refresh_from:
             self.refresh()
 
-    def _by_node(self, commands: Sequence[Command]) -> dict[ClusterNode, list[int]]:
-        numbers: dict[ClusterNode, list[int]] = {}
+    def _by_node(self, commands: Sequence[Command]) -> Iterable[tuple[ClusterNode, list[int]]]:
+        """Return each node that is concerned, with the numbers of the commands that are for it."""
+        found: dict[str, tuple[ClusterNode, list[int]]] = {}
         try:
             for number, command in enumerate(commands):
-                numbers.setdefault(self._client.get_node_from_key(_key(command)), []).append(number)
+                node = self._client.get_node_from_key(_key(command))
+                found.setdefault(node.name, (node, []))[1].append(number)
         except FAILURES as error:
             self._found_wrong()
             raise unavailable(error) from error
-        return numbers
+        return found.values()
 
     def _settled(self, node: ClusterNode, command: Command, reply: Any) -> Any:
         """Follow what a node says of where a command is to be run, or how; return the reply of who ran it."""

@@ -54,8 +54,8 @@ class Completeness:
         return restored
 
     def _primaries(self) -> set[str] | None:
-        """Return for each primary a word that changes when it may have lost something; None where one does not tell."""
-        words = [_word(ask) for ask in self._wire.primaries().values()]
+        """Return the incarnation of each primary; None where one does not tell."""
+        words = [incarnation(ask) for ask in self._wire.primaries().values()]
         return None if None in words else {word for word in words if word is not None}
 
     def _places(self) -> list[list[str]] | None:
@@ -74,7 +74,8 @@ class Completeness:
         return None if any(slot.startswith("[") for node in places for slot in node) else sorted(places)
 
 
-def _word(ask: Ask) -> str | None:
+def incarnation(ask: Ask) -> str | None:
+    """Return a word that changes when a server may have lost something it had; None where it does not tell."""
     reply = ask(("INFO",))
     if isinstance(reply, ResponseError):
         return None
