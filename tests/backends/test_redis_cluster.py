@@ -24,7 +24,6 @@ from tests.backends.sessions import create, new_sid, new_user, new_verifier, sid
 from tests.redis_servers import ClusterNode, ReplicatedCluster, TLSRedisServer
 from tests.runs import ROOT, wait_until
 from tests.servers import free_port
-from tests.trust import WHOLE
 
 
 @pytest.fixture
@@ -102,81 +101,6 @@ def test_whoever_finds_that_a_slot_has_moved_asks_for_the_map_and_goes_there(
     wire._refresh_from = 0.0
     assert stored(store, session.record.sid).record == session.record
     assert before != wire._client.get_node_from_key(key).name == target.address
-
-
-class Checker:
-    """Use sessions from several threads, and keep account of all that was acknowledged."""
-
-    def __init__(self, store: RedisStore, threads: int = 3) -> None:
-        self._store = store
-        self._is_over = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
-        self.outages = 0
-        self.faults: list[str] = []
-        self.facts = 0
-
-    def __enter__(self) -> Checker:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._is_over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        try:
-            while not self._is_over.is_set():
-                self._live()
-        except Exception as error:  # noqa: BLE001 - told by the test; a thread must not die in silence.
-            self.faults.append(repr(error))
-
-    def _live(self) -> None:
-        """Begin a session, change it, end it; whatever was acknowledged must be so."""
-        user_id = new_user()
-        session = self._try(lambda: create(self._store, user_id=user_id, changed={"n": b"0"}))
-        if session is None:
-            return
-        sid, verifier, written = session.record.sid, session.record.verifier, 0
-        for number in range(1, 6):
-            delta = Delta(changed={"n": b"%d" % number})
-            written = number if self._try(lambda: self._store.update(sid, verifier, delta)) else written  # noqa: B023
-            found = self._try(lambda: self._store.load(sid))
-            if isinstance(found, Loaded):
-                self._expect(int(found.values["n"]) >= written, f"{written} was lost: {found.values}")
-            elif found is not False:
-                self._expect(False, f"{sid} is gone: {found}")
-        listed = self._try(lambda: sids(self._store.records(user_id)))
-        self._expect(listed in (False, [sid]), f"{sid} is not listed: {listed}")
-        if self._try(lambda: self._store.end(sid, "logout")):
-            found = self._try(lambda: self._store.load(sid))
-            self._expect(found is False or isinstance(found, Tombstone), f"{sid} lives again: {found}")
-
-    def _try(self, do: Callable[[], Any]) -> Any:
-        """Return what is answered; False for an outage."""
-        try:
-            return do()
-        except StoreUnavailableError:
-            self.outages += 1
-            return False
-
-    def _expect(self, is_so: bool, what: str) -> None:
-        self.facts += 1
-        if not is_so:
-            self.faults.append(what)
-
-
-def test_nothing_is_lost_and_nobody_is_refused_while_slots_move_to_a_new_node(
-    cluster: ReplicatedCluster, store: RedisStore
-) -> None:
-    newcomer = cluster.add_node()
-    source = max((node for node in cluster.running if node.is_primary), key=lambda node: len(node.nodes()[node.id]))
-    with Checker(store) as checker:
-        cluster.reshard(source, newcomer, 2000 if WHOLE else 60)
-    assert (checker.faults, checker.outages) == ([], 0)
-    assert checker.facts > 50
-    assert store.check_index().unlisted == 0
 
 
 def test_a_node_that_hangs_is_an_outage_within_the_time_limits_and_its_replica_takes_over(
