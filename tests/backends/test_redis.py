@@ -228,8 +228,8 @@ def test_listing_a_users_sessions_costs_the_same_among_a_hundred_and_a_hundred_t
     recorder = recorded(store)
 
     def commands(others: int) -> int:
-        steps = store._tenants.now().steps
-        new = [steps.new(new_sid(), new_verifier(), new_delta(user_id=new_user())) for _ in range(others)]
+        creation = store._tenants.now().steps.creation
+        new = [creation.new(new_sid(), new_verifier(), new_delta(user_id=new_user())) for _ in range(others)]
         for start in range(0, others, 1000):
             recorder._wire.call([command for _, command in new[start : start + 1000]])
         recorder.trips.clear()

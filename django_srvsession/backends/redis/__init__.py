@@ -76,8 +76,8 @@ class RedisStore(Store):
         if self._clock.needs_asking or not wire.is_one_server:
             return self._run(steps.create(sid, verifier, delta, wire.is_one_server))
         # Without the driver of steps, as in `load` and `update`.
-        new, command = steps.new(sid, verifier, delta)
-        is_stored = steps.was_stored(wire.call([command])[0])
+        new, command = steps.creation.new(sid, verifier, delta)
+        is_stored = steps.creation.was_stored(wire.call([command])[0])
         return new if is_stored else self._run(steps.created_before(sid, verifier))
 
     async def acreate(self, sid: str, verifier: str, delta: Delta) -> Loaded:

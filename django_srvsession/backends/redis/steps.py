@@ -10,29 +10,25 @@ from django_srvsession import conf
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.codec import (
     Command,
-    create_command,
     end_command,
     evalsha,
     is_only_values,
-    list_and_create_command,
     read_conflicts,
     save_command,
-    was_created,
     write_command,
 )
+from django_srvsession.backends.redis.creation import Creation, bound, keep_ms, senseless
 from django_srvsession.backends.redis.image import read_image, read_record
 from django_srvsession.backends.redis.keys import ANONYMOUS, KINDS, Keys, decoded, kind_of
 from django_srvsession.backends.redis.limit import forget_commands
-from django_srvsession.backends.redis.scripts import EXPIRE, MARGIN_MS, TTL_STEP_MS
+from django_srvsession.backends.redis.scripts import EXPIRE, MARGIN_MS
 from django_srvsession.backends.redis.wire import Steps, checked, checked_index
 from django_srvsession.records import (
-    LATEST_MS,
     UNSET,
     Delta,
     Loaded,
     SessionRecord,
     Tombstone,
-    new_session,
     rotated,
     updated,
     updated_values,
@@ -62,6 +58,7 @@ class SessionSteps:
     def __init__(self, keys: Keys, clock: RedisClock) -> None:
         self._keys = keys
         self._clock = clock
+        self.creation = Creation(keys, clock, self._list_commands)
 
     def load(self, sid: str) -> Steps[Loaded | Tombstone | None]:
         """Read the session; once a minute at most, in the same round trip, the time."""
@@ -84,45 +81,8 @@ class SessionSteps:
     def create(self, sid: str, verifier: str, delta: Delta, one_server: bool) -> Steps[Loaded]:
         """List the session and store it: on one server in one round trip, on a cluster one after the other."""
         yield from self._now_ms()
-        if one_server:
-            new, command = self.new(sid, verifier, delta)
-            (stored,) = yield [command]
-        else:
-            new, stored = yield from self._created_in_order(sid, verifier, delta)
-        return new if self.was_stored(stored) else (yield from self.created_before(sid, verifier))
-
-    def new(self, sid: str, verifier: str, delta: Delta) -> tuple[Loaded, Command]:
-        """Return a new session, by what is known of the time, and the command that lists and stores it."""
-        new = new_session(sid, verifier, delta, self._clock.now_ms)
-        listing, storing = self._creation(new)
-        return new, list_and_create_command(listing, storing)
-
-    def was_stored(self, reply: Any) -> bool:
-        """Tell whether the session was stored; if not, its place is taken."""
-        was_free = was_created(checked_index(reply))
-        if was_free is None:
-            raise _senseless()
-        return was_free
-
-    def _creation(self, new: Loaded) -> tuple[list[Command], Command]:
-        """Return the commands that list a new session, and the one that stores it."""
-        record = new.record
-        until_ms = _bound(record.expires_ms, record.lifetime_ms)
-        listing = self._list_commands(record.sid, record.user_id, until_ms)
-        return listing, create_command(self._keys.session(record.sid), new, _keep_ms(), until_ms)
-
-    def _created_in_order(self, sid: str, verifier: str, delta: Delta) -> Steps[tuple[Loaded, Any]]:
-        """List a session; store it when that was done on every node; return it with the reply to the latter."""
-        new = new_session(sid, verifier, delta, self._clock.now_ms)
-        listing, storing = self._creation(new)
-        for reply in (yield listing):
-            checked_index(reply)
-        (stored,) = yield [storing]
-        if new.record.user_id is not None and not isinstance(stored, Exception):
-            # A sweep that found the entry without its session may have lowered it meanwhile.
-            for reply in (yield listing[:-1]):
-                checked_index(reply)  # The key of a session that is not listed must not go out.
-        return new, stored
+        new, reply = yield from self.creation.steps(sid, verifier, delta, one_server)
+        return new if self.creation.was_stored(reply) else (yield from self.created_before(sid, verifier))
 
     def created_before(self, sid: str, verifier: str) -> Steps[Loaded]:
         """Return the session that stands where one was to be created, if the answer to this very creation was lost."""
@@ -148,7 +108,7 @@ class SessionSteps:
 
     def save_commands(self, sid: str, delta: Delta, base: Loaded) -> list[Command]:
         """Return the commands that write values by the short script."""
-        command = save_command(self._keys.session(sid), base.record, delta.changed, _keep_ms())
+        command = save_command(self._keys.session(sid), base.record, delta.changed, keep_ms())
         return [*self._touch_commands(sid, base), command]
 
     def saved(self, sid: str, delta: Delta, base: Loaded, replies: Sequence[Any]) -> Loaded | None:
@@ -167,7 +127,7 @@ class SessionSteps:
         version = None if base is None else base.record.version
         for _ in range(_TRIES):
             command = write_command(
-                self._keys.session(sid), verifier, new_verifier, final, delta, _keep_ms(), until_ms, version
+                self._keys.session(sid), verifier, new_verifier, final, delta, keep_ms(), until_ms, version
             )
             *_, reply = yield [*self._touch_commands(sid, base), command]
             status, now_ms, rest = self._answer(sid, reply)
@@ -179,7 +139,7 @@ class SessionSteps:
                 return rotated(after, new_verifier, final, delta.user_id is not UNSET)
             if status != b"unindexed":
                 yield from self._refused(sid, delta, status, rest)
-            until_ms = _bound(*rest[:2])
+            until_ms = bound(*rest[:2])
             yield from self._list(sid, decoded(rest[2]), until_ms)
         raise _unsettled()
 
@@ -211,7 +171,7 @@ class SessionSteps:
     def _sign_in(self, sid: str, delta: Delta, base: Loaded | None) -> Steps[int]:
         """List the session for the user it is about to belong to; return until when that holds."""
         lifetime_ms = delta.lifetime_ms if delta.lifetime_ms is not UNSET else base.record.lifetime_ms if base else 0
-        until_ms = _bound((yield from self._now_ms()) + lifetime_ms, lifetime_ms)
+        until_ms = bound((yield from self._now_ms()) + lifetime_ms, lifetime_ms)
         yield from self._list(sid, str(delta.user_id), until_ms)
         return until_ms
 
@@ -263,7 +223,7 @@ class SessionSteps:
         """Read a script's reply: its status, Redis' time in milliseconds, and the rest."""
         answer = checked(reply)
         if not isinstance(answer, list) or len(answer) < 2 or not isinstance(answer[1], int):
-            raise _senseless()
+            raise senseless()
         if answer[0] == b"corrupt":
             raise CorruptSessionError(f"What is stored for session {sid} is damaged, or of another format.")
         return answer[0], self._clock.learn(answer[1]), answer[2:]
@@ -287,20 +247,6 @@ def _written(sid: str, delta: Delta, base: Loaded | None, now_ms: int, rest: Seq
     if rest:
         return Loaded(read_record(sid, rest[0]), updated_values(base.values, delta), now_ms)
     return updated(base, delta, now_ms)
-
-
-def _keep_ms() -> int:
-    """Return how long a session stays after its expiry, in milliseconds, for somebody to notice it and end it."""
-    return max(int(conf.get("ENDED_KEEP")), MARGIN_MS) + TTL_STEP_MS
-
-
-def _bound(expires_ms: int, lifetime_ms: int) -> int:
-    """Return until when the user's index is to hold a session: far enough ahead that most saves need not touch it."""
-    return expires_ms + min(lifetime_ms, LATEST_MS) + MARGIN_MS  # Below the marks of `admit`.
-
-
-def _senseless() -> StoreUnavailableError:
-    return StoreUnavailableError("Redis gave no answer to what it was asked.")
 
 
 def _unsettled() -> StoreUnavailableError:
