@@ -6,6 +6,7 @@ Durations are seconds or a ``timedelta``, and are handed out in whole millisecon
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -131,6 +132,36 @@ def secrets() -> tuple[str | bytes, ...]:
     except KeyError:
         _cache["secrets"] = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
         return _cache["secrets"]  # type: ignore[no-any-return]
+
+
+def flag(name: str) -> bool:
+    """Return one of Django's own settings that is on or off.
+
+    Raises ``ImproperlyConfigured`` for anything else: the text "False", out of an environment variable, would be on.
+    """
+    try:
+        return _cache[name]  # type: ignore[no-any-return]
+    except KeyError:
+        value = getattr(settings, name)
+        if not is_flag(value):
+            raise ImproperlyConfigured(f"{name} is {value!r}; it must be True or False.") from None
+        _cache[name] = bool(value)
+        return bool(value)
+
+
+def is_flag(value: object) -> bool:
+    """Tell whether a value is on or off, and no text that says so."""
+    return value in (True, False, None)
+
+
+def seconds(name: str, value: object) -> int | float:
+    """Return a value of one of Django's own settings that is a number of seconds, 0 or more.
+
+    Raises ``ImproperlyConfigured`` for anything else: a text multiplied by a thousand is a number of many digits.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
+        return value
+    raise ImproperlyConfigured(f"{name} is {value!r}; it must be a number of seconds, 0 or more.")
 
 
 def serializer() -> Any:

@@ -37,20 +37,21 @@ def fit_time_zone(expiry: Any) -> Any:
 
 def ends_with_browser(expiry: Any) -> bool:
     """Tell whether the cookie ends with the browser."""
-    return bool(settings.SESSION_EXPIRE_AT_BROWSER_CLOSE) if expiry is None else expiry == 0
+    return conf.flag("SESSION_EXPIRE_AT_BROWSER_CLOSE") if expiry is None else expiry == 0
 
 
 def slides(expiry: Any) -> bool:
     """Tell whether every use extends the session, rather than only a change of its contents."""
     has_idle_limit = conf.get("IDLE_TIMEOUT") is not None
-    return bool(settings.SESSION_SAVE_EVERY_REQUEST or has_idle_limit or ends_with_browser(expiry))
+    return conf.flag("SESSION_SAVE_EVERY_REQUEST") or has_idle_limit or ends_with_browser(expiry)
 
 
 def lifetime_of(expiry: Any, cookie_age_seconds: int, signed_in_ms: int | None, now_ms: int) -> Lifetime:
     """Compute the lifetime and deadline of a session with this ``_session_expiry``.
 
     The deadline is the earlier of a fixed date (``set_expiry(datetime)``) and ``SRVSESSION_MAX_LIFETIME`` after sign-in
-    (ASVS 7.3.2); ``SRVSESSION_IDLE_TIMEOUT`` shortens the lifetime (ASVS 7.3.1).
+    (ASVS 7.3.2); ``SRVSESSION_IDLE_TIMEOUT`` shortens the lifetime (ASVS 7.3.1). Raises ``ImproperlyConfigured`` when
+    an age out of the settings is no number.
     """
     expiry = None if expiry is None else fit_time_zone(expiry)
     deadlines = [signed_in_ms + limit_ms] if signed_in_ms is not None and (limit_ms := conf.get("MAX_LIFETIME")) else []
@@ -61,7 +62,8 @@ def lifetime_of(expiry: Any, cookie_age_seconds: int, signed_in_ms: int | None, 
     elif ends_with_browser(expiry):
         lifetime_ms = conf.get("BROWSER_SESSION_AGE")
     else:
-        lifetime_ms = int((cookie_age_seconds if expiry is None else expiry) * 1000)
+        age = conf.seconds("SESSION_COOKIE_AGE", cookie_age_seconds) if expiry is None else expiry
+        lifetime_ms = int(age * 1000)
     idle_ms = conf.get("IDLE_TIMEOUT")
     lifetime_ms = _storable(lifetime_ms if idle_ms is None else min(lifetime_ms, idle_ms))
     return Lifetime(lifetime_ms, _storable(min(deadlines)) if deadlines else None)

@@ -182,7 +182,7 @@ def _renew_steps(session: SessionStore) -> Steps[bool]:
 
 def _touch_steps(session: SessionStore) -> Steps[bool]:
     """Record that the session is in use, when that is due; return whether a persistent cookie must be sent again."""
-    always = settings.SESSION_SAVE_EVERY_REQUEST
+    always = conf.flag("SESSION_SAVE_EVERY_REQUEST")
     if not always and not session.is_reading_live:
         return False
     values = yield from session.values_steps()

@@ -14,10 +14,21 @@ from django_srvsession.checks.cookies import check_cookie, check_cookie_for_depl
 from django_srvsession.checks.engine import check_engine, check_engine_for_deployment, check_user_ids
 from django_srvsession.checks.mails import check_mails_for_deployment
 from django_srvsession.checks.middleware import check_middleware
-from django_srvsession.checks.settings import check_settings, check_settings_together
+from django_srvsession.checks.settings import (
+    check_settings,
+    check_settings_for_deployment,
+    check_settings_together,
+)
+from django_srvsession.checks.stock import check_stock_settings
 
-_CHECKS = (check_settings, check_settings_together, check_engine, check_user_ids, check_middleware, check_cookie)
-_DEPLOYMENT_CHECKS = (check_engine_for_deployment, check_cookie_for_deployment, check_mails_for_deployment)
+_CHECKS = (
+    *(check_settings, check_settings_together, check_stock_settings, check_engine, check_user_ids, check_middleware),
+    check_cookie,
+)
+_DEPLOYMENT_CHECKS = (
+    *(check_engine_for_deployment, check_settings_for_deployment, check_cookie_for_deployment),
+    check_mails_for_deployment,
+)
 
 
 def check_site(**kwargs: Any) -> list[CheckMessage]:

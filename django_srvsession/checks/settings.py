@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from django_srvsession import clients, conf
 from django_srvsession.records import ROTATION_GRACE_MS
 
 _LONGEST_MS: Final = 10 * 365 * 86_400_000
+_LOCAL: Final = (ipaddress.IPv6Network("fc00::/7"), ipaddress.IPv6Network("fe80::/10"))
 
 
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
@@ -50,7 +52,32 @@ def _error_of(name: str) -> ImproperlyConfigured | None:
 def check_settings_together(**kwargs: Any) -> list[CheckMessage]:
     """Report durations that contradict each other, that end every session at once, or that no one can have meant."""
     durations = {name: _duration(name) for name, its in conf.SETTINGS.items() if its.kind.startswith("duration")}
-    return [*_contradictions(durations), *_absurd(durations)]
+    return [*_contradictions(durations), *_absurd(durations), *_everybodys_proxies()]
+
+
+def check_settings_for_deployment(**kwargs: Any) -> list[CheckMessage]:
+    """Report a site on which a stolen key is good for ever, and for everything."""
+    names = ("IDLE_TIMEOUT", "MAX_LIFETIME", "MAX_SESSIONS_PER_USER", "REAUTH_AGE")
+    if any(_error_of(name) or conf.get(name) is not None for name in names):
+        return []
+    text = "No limit of time or number ends a session that is in use, and nothing asks again who somebody is."
+    hint = "Set SRVSESSION_IDLE_TIMEOUT and SRVSESSION_MAX_LIFETIME, or at least SRVSESSION_REAUTH_AGE."
+    return [Warning(text, hint=hint, id="srvsession.W016")]
+
+
+def _everybodys_proxies() -> Iterator[CheckMessage]:
+    """Yield an error where the trusted networks hold so many addresses that a visitor may have one."""
+    if _error_of("TRUSTED_PROXIES"):
+        return
+    networks = clients.trusted_proxies().networks
+    v4 = ipaddress.collapse_addresses(network for network in networks if isinstance(network, ipaddress.IPv4Network))
+    v6 = ipaddress.collapse_addresses(network for network in networks if isinstance(network, ipaddress.IPv6Network))
+    wide = [network for network in v4 if network.prefixlen < 8]
+    wide6 = [network for network in v6 if network.prefixlen < 16 and not any(map(network.subnet_of, _LOCAL))]
+    if wide or wide6:
+        which = ", ".join(map(str, (*wide, *wide6)))
+        text = f"SRVSESSION_TRUSTED_PROXIES holds {which}: visitors are believed what they say of their own address."
+        yield Error(text, hint="Name the networks of your own proxies only.", id="srvsession.E013")
 
 
 def _duration(name: str) -> int | None:
