@@ -56,10 +56,17 @@ class Choice(NamedTuple):
         while ended_any:
             store.ensure_listed()
             ended_any = False
-            for record in self.records():
-                if self._still_means(record) and services.revoke(record.sid, by=by, reason=reason):
-                    ended_any = True
-                    yield record
+            for record in self._ended_once(by, reason):
+                ended_any = True
+                yield record
+
+    def _ended_once(self, by: str, reason: str) -> Iterator[SessionRecord]:
+        if self.inactive_ms is None:
+            yield from services.revoke_many((record.sid for record in self.records()), by=by, reason=reason)
+            return
+        for record in self.records():  # One by one: what is used between the look and the end is not inactive.
+            if self._still_means(record) and services.revoke(record.sid, by=by, reason=reason):
+                yield record
 
     def _still_means(self, record: SessionRecord) -> bool:
         """Look again where a request since the listing changes the answer: a session in use is not inactive."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
@@ -57,15 +57,11 @@ class EventLog:
             fields = {"event": kind, "sid": record.sid, "user_id": user_id, "reason": reason, "by": by}
             logger.log(level, _TEXTS[kind], fields, extra=fields)
 
-    def write(self, signal: Signal, arguments: Mapping[str, Any]) -> None:
-        """Write a row, unless nobody was signed in."""
-        record: SessionRecord = arguments["record"]
-        if record.user_id is None:
-            return
-        if _fit("user_id", record.user_id) != record.user_id:
-            logger.error("No event is kept of session %s: the database has no room for the user's id.", record.sid)
-            return  # Cut, it would be the id of somebody else.
-        _write_after_commit(_event(record, *_told(signal, arguments)))
+    def write(self, signal: Signal, told: Sequence[Mapping[str, Any]]) -> None:
+        """Write a row for each, unless nobody was signed in."""
+        events = [_event(arguments["record"], *_told(signal, arguments)) for arguments in told if _is_kept(arguments)]
+        if events:
+            _write_after_commit(events)
 
 
 def connect() -> None:
@@ -108,12 +104,20 @@ def _told(signal: Signal, arguments: Mapping[str, Any]) -> tuple[str, str, str |
     return kind, arguments.get("reason", ""), arguments.get("by")
 
 
-def _write_after_commit(event: SessionEvent) -> None:
-    """Write a row when the transaction is done: a failure of ours must not spoil it."""
+def _is_kept(arguments: Mapping[str, Any]) -> bool:
+    record: SessionRecord = arguments["record"]
+    if record.user_id is None or _fit("user_id", record.user_id) == record.user_id:
+        return record.user_id is not None
+    logger.error("No event is kept of session %s: the database has no room for the user's id.", record.sid)
+    return False  # Cut, it would be the id of somebody else.
+
+
+def _write_after_commit(events: Sequence[SessionEvent]) -> None:
+    """Write rows when the transaction is done: a failure of ours must not spoil it."""
     using = router.db_for_write(SessionEvent)
 
     def write() -> None:  # Not a partial: Django asks for its name when it logs the failure.
-        event.save(using=using, force_insert=True)
+        SessionEvent.objects.using(using).bulk_create(events)
 
     transaction.on_commit(write, using=using, robust=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 from functools import partial
 from typing import Any
@@ -95,8 +96,8 @@ def _admit(request: Any, session: SessionStore, user: Any, limit: int) -> None:
 def _end_others_or_refuse(request: Any, session: SessionStore, user: Any, limit: int) -> None:
     store, sid = session.store(), session.sid
     try:
-        for other in store.admit(services.user_id_of(user), sid or "", limit, conf.get("LIMIT_POLICY")):
-            services.revoke(other, reason="limit")
+        others = store.admit(services.user_id_of(user), sid or "", limit, conf.get("LIMIT_POLICY"))
+        collections.deque(services.revoke_many(others, reason="limit"), maxlen=0)
     except LimitReachedError:
         _refuse(request, session)
         raise SignInRefusedError from None

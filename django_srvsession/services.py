@@ -24,7 +24,7 @@ from django_srvsession import conf, engine, listings
 from django_srvsession.engine import current_store
 from django_srvsession.escaping import escaped
 from django_srvsession.health import Housed, Keeping
-from django_srvsession.lifecycle import end_steps
+from django_srvsession.lifecycle import end_many_steps, end_steps
 from django_srvsession.listings import EVERYONE, Activity, Portion, Step, Wanted
 from django_srvsession.records import Loaded, SessionRecord, Tombstone, is_storable
 from django_srvsession.seal import Sealer, SealError
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 _NOT_KNOWN_YET_MS: Final = 60_000
 """For so long after a sign-in a user who is not found is no deleted one: the transaction that made the user, or a copy
 of the database, may be a little behind the session. In milliseconds, by this machine's clock."""
+
+_ENDED_AT_ONCE: Final = 500
+"""How many sessions one step ends: a database keeps its locks for some tens of milliseconds."""
 
 log = logging.getLogger("django_srvsession")
 
@@ -66,17 +69,34 @@ async def asessions_of(user: Any) -> Sequence[SessionRecord]:
     return await current_store().arecords(user_id_of(user))
 
 
+def sessions_from(user: Any, after: tuple[int, str] | None, count: int) -> Sequence[SessionRecord]:
+    """Return a user's next live sessions, latest created first, from behind one on; see ``Store.records_from``."""
+    return current_store().records_from(user_id_of(user), after, count)
+
+
 def session_of(user: Any, sid: str) -> SessionRecord | None:
     """Return one live session of a user; None when it is somebody else's, has ended, or never was.
 
     The three are one answer, so that nobody learns which it was.
     """
-    return next((record for record in sessions_of(user) if record.sid == sid), None)
+    try:
+        return _live_of(user, current_store().load(sid))
+    except CorruptSessionError:
+        return None
 
 
 async def asession_of(user: Any, sid: str) -> SessionRecord | None:
     """Do as :func:`session_of`."""
-    return next((record for record in await asessions_of(user) if record.sid == sid), None)
+    try:
+        return _live_of(user, await current_store().aload(sid))
+    except CorruptSessionError:
+        return None
+
+
+def _live_of(user: Any, found: Loaded | Tombstone | None) -> SessionRecord | None:
+    if not isinstance(found, Loaded) or not found.record.is_live(found.now_ms):
+        return None
+    return found.record if found.record.user_id == user_id_of(user) else None
 
 
 def live_sessions() -> Sequence[SessionRecord]:
@@ -97,15 +117,32 @@ async def arevoke(sid: str, *, by: Any = None, reason: str = "revoked") -> Sessi
     return await arun(end_steps(sid, reason, _actor(by)), current_store())
 
 
+def revoke_many(sids: Iterable[str], *, by: Any = None, reason: str = "revoked") -> Iterator[SessionRecord]:
+    """End sessions, some hundreds in each step, and yield the records of those that this call has ended.
+
+    Each step is final: what was ended before an error stays ended, and who asks again ends the rest.
+    """
+    store, actor, remaining = current_store(), _actor(by), iter(sids)
+    while batch := list(itertools.islice(remaining, _ENDED_AT_ONCE)):
+        yield from run(end_many_steps(batch, reason, actor), store)
+
+
 def revoke_all(user: Any, *, keep: str | None = None, by: Any = None, reason: str = "revoked") -> list[SessionRecord]:
     """End all sessions of a user, except the one with the sid ``keep``, and return the ended records.
 
     Also those that no list has, because a server lost what it had acknowledged. A sign-in that is still under way is
-    ended, or is listed afterwards: no session works without being listed.
+    ended, or is listed afterwards: no session works without being listed. Some hundreds are ended in each step; see
+    :func:`revoke_many`.
     """
-    sids = (record.sid for record in all_sessions_of(user) if record.sid != keep)
-    ended = (revoke(sid, by=by, reason=reason) for sid in sids)
-    return [record for record in ended if record is not None]
+
+    def end_listed() -> Iterator[SessionRecord]:
+        sids = [record.sid for record in sessions_of(user) if record.sid != keep]
+        return revoke_many(sids, by=by, reason=reason)
+
+    ended = list(end_listed())
+    if current_store().ensure_listed():
+        ended += end_listed()
+    return ended
 
 
 async def arevoke_all(
@@ -120,8 +157,11 @@ async def arevoke_all(
 
 async def _aend_listed(user: Any, keep: str | None, by: Any, reason: str) -> list[SessionRecord]:
     sids = [record.sid for record in await asessions_of(user) if record.sid != keep]
-    ended = [await arevoke(sid, by=by, reason=reason) for sid in sids]
-    return [record for record in ended if record is not None]
+    ended: list[SessionRecord] = []
+    for start in range(0, len(sids), _ENDED_AT_ONCE):
+        batch = sids[start : start + _ENDED_AT_ONCE]
+        ended += await arun(end_many_steps(batch, reason, _actor(by)), current_store())
+    return ended
 
 
 def all_sessions_of(user: Any) -> Iterator[SessionRecord]:
@@ -188,8 +228,10 @@ def end_sessions_of_missing_users(
     ended = 0
     for batch in _batches(current_store().walk(after, Wanted(signed_in=True)), batch_size):
         records = [step.record for step in batch if step.record is not None]
-        for sid, reason in _why_gone(records).items():
-            ended += dry_run or revoke(sid, reason=reason) is not None
+        gone = _why_gone(records)
+        for reason in set(gone.values()):
+            sids = [sid for sid, why in gone.items() if why == reason]
+            ended += len(sids) if dry_run else sum(1 for _ in revoke_many(sids, reason=reason))
         if on_place is not None:
             on_place(batch[-1].place)
         if on_progress is not None:

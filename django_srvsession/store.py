@@ -42,6 +42,11 @@ __all__ = [
 ]
 
 
+def created_and_sid(record: SessionRecord) -> tuple[int, str]:
+    """Return a session's place in the order of creation."""
+    return record.created_ms, record.sid
+
+
 GONE: Final = "The session has ended, or its key was replaced: nothing was stored."
 """What an ``UpdateError`` says where nothing more is known."""
 TAKEN: Final = "There is, or was, a session of this name."
@@ -188,6 +193,15 @@ class Store(ABC):
         time is up counts as nothing to end here (:meth:`expire` ends it).
         """
 
+    def end_many(self, sids: Sequence[str], reason: str, by: str | None = None) -> Sequence[SessionRecord]:
+        """End live sessions, as :meth:`end` does, and return the records of those that this call has ended.
+
+        Here one by one; a store that can do it in one step overrides this. It is given some hundreds at most. What was
+        ended before an error stays ended: who asks again ends the rest.
+        """
+        records = (self.end(sid, reason, by) for sid in sids)
+        return [record for record in records if record is not None]
+
     @abstractmethod
     def expire(self, sid: str) -> SessionRecord | None:
         """End a session whose time is up by the store's clock, with ``record.expiry_reason``; returns as :meth:`end`.
@@ -249,6 +263,15 @@ class Store(ABC):
         In batches, beside users; ``on_batch`` is called after each, and may wait there, or raise to stop.
         """
         return 0
+
+    def records_from(self, user_id: str, after: tuple[int, str] | None, count: int) -> Sequence[SessionRecord]:
+        """Return a user's next ``count`` live sessions, latest created first, from behind one on.
+
+        ``after`` is when that was created (ms), and its sid. An order by what never changes, so that a session that is
+        used while somebody turns pages is on exactly one. Here it reads all sessions of the user.
+        """
+        ordered = sorted(self.records(user_id), key=created_and_sid, reverse=True)
+        return [record for record in ordered if after is None or created_and_sid(record) < after][:count]
 
     # For administrators: lists that stay fast however many sessions there are. A store with an index overrides `walk`.
 
@@ -324,6 +347,10 @@ class Store(ABC):
     ) -> SessionRecord | None:
         """Do as :meth:`end`."""
         return await sync_to_async(self.end)(sid, reason, by, verifier, expected)
+
+    async def aend_many(self, sids: Sequence[str], reason: str, by: str | None = None) -> Sequence[SessionRecord]:
+        """Do as :meth:`end_many`."""
+        return await sync_to_async(self.end_many)(sids, reason, by)
 
     async def aexpire(self, sid: str) -> SessionRecord | None:
         """Do as :meth:`expire`."""

@@ -70,9 +70,8 @@ def end_sessions_of(request: HttpRequest, site: AdminSite, user_ids: Iterable[st
 def _end(request: HttpRequest, site: AdminSite, sids: Iterable[str], what: str) -> None:
     ended: list[SessionRecord] = []
     try:
-        for sid in sids:
-            record = services.revoke(sid, by=request.user)
-            ended += [] if record is None else [record]
+        for record in services.revoke_many(sids, by=request.user):
+            ended.append(record)
     finally:
         _log(request, site, ended, what)
     if ended:

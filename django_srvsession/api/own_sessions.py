@@ -21,7 +21,7 @@ class SessionsEndpoint(Endpoint):
     def get(self, request: HttpRequest) -> HttpResponse:
         """Answer with a page, latest created first, and the cursor of the next one."""
         after, limit = cursor_of(request, Position.parse), limit_of(request)
-        records, cursor = page(services.sessions_of(request.user), after, limit)
+        records, cursor = page(services.sessions_from(request.user, after, limit + 1), limit)
         current = current_sid(request)
         return JsonResponse(
             {"sessions": [session_as_json(record, current) for record in records], "next_cursor": cursor}

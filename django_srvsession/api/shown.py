@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -42,17 +42,10 @@ class Position(NamedTuple):
         return f"{self.created_ms}-{self.sid}"
 
 
-def page(
-    records: Iterable[SessionRecord], after: Position | None, limit: int
-) -> tuple[list[SessionRecord], str | None]:
-    """Return at most ``limit`` sessions, latest created first, from behind a place on, and the cursor of the next page.
-
-    A session that was there when the first page was asked for, and still is, is on exactly one page.
-    """
-    ordered = sorted(records, key=Position.of, reverse=True)
-    rest = [record for record in ordered if after is None or Position.of(record) < after]
-    shown = rest[:limit]
-    return shown, str(Position.of(shown[-1])) if len(rest) > limit else None
+def page(records: Sequence[SessionRecord], limit: int) -> tuple[Sequence[SessionRecord], str | None]:
+    """Return at most ``limit`` of the sessions, and the cursor of the next page if there are more of them."""
+    shown = records[:limit]
+    return shown, str(Position.of(shown[-1])) if len(records) > limit else None
 
 
 def session_as_json(record: SessionRecord, current_sid: str | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from asgiref.sync import sync_to_async
@@ -34,8 +34,8 @@ class Observer(Protocol):
         """Take note, without waiting for anything."""
         ...
 
-    def write(self, signal: Signal, arguments: Mapping[str, Any]) -> None:
-        """Write it down."""
+    def write(self, signal: Signal, told: Sequence[Mapping[str, Any]]) -> None:
+        """Write down what was told: the arguments of each signal."""
         ...
 
 
@@ -62,14 +62,53 @@ class Tell(Emit):
         if observer is not None and observer.is_awake:
             observer.log(self.signal, self.arguments)
             if observer.writes:
-                await sync_to_async(observer.write)(self.signal, self.arguments)
+                await sync_to_async(observer.write)(self.signal, [self.arguments])
         await super().arun(store)
 
     def _tell(self) -> None:
         if observer is not None:
             observer.log(self.signal, self.arguments)
             if observer.writes:
-                observer.write(self.signal, self.arguments)
+                observer.write(self.signal, [self.arguments])
+
+
+class TellAll(Tell):
+    """Tell of several sessions that ended for one reason; the observer writes them down at once."""
+
+    def run(self, store: Store) -> None:
+        """Tell now, or after the caller's transaction."""
+        if is_observed():
+            store.on_commit(self._tell)
+        for one in self._each():
+            Emit.run(one, store)
+
+    async def arun(self, store: Store) -> None:
+        """Tell now: an event loop is in no transaction."""
+        if observer is not None and observer.is_awake:
+            await sync_to_async(self._tell)()
+        for one in self._each():
+            await Emit.arun(one, store)
+
+    def _tell(self) -> None:
+        if observer is not None:
+            told = [one.arguments for one in self._each()]
+            for arguments in told:
+                observer.log(self.signal, arguments)
+            if observer.writes:
+                observer.write(self.signal, told)
+
+    def _each(self) -> list[Emit]:
+        common = {name: value for name, value in self.arguments.items() if name != "records"}
+        told = [{"record": record, **common} for record in self.arguments["records"]]
+        return [Emit(self.signal, self.sender, arguments) for arguments in told]
+
+
+def end_many_steps(sids: Sequence[str], reason: str, by: str | None = None) -> Steps[Sequence[SessionRecord]]:
+    """End sessions, some hundreds at most, and say so by signal; the records of those that this call has ended."""
+    records: Sequence[SessionRecord] = yield Call("end_many", (sids, reason, by))
+    if records:
+        yield TellAll(session_ended, sender, {"records": records, "reason": reason, "by": by})
+    return records
 
 
 def end_steps(sid: str, reason: str, by: str | None = None, *conditions: Any) -> Steps[SessionRecord | None]:

@@ -21,6 +21,7 @@ from tests.backends.contract_threads import AsyncContract, ThreadsContract
 from tests.backends.contract_verbs import (
     CreateContract,
     EndContract,
+    EndManyContract,
     ExpireContract,
     LoadContract,
     RotateContract,
@@ -34,6 +35,7 @@ class StoreContract(
     UpdateContract,
     RotateContract,
     EndContract,
+    EndManyContract,
     ExpireContract,
     AdmitContract,
     RecordsContract,

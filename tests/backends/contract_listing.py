@@ -11,7 +11,7 @@ from django.test import override_settings
 from django_srvsession import listings
 from django_srvsession.listings import EVERYONE, Wanted
 from django_srvsession.records import Client, Delta, SessionRecord, Tombstone
-from django_srvsession.store import LimitReachedError, Store
+from django_srvsession.store import LimitReachedError, Store, created_and_sid
 from tests.backends.sessions import create, make_due, new_user, new_verifier, sids, snapshot, stored, touch_later
 
 ODD_USERS = {
@@ -291,6 +291,18 @@ class RecordsContract:
         assert list(store.admit(user_id, bound.sid, 1, "end_oldest")) == [created.sid]
         assert store.end(created.sid, "limit") == created
         assert sids(store.records(user_id)) == [bound.sid]
+
+    def test_a_users_sessions_can_be_had_from_behind_one_on_latest_created_first(self, store: Store) -> None:
+        user_id = new_user()
+        several(store, new_user(), 2)
+        made = [create(store, user_id=user_id).record for _ in range(7)]
+        touch_later(store, stored(store, made[2].sid))
+        ordered = [record.sid for record in sorted(made, key=created_and_sid, reverse=True)]
+        found, after = list[str](), None
+        while portion := store.records_from(user_id, after, 3):
+            found += sids(portion)
+            after = created_and_sid(portion[-1])
+        assert found == ordered
 
     def test_user_ids_that_look_alike_are_different_users(self, store: Store) -> None:
         token = token_hex(6)

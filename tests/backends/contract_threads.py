@@ -11,7 +11,14 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from django_srvsession.records import TOUCH, Delta, Loaded, SessionRecord, Tombstone
-from django_srvsession.store import ConflictError, CreateError, LimitReachedError, Store, UpdateError
+from django_srvsession.store import (
+    ConflictError,
+    CreateError,
+    LimitReachedError,
+    Store,
+    StoreUnavailableError,
+    UpdateError,
+)
 from tests.backends.contract_listing import login
 from tests.backends.sessions import (
     create,
@@ -89,6 +96,17 @@ class ThreadsContract:
             tombstone = store.load(sid)
             assert isinstance(tombstone, Tombstone)
             assert outcomes[int(str(tombstone.by).removeprefix("caller "))] is not None
+
+    def test_of_many_who_end_the_same_sessions_each_gets_different_records(self, store: Store) -> None:
+        user_id = new_user()
+        made = [create(store, user_id=user_id).record for _ in range(20)]
+        chosen = [record.sid for record in made]
+        calls = [partial(store.end_many, chosen[n:] + chosen[:n], "revoked") for n in range(0, 20, 4)]
+        outcomes = self._together(calls, StoreUnavailableError)  # A database may give up after several deadlocks.
+        told = [record for outcome in outcomes if isinstance(outcome, list) for record in outcome]
+        assert len({record.sid for record in told}) == len(told)
+        assert store.end_many(chosen, "revoked") == []
+        assert len(store.records(user_id)) == 0
 
     def test_the_record_of_an_expired_session_goes_to_one_of_many(self, store: Store) -> None:
         for _ in range(3):

@@ -692,6 +692,34 @@ class EndContract:
         assert list(store.records(user_id)) == [record]
 
 
+class EndManyContract:
+    """``end_many``: as ``end``, for several at once."""
+
+    def test_those_that_are_live_end_and_their_records_are_returned_once(self, store: Store) -> None:
+        user_id = new_user()
+        live = [create(store, user_id=user_id, changed={"a": b"a"}).record for _ in range(4)]
+        anonymous, kept = create(store).record, create(store, user_id=user_id).record
+        gone, due = create(store).record, create(store, lifetime_ms=0).record
+        store.end(gone.sid, "logout")
+        chosen = [*(record.sid for record in live), anonymous.sid, gone.sid, due.sid, new_sid()]
+        ended = store.end_many(chosen, "revoked", "somebody")
+        assert {record.sid: record for record in ended} == {record.sid: record for record in (*live, anonymous)}
+        assert list(store.end_many(chosen, "logout")) == list(store.end_many([], "logout")) == []
+        for record in (*live, anonymous):
+            tombstone = store.load(record.sid)
+            assert isinstance(tombstone, Tombstone)
+            assert (tombstone.reason, tombstone.by) == ("revoked", "somebody")
+            assert tombstone.was_of(record.verifier)
+        assert stored(store, due.sid).record == due
+        assert list(store.records(user_id)) == [kept]
+
+    def test_more_than_a_statement_names_end_in_one_step(self, store: Store) -> None:
+        user_id = new_user()
+        made = {create(store, user_id=user_id).record.sid for _ in range(120)}
+        assert {record.sid for record in store.end_many([*made, *(new_sid() for _ in range(900))], "revoked")} == made
+        assert len(store.records(user_id)) == 0
+
+
 class ExpireContract:
     """``expire``: when the time is up, and only then."""
 

@@ -131,7 +131,7 @@ def test_an_emoji_in_a_user_agent_is_kept_over_a_connection_with_charset_utf8(
     store.update(other.record.sid, other.record.verifier, Delta(client=Client("192.0.2.2", agent)), other)
     assert len(store.records(user_id)) == 2
     settings.SRVSESSION_EVENT_LOG = 30
-    eventlog.EventLog().write(session_started, {"record": session.record})
+    eventlog.EventLog().write(session_started, [{"record": session.record}])
     connection.close()
     monkeypatch.undo()
     assert stored(store, session.record.sid).record.client.user_agent == agent

@@ -17,7 +17,7 @@ from django_srvsession.backends.db import connection as db_connection
 from django_srvsession.backends.db import listing
 from django_srvsession.backends.db.changes import Change, ending_params
 from django_srvsession.backends.db.listing import AllRecords, UserRecords
-from django_srvsession.backends.db.statements import Params, Row, Statements
+from django_srvsession.backends.db.statements import FOREVER, Params, Row, Statements, records_of
 from django_srvsession.backends.db.table import Table
 from django_srvsession.health import Finding, Keeping
 from django_srvsession.listings import EVERYONE, Activity, Step, Wanted
@@ -121,6 +121,11 @@ class DatabaseStore(Store):
         """Do as the interface says; values that are damaged are not the ``expected`` ones."""
         return self._end(sid, {**ending_params(reason, by), "verifier": verifier}, expected or {}, is_due=False)
 
+    def end_many(self, sids: Sequence[str], reason: str, by: str | None = None) -> Sequence[SessionRecord]:
+        """Do as the interface says, in one statement; MariaDB and MySQL need two."""
+        params = {**ending_params(reason, by), "keep_ms": conf.get("ENDED_KEEP"), "nothing": b""}
+        return self._run(lambda table: table.end_many(list(filter(is_sid, sids)), params))
+
     def expire(self, sid: str) -> SessionRecord | None:
         """Do as the interface says."""
         return self._end(sid, {"verifier": None}, {}, is_due=True)
@@ -146,6 +151,12 @@ class DatabaseStore(Store):
     def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
         """Do as the interface says; ``len()`` counts exactly, which for all sessions reads a whole index."""
         return AllRecords(self._fetch) if user_id is None else UserRecords(self._fetch, user_id)
+
+    def records_from(self, user_id: str, after: tuple[int, str] | None, count: int) -> Sequence[SessionRecord]:
+        """Do as the interface says, in one statement."""
+        created, sid = after or (FOREVER, "")
+        rows = self._fetch("of_user_from", {"user_id": user_id, "created": created, "sid": sid, "limit": count})
+        return list(records_of(rows))
 
     def walk(self, after: str = "", wanted: Wanted = EVERYONE) -> Iterator[Step]:
         """Do as the interface says, by the index of last uses; a kind, or an address, is looked for in its windows."""

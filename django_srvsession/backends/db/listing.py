@@ -44,25 +44,56 @@ _SAMPLED_FROM_PAGES: Final = 2000
 
 
 class UserRecords(Sequence[SessionRecord]):
-    """One user's live sessions, newest activity first: one statement, when first looked at."""
+    """One user's live sessions, newest activity first: one statement, when first looked at.
+
+    Of one with very many, what is asked for beyond the newest is read when it is asked for.
+    """
 
     def __init__(self, fetch: Fetch, user_id: str) -> None:
         self._fetch = fetch
         self._user_id = user_id
 
     @cached_property
-    def _records(self) -> list[SessionRecord]:
-        return list(records_of(self._fetch("of_user", {"user_id": self._user_id})))
+    def _first(self) -> list[Row]:
+        return self._rows(0, _BATCH + 1)
+
+    def _rows(self, offset: int, limit: int) -> list[Row]:
+        return self._fetch("of_user_page", {"user_id": self._user_id, "offset": offset, "limit": limit})
+
+    @cached_property
+    def _newest(self) -> list[SessionRecord]:
+        return list(records_of(self._first))
+
+    @property
+    def _has_more(self) -> bool:
+        return len(self._first) > _BATCH
+
+    @cached_property
+    def _count(self) -> int:
+        return int(self._fetch("count_of_user", {"user_id": self._user_id})[0][0])
+
+    @cached_property
+    def _all(self) -> list[SessionRecord]:
+        return list(records_of(self._fetch("of_user", {"user_id": self._user_id}))) if self._has_more else self._newest
 
     def __len__(self) -> int:
-        return len(self._records)
+        return self._count if self._has_more else len(self._newest)
+
+    def __iter__(self) -> Iterator[SessionRecord]:
+        return iter(self._all)
 
     @overload
     def __getitem__(self, index: int) -> SessionRecord: ...
     @overload
     def __getitem__(self, index: slice) -> list[SessionRecord]: ...
     def __getitem__(self, index: int | slice) -> SessionRecord | list[SessionRecord]:
-        return self._records[index]
+        if not self._has_more:
+            return self._newest[index]
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step == 1:
+                return list(records_of(self._rows(start, max(stop - start, 0))))
+        return self._all[index]
 
 
 class AllRecords(Sequence[SessionRecord]):

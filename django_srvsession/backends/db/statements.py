@@ -140,6 +140,7 @@ class Statements:
         returning = f" RETURNING {was}" if self.ends_in_one else ""
         end = self._sql("UPDATE {table} SET ", _END, " WHERE {sid} = %(sid)s AND ", _LIVE)
         expire = self._sql("UPDATE {table} SET ", EXPIRE, " WHERE {sid} = %(sid)s AND ", _DUE)
+        self.returning: str = returning
         self.end = end + returning
         self.end_of_verifier = self._sql(end, " AND ", _ACCEPTS, returning)
         self.expire = expire + returning
@@ -151,6 +152,19 @@ class Statements:
         newest_first = " ORDER BY {last_seen_ms} DESC, {sid} DESC"
         live = self._sql("FROM {table} WHERE ", _LIVE)
         self.of_user = self._sql(f"SELECT {columns} ", live, " AND {user_id} = %(user_id)s", newest_first)
+        by_creation = " AND ({created_ms} < %(created)s OR ({created_ms} = %(created)s AND {sid} < %(sid)s))"
+        self.of_user_from = (
+            self._sql(
+                f"SELECT {columns} ",
+                live,
+                " AND {user_id} = %(user_id)s",
+                by_creation,
+                " ORDER BY {created_ms} DESC, {sid} DESC",
+            )
+            + " LIMIT %(limit)s"
+        )
+        self.of_user_page = self.of_user + " LIMIT %(limit)s OFFSET %(offset)s"
+        self.count_of_user = self._sql("SELECT COUNT(*) ", live, " AND {user_id} = %(user_id)s")
         self.count = self._sql("SELECT COUNT(*) FROM {table} WHERE {expires_ms} > {now} AND {ended_ms} IS NULL")
         self.page = self._sql(f"SELECT {columns} ", live, newest_first, " LIMIT %(limit)s OFFSET %(offset)s")
         further = " AND {last_seen_ms} <= %(seen)s AND ({last_seen_ms} < %(seen)s OR {sid} < %(sid)s)"
@@ -257,11 +271,16 @@ class Statements:
         heads = {
             "delete": "DELETE FROM {table} WHERE {expires_ms} + 0 <= {now} AND ",
             "expire": "UPDATE {table} SET " + EXPIRE + " WHERE " + _DUE + " AND ",
+            # Those whose rows are not locked by who asks are judged here; the others were, when they were looked at.
+            "end": "UPDATE {table} SET " + _END + " WHERE " + _LIVE + " AND ",
+            "end_locked": "UPDATE {table} SET " + _END + " WHERE {ended_ms} IS NULL AND ",
+            "look": f"SELECT {self._columns(*RECORD_COLUMNS)} FROM {{table}} WHERE {_LIVE} AND ",
             "evict": "UPDATE {table} SET {evicting_ms} = {now} WHERE {ended_ms} IS NULL AND ",
         }
+        tail: str = {"end": self.returning, "look": self._words["for_update"]}.get(verb, "")
         if self.vendor == "postgresql":
-            return self._sql(heads[verb], "{sid} = ANY(%(sids)s)")
-        return self._sql(heads[verb], "{sid} IN (", ", ".join(f"%(sid{i})s" for i in range(count)), ")")
+            return self._sql(heads[verb], "{sid} = ANY(%(sids)s)") + tail
+        return self._sql(heads[verb], "{sid} IN (", ", ".join(f"%(sid{i})s" for i in range(count)), ")") + tail
 
 
 def clock_said(said: float) -> int:

@@ -6,8 +6,9 @@ time with the row locked, so that nobody starves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.db import IntegrityError, transaction
@@ -15,7 +16,15 @@ from django.db import IntegrityError, transaction
 from django_srvsession.backends.db import packets
 from django_srvsession.backends.db.changes import Change, new_params, version_step
 from django_srvsession.backends.db.cursors import open_cursor
-from django_srvsession.backends.db.statements import Found, Params, Row, Statements, clock_said, records_of
+from django_srvsession.backends.db.statements import (
+    RECORD_COLUMNS,
+    Found,
+    Params,
+    Row,
+    Statements,
+    clock_said,
+    records_of,
+)
 from django_srvsession.models import spelt
 from django_srvsession.records import Delta, Loaded, SessionRecord, conflicts, new_session
 from django_srvsession.store import GONE, TAKEN, CorruptSessionError, CreateError, StoreUnavailableError, UpdateError
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_SID: Final = RECORD_COLUMNS.index("sid")
 _DUPLICATE_KEY: Final = 1062
 _MOST_SIDS: Final = 900
 """How many sids one statement names: old SQLite takes 999 parameters."""
@@ -91,13 +101,17 @@ class Table:
 
     def each(self, verb: str, sids: Sequence[str], params: Params | None = None) -> None:
         """Do a verb of ``Statements.of_sids`` to sessions, in statements that every database takes."""
+        for sql, named in self._statements_of(verb, sids):
+            self.count(sql, {**(params or {}), **named})
+
+    def _statements_of(self, verb: str, sids: Sequence[str]) -> Iterator[tuple[str, Params]]:
         if self.sql.vendor == "postgresql":
             if sids:
-                self.count(self.sql.of_sids(verb, len(sids)), {**(params or {}), "sids": list(sids)})
+                yield self.sql.of_sids(verb, len(sids)), {"sids": list(sids)}
             return
         for start in range(0, len(sids), _MOST_SIDS):
-            named = {f"sid{number}": sid for number, sid in enumerate(sids[start : start + _MOST_SIDS])}
-            self.count(self.sql.of_sids(verb, len(named)), {**(params or {}), **named})
+            named: Params = {f"sid{number}": sid for number, sid in enumerate(sids[start : start + _MOST_SIDS])}
+            yield self.sql.of_sids(verb, len(named)), named
 
     def take_lock(self) -> None:
         """Lock SQLite's file for this transaction, before anything is read; elsewhere reading locks the rows."""
@@ -200,6 +214,22 @@ class Table:
             in_one = self.sql.end_of_verifier
         # What was damaged has ended too, and tells nothing.
         return next(records_of(self.rows(in_one, params, often=True)), None)
+
+    def end_many(self, sids: Sequence[str], params: Params) -> list[SessionRecord]:
+        """End those of these sessions that are live; return their records as they were.
+
+        One statement, or, where none returns rows, one that looks and locks and one that ends.
+        """
+        sids = sorted(set(sids))  # Two who end the same ones lock them in one order.
+        if self.sql.ends_in_one:
+            found = [self.rows(sql, {**params, **named}) for sql, named in self._statements_of("end", sids)]
+            return list(records_of(chain.from_iterable(found)))
+        with transaction.atomic(self.connection.alias):
+            self.take_lock()
+            found = [self.rows(sql, named) for sql, named in self._statements_of("look", sids)]
+            rows = list(chain.from_iterable(found))
+            self.each("end_locked", [row[_SID] for row in rows], params)
+        return list(records_of(rows))
 
     def _end_by_version(
         self, params: Params, expected: Mapping[str, bytes | None], is_due: bool

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from django_srvsession.backends.redis.clock import RedisClock
@@ -62,14 +61,35 @@ class Lists:
 
     def user(self, user_id: str) -> Steps[list[SessionRecord]]:
         """Return a user's live sessions, newest activity first: two round trips, however many others there are."""
+        return (yield from self.those_of(user_id, (yield from self.sids_of(user_id))))
+
+    def sids_of(self, user_id: str) -> Steps[list[str]]:
+        """Return the sids that are listed as a user's, in no order; some may have ended."""
         members, time = yield [
             ("ZRANGEBYSCORE", self._keys.user(user_id), "-inf", f"({ADMITTED_FROM}"),
             ("TIME",),
         ]
         self._clock.learn_from_time(checked_index(time))
-        found = yield from self._live([decoded(sid) for sid in checked_index(members)])
+        return [decoded(sid) for sid in checked_index(members)]
+
+    def those_of(self, user_id: str, sids: Sequence[str]) -> Steps[list[SessionRecord]]:
+        """Return those of these sessions that are live and the user's, newest activity first."""
+        found = yield from self._live(sids)
         mine = [record for record in found if record is not None and record.user_id == user_id]
         return sorted(mine, key=lambda record: (record.last_seen_ms, record.sid), reverse=True)
+
+    def by_last_use(self, sids: Sequence[str]) -> Steps[list[str]]:
+        """Return signed-in sessions' sids by what the list of everybody says of their last use, newest first."""
+        shards: dict[str, list[str]] = {}
+        for sid in sids:
+            shards.setdefault(self._keys.live_of(USERS, sid), []).append(sid)
+        replies = yield [("ZMSCORE", key, *listed) for key, listed in shards.items()]
+        seen = {
+            sid: float(score or 0)
+            for listed, scores in zip(shards.values(), map(checked_index, replies), strict=True)
+            for sid, score in zip(listed, scores, strict=True)
+        }
+        return sorted(sids, key=lambda sid: (seen[sid], sid), reverse=True)
 
     def count(self) -> Steps[int]:
         """Return how many sessions are listed, those included that nobody has found gone yet."""
@@ -239,32 +259,6 @@ def _after(merged: Sequence[Entry], position: Position) -> Position:
 
 
 Run = Callable[[Steps[Any]], Any]
-
-
-class UserRecords(Sequence[SessionRecord]):
-    """List one user's sessions, as they were when first looked at."""
-
-    def __init__(self, lists: Lists, run: Run, user_id: str) -> None:
-        self._lists = lists
-        self._run = run
-        self._user_id = user_id
-
-    @cached_property
-    def _records(self) -> list[SessionRecord]:
-        return self._run(self._lists.user(self._user_id))  # type: ignore[no-any-return]
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def __iter__(self) -> Iterator[SessionRecord]:
-        return iter(self._records)
-
-    @overload
-    def __getitem__(self, index: int) -> SessionRecord: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[SessionRecord]: ...
-    def __getitem__(self, index: int | slice) -> SessionRecord | list[SessionRecord]:
-        return self._records[index]
 
 
 class AllRecords(Sequence[SessionRecord]):

@@ -150,6 +150,20 @@ class SessionSteps:
         key = self._keys.session(sid)
         return (yield from self._buried(sid, end_command(key, reason, by, verifier, expected, conf.get("ENDED_KEEP"))))
 
+    def end_many(self, sids: Sequence[str], reason: str, by: str | None) -> Steps[list[SessionRecord]]:
+        """Put a tombstone in the place of each, then take them out of the indexes: two round trips for all."""
+        keep_ms = conf.get("ENDED_KEEP")
+        replies = yield [end_command(self._keys.session(sid), reason, by, None, None, keep_ms) for sid in sids]
+        ended: list[SessionRecord] = []
+        for sid, reply in zip(sids, replies, strict=True):
+            with suppress(CorruptSessionError):  # It opens for nobody, ended or not.
+                status, _, rest = self._answer(sid, reply)
+                ended += [read_record(sid, rest[0])] if status == b"ok" else []
+        yield from self._tidy(
+            [one for record in ended for one in forget_commands(self._keys, record.sid, record.user_id)]
+        )
+        return ended
+
     def expire(self, sid: str) -> Steps[SessionRecord | None]:
         """Do as :meth:`end` when the time is up by Redis' clock."""
         command = evalsha(EXPIRE, self._keys.session(sid), conf.get("ENDED_KEEP"))
