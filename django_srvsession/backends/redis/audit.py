@@ -66,7 +66,8 @@ class IndexAudit:
         for record, reply in sessions:
             for key, score, least in self._entries(record, reply):
                 wanted.setdefault(key, []).append((record.sid, score, least))
-        replies = self._wire.call([("ZMSCORE", key, *(sid for sid, *_ in wanted[key])) for key in wanted])
+        asked: list[Command] = [("ZMSCORE", key, *(sid for sid, *_ in entries)) for key, entries in wanted.items()]
+        replies = self._wire.call(asked) if asked else []
         return [
             (sid, ("ZADD", key, "GT", score, sid))
             for (key, entries), scores in zip(wanted.items(), map(checked_index, replies), strict=True)
