@@ -20,7 +20,7 @@ from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 
-from django_srvsession import conf, cookies, lifetimes, new_devices, services, visits
+from django_srvsession import conf, cookies, entry, lifetimes, new_devices, services, visits
 from django_srvsession.clients import client_of
 from django_srvsession.engine import SessionStore
 from django_srvsession.escaping import escaped
@@ -147,6 +147,7 @@ def answer_steps(session: SessionStore, request: HttpRequest, response: HttpResp
         accessed = True
     if accessed:
         patch_vary_headers(response, ("Cookie",))
+    _clear_after_logout_of_admin(request, response)
 
 
 def _save_steps(session: SessionStore) -> Steps[bool]:
@@ -195,26 +196,34 @@ def _touch_steps(session: SessionStore) -> Steps[bool]:
 
 
 def _set_cookie(session: SessionStore, response: HttpResponseBase) -> None:
-    max_age = session.cookie_age()
+    _put_cookie(response, session.session_key or "", max_age=session.cookie_age())
+
+
+def _delete_cookie(response: HttpResponseBase) -> None:
+    # With all attributes that it was set with, which Django's `delete_cookie()` does not repeat.
+    _put_cookie(response, "", max_age=0, expires="Thu, 01 Jan 1970 00:00:00 GMT")
+
+
+def _put_cookie(response: HttpResponseBase, value: str, **ends: Any) -> None:
     response.set_cookie(
         settings.SESSION_COOKIE_NAME,
-        session.session_key or "",
-        max_age=max_age,
+        value,
         domain=settings.SESSION_COOKIE_DOMAIN,
         path=settings.SESSION_COOKIE_PATH,
         secure=settings.SESSION_COOKIE_SECURE or False,
         httponly=settings.SESSION_COOKIE_HTTPONLY or False,
         samesite=cast(Any, settings.SESSION_COOKIE_SAMESITE),
+        **ends,
     )
+    response.headers.setdefault("Cache-Control", "private")
 
 
-def _delete_cookie(response: HttpResponseBase) -> None:
-    response.delete_cookie(
-        settings.SESSION_COOKIE_NAME,
-        path=settings.SESSION_COOKIE_PATH,
-        domain=settings.SESSION_COOKIE_DOMAIN,
-        samesite=cast(Any, settings.SESSION_COOKIE_SAMESITE),
-    )
+def _clear_after_logout_of_admin(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Let the admin's own page that signs out do what ours does; it does so whenever it is posted to."""
+    match = request.resolver_match
+    is_its_answer = match is not None and (match.app_name, match.url_name) == ("admin", "logout")
+    if is_its_answer and request.method == "POST" and response.status_code < 400:
+        entry.clear_site_data(cast(HttpResponse, response))
 
 
 def _user_may_be_missing(request: HttpRequest, session: SessionStore) -> bool:
@@ -235,7 +244,7 @@ def _end_session_of_missing_user(request: HttpRequest, session: SessionStore) ->
 
 def unavailable(request: HttpRequest) -> HttpResponse:
     """Answer 503: the store did not answer. The cookie stays, and nobody is signed out."""
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS), "Cache-Control": "no-store"}
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS), "Cache-Control": "no-store", "X-Frame-Options": "DENY"}
     if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
         problem = {"type": "about:blank", "title": "Service Unavailable", "status": 503}
         return JsonResponse(problem, status=503, headers=headers, content_type="application/problem+json")

@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
+from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView
@@ -21,6 +22,7 @@ from django_srvsession.tries import outside_of_transactions
 
 
 @method_decorator([login_not_required, never_cache, csrf_protect, sensitive_post_parameters()], name="dispatch")
+@method_decorator(xframe_options_deny, name="dispatch")
 @method_decorator(outside_of_transactions, name="dispatch")
 class ConfirmView(RedirectURLMixin, FormView):  # type: ignore[type-arg]
     """Ask for the password, and go on to a safe ``next``, or to the list of sessions."""

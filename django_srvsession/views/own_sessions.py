@@ -17,6 +17,7 @@ from django.shortcuts import redirect, render, resolve_url
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.cache import never_cache
+from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import TemplateView, View
@@ -30,6 +31,7 @@ from django_srvsession.tries import outside_of_transactions
 
 
 @method_decorator([login_not_required, never_cache, csrf_protect, sensitive_post_parameters()], name="dispatch")
+@method_decorator(xframe_options_deny, name="dispatch")
 class OwnSessionsView(View):
     """Work on the sessions of the person who asks, and on nobody else's.
 

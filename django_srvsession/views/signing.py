@@ -14,6 +14,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
+from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.generic import TemplateView
 
 from django_srvsession import conf, reasons
@@ -26,7 +27,7 @@ TOLD_COOKIE: Final = "srvsession_told"
 """Holds the sid of the ended session whose reason this browser was told, so that it is told once."""
 
 
-@method_decorator(login_not_required, name="dispatch")
+@method_decorator([login_not_required, xframe_options_deny], name="dispatch")
 class LoginView(auth_views.LoginView):
     """Sign in, by Django's rules for ``next``; the session's key always changes.
 
@@ -98,6 +99,7 @@ def _note_as_told(ended: Ended, request: HttpRequest, response: HttpResponse) ->
     )
 
 
+@method_decorator(xframe_options_deny, name="dispatch")
 class LogoutView(auth_views.LogoutView):
     """Sign out: the session is ended on the server before the answer, or the answer is 503."""
 
@@ -112,7 +114,7 @@ class LogoutView(auth_views.LogoutView):
         return resolve_url(self.next_page or settings.LOGOUT_REDIRECT_URL or "srvsession:logged_out")
 
 
-@method_decorator([login_not_required, never_cache], name="dispatch")
+@method_decorator([login_not_required, never_cache, xframe_options_deny], name="dispatch")
 class LoggedOutView(TemplateView):
     """Say that the session was ended."""
 

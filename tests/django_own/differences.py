@@ -11,6 +11,11 @@ SESSIONS = {
         "was merely late did nothing wrong. Django's answer, SessionInterrupted and status 400, is what "
         'SRVSESSION_LATE_SAVE = "interrupt" gives: the case runs, and passes, with that setting.'
     ),
+    "SessionMiddlewareTests.test_session_delete_on_end": (
+        "It compares the whole line that deletes the cookie, and Django's repeats neither Secure nor HttpOnly. Ours "
+        "does: the case runs, and passes, with a cookie that is not HttpOnly, where there is nothing to repeat."
+    ),
+    "SessionMiddlewareTests.test_session_delete_on_end_with_custom_domain_and_path": "Likewise.",
 }
 """Of ``sessions_tests``: the name of the case, and what is different."""
 

@@ -108,6 +108,16 @@ class Middleware(django_own.SessionMiddlewareTests):  # type: ignore[misc,name-d
         with override_settings(SRVSESSION_LATE_SAVE="interrupt"):
             super().test_session_update_error_redirect()
 
+    def test_session_delete_on_end(self) -> None:
+        """Run Django's case with a cookie whose deletion has nothing to repeat."""
+        with override_settings(SESSION_COOKIE_HTTPONLY=False):
+            super().test_session_delete_on_end()
+
+    def test_session_delete_on_end_with_custom_domain_and_path(self) -> None:
+        """Do likewise."""
+        with override_settings(SESSION_COOKIE_HTTPONLY=False):
+            super().test_session_delete_on_end_with_custom_domain_and_path()
+
     def test_empty_session_saved(self) -> None:
         """Do what Django's case does, and look the session up through our engine."""
 
