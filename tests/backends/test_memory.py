@@ -211,6 +211,36 @@ class TestFull:
         assert len(store.table) == 3
         assert isinstance(store.load(newest.sid), Loaded)
 
+    def test_one_account_does_not_push_everybody_out(self, store: MemoryStore, settings: Any) -> None:
+        """It is ended by its own last sign-ins, also where everybody else was unseen for longer."""
+        settings.SRVSESSION_MEMORY_MAX_SESSIONS = 100
+        others = [create(store, user_id=new_user()).record.sid for _ in range(50)]
+        greedy = new_user()
+        made = [create(store, user_id=greedy).record.sid for _ in range(500)]
+        assert all(isinstance(store.load(sid), Loaded) for sid in others)
+        assert set(sids(store.records(greedy))) == set(made[-40:])
+        later = [create(store, user_id=new_user()).record.sid for _ in range(20)]
+        assert all(isinstance(store.load(sid), Loaded) for sid in [*others, *later])
+        assert set(sids(store.records(greedy))) == set(made[-20:])
+
+    def test_of_several_that_crowd_the_largest_goes_first_and_then_nobody_in_particular(
+        self, store: MemoryStore, settings: Any
+    ) -> None:
+        settings.SRVSESSION_MEMORY_MAX_SESSIONS = 50  # 45 signed in; four are the share of one.
+        oldest, one, two = create(store, user_id=new_user()).record.sid, new_user(), new_user()
+        for user_id in [one] * 24 + [two] * 20:
+            create(store, user_id=user_id)
+        for count in range(36):
+            create(store, user_id=new_user())
+            found = len(store.records(one)), len(store.records(two))
+            assert sum(found) == 44 - count - 1
+            assert abs(found[0] - found[1]) <= 4
+            assert isinstance(store.load(oldest), Loaded)
+        assert found == (4, 4)
+        create(store, user_id=new_user())
+        assert store.load(oldest) is None
+        assert (len(store.records(one)), len(store.records(two))) == (4, 4)
+
     @pytest.mark.parametrize("bound", [1, 2])
     def test_the_least_bound_leaves_room_for_a_visitor_and_a_user(
         self, store: MemoryStore, settings: Any, bound: int
@@ -280,11 +310,20 @@ def test_making_room_costs_the_same_in_a_large_store(store: MemoryStore, setting
     assert calls_of_create(store, settings, 5000) < 2 * calls_of_create(store, settings, 50)
 
 
-def calls_of_create(store: MemoryStore, settings: Any, bound: int) -> int:
+def test_making_room_for_signed_in_sessions_costs_the_same_in_a_large_store(store: MemoryStore, settings: Any) -> None:
+    few = calls_of_create(store, settings, 200, signed_in=True)
+    assert calls_of_create(store, settings, 4000, signed_in=True) < 2 * few
+
+
+def calls_of_create(store: MemoryStore, settings: Any, bound: int, *, signed_in: bool = False) -> int:
     """Count function calls, and resumed generators, of ten creations in a full store: time would tell less surely."""
     settings.SRVSESSION_MEMORY_MAX_SESSIONS = bound
+
+    def create_one() -> None:
+        create(store, **({"user_id": new_user()} if signed_in else {}))
+
     for _ in range(bound + 10):
-        create(store)
+        create_one()
     calls = 0
 
     def count(frame: Any, event: str, argument: Any) -> None:
@@ -294,7 +333,7 @@ def calls_of_create(store: MemoryStore, settings: Any, bound: int) -> int:
     sys.setprofile(count)
     try:
         for _ in range(10):
-            create(store)
+            create_one()
     finally:
         sys.setprofile(None)
     return calls

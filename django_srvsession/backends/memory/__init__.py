@@ -3,7 +3,8 @@
 All instances share one table, so a changed setting loses no session. ``SRVSESSION_MEMORY_MAX_SESSIONS`` bounds it, and
 its tombstones too. When it is full, expired sessions go first, then anonymous ones, longest unseen first. A signed-in
 session never makes room for an anonymous one: a tenth of the room is kept for anonymous sessions, so that visitors can
-always begin one and sign in; signed-in ones that exceed the other nine tenths replace the longest unseen of their own.
+always begin one and sign in; signed-in ones that exceed the other nine tenths replace the longest unseen of their own,
+first of an account that has more than a tenth of them: one account pushes nobody out.
 What had to go has ended: ``session_ended`` is sent with reason "evicted", or the reason of its expiry.
 """
 

@@ -15,6 +15,9 @@ from django_srvsession import conf
 from django_srvsession.backends import rules
 from django_srvsession.records import Loaded, SessionRecord, Tombstone
 
+USER_SHARE: Final = 10
+"""Who has more than one in so many of the places for signed-in sessions makes room before anybody else does."""
+
 ANONYMOUS_SHARE: Final = 10
 """One in so many places is kept for anonymous sessions: every sign-in begins as one."""
 
@@ -32,13 +35,14 @@ class User:
     __slots__ = ("admitted", "leaving", "sids")
 
     def __init__(self) -> None:
-        self.sids: set[str] = set()
+        self.sids: OrderedDict[str, None] = OrderedDict()
+        """The longest unseen first."""
         self.admitted: set[str] = set()
         self.leaving: dict[str, int] = {}
 
     def discard(self, sid: str) -> None:
         """Forget a session."""
-        self.sids.discard(sid)
+        self.sids.pop(sid, None)
         self.admitted.discard(sid)
         self.leaving.pop(sid, None)
 
@@ -54,6 +58,8 @@ class Table:
         self.signed_in: OrderedDict[str, Loaded] = OrderedDict()
         self.tombstones: OrderedDict[str, Tombstone] = OrderedDict()
         self.users: dict[str, User] = {}
+        self._crowding: set[str] = set()
+        """Users who have, or had, more than their share; no more of them than there are shares, but for stale ones."""
         self._due: list[tuple[int, str]] = []
         """A heap with an entry for each session, never later than its expiry; entries of gone sessions are left in."""
 
@@ -83,12 +89,19 @@ class Table:
         order[record.sid] = session
         order.move_to_end(record.sid)
         if record.user_id is not None:
-            self.users.setdefault(record.user_id, User()).sids.add(record.sid)
+            self._note_use(record.user_id, record.sid)
         if known is None:
             self.tombstones.pop(record.sid, None)
         if known is None or record.expires_ms < known.record.expires_ms:
             self._note_expiry(record)
         return session
+
+    def _note_use(self, user_id: str, sid: str) -> None:
+        user = self.users.setdefault(user_id, User())
+        user.sids[sid] = None
+        user.sids.move_to_end(sid)
+        if len(user.sids) > _share_of_one():
+            self._crowding.add(user_id)
 
     def remove(self, record: SessionRecord) -> None:
         """Drop a session."""
@@ -146,21 +159,42 @@ class Table:
     def make_room(self, now_ms: int) -> Iterator[Ended]:
         """End what is above the bounds: expired sessions first, then those unseen for longest.
 
+        Of signed-in ones first those of a user who has more than a tenth of the places: one account pushes nobody out.
+
         A live session that was just stored is never taken: it is the most recently used, and there is room for one.
         An evicted session leaves no tombstone, so that its browser may start a new one at once.
         """
-        most = max(conf.get("MEMORY_MAX_SESSIONS"), 2)
-        most_signed_in = most - max(most // ANONYMOUS_SHARE, 1)
+        most, most_signed_in = _places()
         while len(self) > most or len(self.signed_in) > most_signed_in:
             due = self.next_due(now_ms)
             if due is not None:
                 self.bury(due, due.expiry_reason, None, now_ms)
                 yield Ended(due, due.expiry_reason)
                 continue
-            order = self.signed_in if len(self.signed_in) > most_signed_in else self.anonymous
-            record = next(iter(order.values())).record
+            record = self._longest_unseen(signed_in=len(self.signed_in) > most_signed_in)
             self.remove(record)
             yield Ended(record, "evicted")
+
+    def _longest_unseen(self, *, signed_in: bool) -> SessionRecord:
+        """Return the session that makes room: of signed-in ones one of a user who crowds the others out, if any."""
+        if not signed_in:
+            return next(iter(self.anonymous.values())).record
+        most = _share_of_one()
+        self._crowding = {each for each in self._crowding if each in self.users and len(self.users[each].sids) > most}
+        if self._crowding:
+            user_id = max(self._crowding, key=lambda each: len(self.users[each].sids))
+            return self.signed_in[next(iter(self.users[user_id].sids))].record
+        return next(iter(self.signed_in.values())).record
+
+
+def _places() -> tuple[int, int]:
+    """Return how many places there are, and how many of them are for signed-in sessions."""
+    most = max(conf.get("MEMORY_MAX_SESSIONS"), 2)
+    return most, most - max(most // ANONYMOUS_SHARE, 1)
+
+
+def _share_of_one() -> int:
+    return max(_places()[1] // USER_SHARE, 1)
 
 
 def _is_old(ended: Tombstone, now_ms: int) -> bool:
