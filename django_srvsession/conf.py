@@ -45,6 +45,11 @@ SETTINGS: Final[dict[str, Setting]] = {
         "duration",
         "How long after its last use the server keeps a session whose cookie ends with the browser.",
     ),
+    "ANONYMOUS_AGE": Setting(
+        None,
+        "duration",
+        "How long a session in which nobody is signed in is kept after its last change. None: SESSION_COOKIE_AGE.",
+    ),
     "TOUCH_INTERVAL": Setting(60, "duration", "A reading request records its use at most once in so long."),
     "LATE_SAVE": Setting(
         "discard",

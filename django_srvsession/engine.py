@@ -20,7 +20,7 @@ from django.core.signals import setting_changed
 
 from django_srvsession import conf, lifetimes
 from django_srvsession.keys import SessionKey
-from django_srvsession.lifecycle import SWITCHED, Found, SessionLifecycle, ended, events
+from django_srvsession.lifecycle import SWITCHED, USER_KEY, Found, SessionLifecycle, ended, events
 from django_srvsession.records import SessionRecord
 from django_srvsession.signals import session_ended
 from django_srvsession.steps import Steps, arun, run
@@ -374,6 +374,11 @@ class SessionStore(SessionLifecycle):
         return None if self._loaded is None else self._loaded.now_ms
 
     # Expiry: Django's, but for a datetime that does not fit USE_TZ.
+
+    def get_session_cookie_age(self) -> int:
+        """Return the seconds that a session without an expiry of its own lives, as far as is known who is signed in."""
+        values = self.__dict__.get("_session_cache", {})
+        return lifetimes.cookie_age_seconds(USER_KEY in values, super().get_session_cookie_age())
 
     def get_expiry_age(self, **kwargs: Any) -> int:
         """Return the seconds until the session expires, counted as Django documents."""

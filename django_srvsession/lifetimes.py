@@ -46,6 +46,12 @@ def slides(expiry: Any) -> bool:
     return conf.flag("SESSION_SAVE_EVERY_REQUEST") or has_idle_limit or ends_with_browser(expiry)
 
 
+def cookie_age_seconds(is_signed_in: bool, ordinary_seconds: int) -> int:
+    """Return how long a session without an expiry of its own lives: shorter, as a rule, where nobody is signed in."""
+    anonymous_ms = None if is_signed_in else conf.get("ANONYMOUS_AGE")
+    return ordinary_seconds if anonymous_ms is None else -(-anonymous_ms // 1000)
+
+
 def lifetime_of(expiry: Any, cookie_age_seconds: int, signed_in_ms: int | None, now_ms: int) -> Lifetime:
     """Compute the lifetime and deadline of a session with this ``_session_expiry``.
 
@@ -61,6 +67,8 @@ def lifetime_of(expiry: Any, cookie_age_seconds: int, signed_in_ms: int | None, 
         lifetime_ms = max(fixed_ms - now_ms, 0)
     elif ends_with_browser(expiry):
         lifetime_ms = conf.get("BROWSER_SESSION_AGE")
+        if signed_in_ms is None and expiry is None and (anonymous_ms := conf.get("ANONYMOUS_AGE")) is not None:
+            lifetime_ms = min(lifetime_ms, anonymous_ms)
     else:
         age = conf.seconds("SESSION_COOKIE_AGE", cookie_age_seconds) if expiry is None else expiry
         lifetime_ms = int(age * 1000)

@@ -101,7 +101,7 @@ def _contradictions(durations: dict[str, int | None]) -> Iterator[CheckMessage]:
 
 
 def _absurd(durations: dict[str, int | None]) -> Iterator[CheckMessage]:
-    for name in ("IDLE_TIMEOUT", "MAX_LIFETIME", "BROWSER_SESSION_AGE", "REMEMBER_AGE"):
+    for name in ("ANONYMOUS_AGE", "IDLE_TIMEOUT", "MAX_LIFETIME", "BROWSER_SESSION_AGE", "REMEMBER_AGE"):
         if durations[name] == 0:
             yield _warning(name, "is 0, which is no time at all. None means: no such limit", "W008")
     for name, duration_ms in durations.items():

@@ -15,7 +15,7 @@ from django_srvsession import lifetimes, services
 from django_srvsession.keys import SessionKey
 from django_srvsession.records import LATEST_MS, UNSET, Delta, SessionRecord
 from tests.engine.every_store import on_every_store
-from tests.engine.pages import Browser, View, login, put, read, set_cookie, untouched
+from tests.engine.pages import Browser, View, login, logout, put, read, set_cookie, untouched
 from tests.engine.watched import WatchedStore
 
 HOUR = 3600
@@ -81,6 +81,59 @@ def test_a_session_lives_for_the_cookies_age_after_it_was_saved(
     response = browser.visit(put(a=2))
     assert soon(left(browser, store, clock), 2 * HOUR)
     assert soon(set_cookie(response)["max-age"], 2 * HOUR)
+
+
+def test_a_session_in_which_nobody_is_signed_in_lives_shorter_if_the_site_says_so(
+    either_browser: Browser, store: WatchedStore, clock: Clock, settings: Any, ann: Any
+) -> None:
+    settings.SRVSESSION_ANONYMOUS_AGE, browser = HOUR, either_browser
+    response = browser.visit(put(a=1))
+    assert soon(left(browser, store, clock), HOUR)
+    assert soon(set_cookie(response)["max-age"], HOUR)
+    clock.advance(minutes=30)
+    browser.visit(put(a=2))
+    assert soon(left(browser, store, clock), HOUR)
+    response = browser.visit(login(ann))
+    assert soon(left(browser, store, clock), settings.SESSION_COOKIE_AGE)
+    assert soon(set_cookie(response)["max-age"], settings.SESSION_COOKIE_AGE)
+    browser.visit(put(a=3))
+    assert soon(left(browser, store, clock), settings.SESSION_COOKIE_AGE)
+    browser.visit(logout)
+    browser.visit(put(a=4))
+    assert soon(left(browser, store, clock), HOUR)
+
+
+def test_what_a_session_says_of_its_expiry_counts_more_than_that_nobody_is_signed_in(
+    browser: Browser, store: WatchedStore, clock: Clock, settings: Any
+) -> None:
+    settings.SRVSESSION_ANONYMOUS_AGE = HOUR
+    browser.visit(put(a=1))
+    browser.visit(set_expiry(3 * HOUR))
+    assert soon(left(browser, store, clock), 3 * HOUR)
+
+
+def test_an_anonymous_session_that_ends_with_the_browser_is_kept_no_longer(
+    browser: Browser, store: WatchedStore, clock: Clock, settings: Any, ann: Any
+) -> None:
+    settings.SESSION_EXPIRE_AT_BROWSER_CLOSE, settings.SRVSESSION_ANONYMOUS_AGE = True, HOUR
+    response = browser.visit(put(a=1))
+    assert soon(left(browser, store, clock), HOUR)
+    assert set_cookie(response)["max-age"] == ""
+    browser.visit(login(ann))
+    assert soon(left(browser, store, clock), 12 * HOUR)
+
+
+def test_django_is_told_the_same_age_of_an_anonymous_session(settings: Any, ann: Any) -> None:
+    settings.SRVSESSION_ANONYMOUS_AGE, ages, browser = timedelta(minutes=5), list[int](), Browser()
+
+    def page(request: HttpRequest) -> None:
+        ages.append(request.session.get_expiry_age())
+
+    browser.visit(put(a=1))
+    browser.visit(page)
+    browser.visit(login(ann))
+    browser.visit(page)
+    assert ages == [300, settings.SESSION_COOKIE_AGE]
 
 
 @pytest.mark.parametrize("value", [HOUR, timedelta(hours=1), "datetime"])
