@@ -16,7 +16,7 @@ from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db import transaction
 from django.db.models import Field
 
-from django_srvsession import conf, services, visits
+from django_srvsession import conf, eventlog, services, visits
 from django_srvsession.engine import current_store
 
 _NOTE: Final = "_srvsession_reason"
@@ -60,6 +60,11 @@ def end_all(user: Any, reason: str, *, using: str) -> None:
     if _uses_our_engine():
         revoke_all = functools.partial(services.revoke_all, services.user_id_of(user), reason=reason)
         transaction.on_commit(revoke_all, using=using)
+
+
+def note_deletion(user: Any, *, using: str) -> None:
+    """Write down, after commit, that a user was deleted: a later one with the same key is told nothing of it."""
+    transaction.on_commit(functools.partial(eventlog.note_deletion, services.user_id_of(user)), using=using)
 
 
 def _end_others(user_id: str, reason: str, visit: visits.Visit | None) -> None:

@@ -64,6 +64,17 @@ class EventLog:
             _write_after_commit(events)
 
 
+def note_deletion(user_id: str) -> None:
+    """Write a row that says of no session, but of a user, that they were deleted; none where rows are not kept.
+
+    What came before it is not shown to a later user with the same key.
+    """
+    if days_kept() is not None and _fit("user_id", user_id) == user_id:
+        reason = SessionEvent.USER_DELETED
+        row = SessionEvent(at_ms=_now_ms(), kind=SessionEvent.ENDED, sid="", user_id=user_id, reason=reason)
+        _write_after_commit([row])
+
+
 def connect() -> None:
     """Begin to observe."""
     events.observer = EventLog()

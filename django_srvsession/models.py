@@ -144,6 +144,8 @@ class SessionEvent(models.Model):
 
     STARTED = "started"
     ENDED = "ended"
+    USER_DELETED = "user_deleted"
+    """The reason of a row that says that a user is gone; without a ``sid`` it says so of no session."""
 
     at_ms = models.BigIntegerField(_("at (ms)"))
     kind = ExactCharField(_("what"), max_length=16, choices=[(STARTED, _("started")), (ENDED, _("ended"))])

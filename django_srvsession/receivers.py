@@ -64,6 +64,7 @@ def _end_after_change(
 
 def _end_of_deleted(*, instance: Any, using: str, **kwargs: Any) -> None:
     accounts.end_all(instance, "user_deleted", using=using)
+    accounts.note_deletion(instance, using=using)
 
 
 # A receiver without a sender would slow every save of the site, and Django deletes rows one by one where it finds a

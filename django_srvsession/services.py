@@ -11,12 +11,17 @@ import contextlib
 import itertools
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError, router
+from django.db.models import Subquery, Value
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext
 
@@ -29,9 +34,10 @@ from django_srvsession.listings import EVERYONE, Activity, Portion, Step, Wanted
 from django_srvsession.records import Loaded, SessionRecord, Tombstone, is_storable
 from django_srvsession.seal import Sealer, SealError
 from django_srvsession.steps import arun, run
-from django_srvsession.store import CorruptSessionError
+from django_srvsession.store import CorruptSessionError, Store
 from django_srvsession.users import keys_of, users_of
 from django_srvsession.users import user_id_of as user_id_of
+from django_srvsession.values import HASH_KEY
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -42,8 +48,8 @@ _NOT_KNOWN_YET_MS: Final = 60_000
 """For so long after a sign-in a user who is not found is no deleted one: the transaction that made the user, or a copy
 of the database, may be a little behind the session. In milliseconds, by this machine's clock."""
 
-_ENDED_AT_ONCE: Final = 500
-"""How many sessions one step ends: a database keeps its locks for some tens of milliseconds."""
+_CLOCKS_DIFFER_MS: Final = 60_000
+"""By how much the clocks of a site's machines may differ, in milliseconds."""
 
 log = logging.getLogger("django_srvsession")
 
@@ -72,6 +78,36 @@ async def asessions_of(user: Any) -> Sequence[SessionRecord]:
 def sessions_from(user: Any, after: tuple[int, str] | None, count: int) -> Sequence[SessionRecord]:
     """Return a user's next live sessions, latest created first, from behind one on; see ``Store.records_from``."""
     return current_store().records_from(user_id_of(user), after, count)
+
+
+def those_that_open(user: Any, records: Iterable[SessionRecord]) -> list[SessionRecord]:
+    """Leave out the sessions that a new password has killed: their next request signs them out.
+
+    ``user`` is an object, as the database has it now. A changed password ends other sessions at once; this is about
+    ``QuerySet.update()``, SQL and a lost ``SECRET_KEY``. The hash of the password that a session was opened with is in
+    its contents, so each of these sessions is loaded: for a page of one user's, not for lists of everybody's.
+    """
+    if not hasattr(user, "get_session_auth_hash"):
+        return list(records)
+    fallbacks = getattr(user, "get_session_auth_fallback_hash", tuple)
+    hashes, store = [user.get_session_auth_hash(), *fallbacks()], current_store()
+    return [record for record in records if _fits(store, record.sid, hashes)]
+
+
+def _fits(store: Store, sid: str, hashes: Collection[str]) -> bool:
+    """Tell whether a live session holds none but one of these auth hashes."""
+    try:
+        found = store.load(sid)
+        if not isinstance(found, Loaded) or not found.record.is_live(found.now_ms):
+            return False
+        if (sealed := found.values.get(HASH_KEY)) is None:
+            return True  # Signed in by code that goes without.
+        sealer = Sealer(sid, import_string(settings.SESSION_SERIALIZER)())
+        sealer.verify(HASH_KEY, sealed)
+        held = str(sealer.open(sealed))
+    except (CorruptSessionError, SealError):
+        return False  # It opens for nobody.
+    return any(constant_time_compare(held, known) for known in hashes)
 
 
 def session_of(user: Any, sid: str) -> SessionRecord | None:
@@ -118,12 +154,13 @@ async def arevoke(sid: str, *, by: Any = None, reason: str = "revoked") -> Sessi
 
 
 def revoke_many(sids: Iterable[str], *, by: Any = None, reason: str = "revoked") -> Iterator[SessionRecord]:
-    """End sessions, some hundreds in each step, and yield the records of those that this call has ended.
+    """End sessions, as many in each step as suits the store, and yield the records of those that this call has ended.
 
-    Each step is final: what was ended before an error stays ended, and who asks again ends the rest.
+    Each step is final: what was ended before an error stays ended, and who asks again ends the rest. Nothing is ended
+    that no record is asked for of: go through all of them.
     """
     store, actor, remaining = current_store(), _actor(by), iter(sids)
-    while batch := list(itertools.islice(remaining, _ENDED_AT_ONCE)):
+    while batch := list(itertools.islice(remaining, store.ends_at_once)):
         yield from run(end_many_steps(batch, reason, actor), store)
 
 
@@ -131,8 +168,8 @@ def revoke_all(user: Any, *, keep: str | None = None, by: Any = None, reason: st
     """End all sessions of a user, except the one with the sid ``keep``, and return the ended records.
 
     Also those that no list has, because a server lost what it had acknowledged. A sign-in that is still under way is
-    ended, or is listed afterwards: no session works without being listed. Some hundreds are ended in each step; see
-    :func:`revoke_many`.
+    ended, or is listed afterwards: no session works without being listed.
+    In steps as :func:`revoke_many`.
     """
 
     def end_listed() -> Iterator[SessionRecord]:
@@ -156,11 +193,11 @@ async def arevoke_all(
 
 
 async def _aend_listed(user: Any, keep: str | None, by: Any, reason: str) -> list[SessionRecord]:
-    sids = [record.sid for record in await asessions_of(user) if record.sid != keep]
+    sids, store = [record.sid for record in await asessions_of(user) if record.sid != keep], current_store()
     ended: list[SessionRecord] = []
-    for start in range(0, len(sids), _ENDED_AT_ONCE):
-        batch = sids[start : start + _ENDED_AT_ONCE]
-        ended += await arun(end_many_steps(batch, reason, _actor(by)), current_store())
+    for start in range(0, len(sids), store.ends_at_once):
+        batch = sids[start : start + store.ends_at_once]
+        ended += await arun(end_many_steps(batch, reason, _actor(by)), store)
     return ended
 
 
@@ -256,13 +293,28 @@ def _batches(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
 def recent_activity(user: Any) -> QuerySet[SessionEvent]:
     """Return when the user signed in, and how and by whom sessions ended, newest first; sessions that are gone too.
 
-    Holds what the last ``SRVSESSION_EVENT_LOG`` days wrote down; empty where that is None and always was.
+    Holds what the last ``SRVSESSION_EVENT_LOG`` days wrote down; empty where that is None and always was. What was
+    written of an earlier user with the same key, who was deleted, is not in it.
     """
     from django_srvsession.models import SessionEvent  # Only while the apps are ready.
 
     user_id = user_id_of(user)
-    events = SessionEvent.objects.filter(user_id=user_id) if is_storable(user_id) else SessionEvent.objects.none()
-    return events.order_by("-at_ms", "-pk")
+    if not is_storable(user_id):
+        return SessionEvent.objects.none()
+    events = SessionEvent.objects.filter(user_id=user_id)
+    deleted = events.filter(kind=SessionEvent.ENDED, reason=SessionEvent.USER_DELETED).order_by("-at_ms")
+    last_deleted = Coalesce(Subquery(deleted.values("at_ms")[:1]), Value(0))
+    shown = events.filter(at_ms__gt=last_deleted, at_ms__gte=_joined_ms(user))
+    return shown.order_by("-at_ms", "-pk")
+
+
+def _joined_ms(user: Any) -> int:
+    """Return since when the user can have signed in, as far as the user says so: SQL deletes users and tells nobody."""
+    joined = getattr(user, "date_joined", None)
+    if not isinstance(joined, datetime):
+        return 0
+    aware = timezone.make_aware(joined) if timezone.is_naive(joined) else joined
+    return max(int(aware.timestamp() * 1000) - _CLOCKS_DIFFER_MS, 0)
 
 
 def _why_gone(records: Collection[SessionRecord]) -> dict[str, str]:

@@ -96,6 +96,9 @@ class Store(ABC):
     compress_from_bytes: ClassVar[int] = 4096
     """Values of this size are compressed before they are stored: where a store's own cost begins to exceed zlib's."""
 
+    ends_at_once: ClassVar[int] = 1
+    """How many sessions one call of :meth:`end_many` should be given, at most."""
+
     has_device_index: ClassVar[bool] = False
     """Whether :meth:`walk` finds the sessions of some families of devices without looking at all the others."""
 
@@ -196,8 +199,8 @@ class Store(ABC):
     def end_many(self, sids: Sequence[str], reason: str, by: str | None = None) -> Sequence[SessionRecord]:
         """End live sessions, as :meth:`end` does, and return the records of those that this call has ended.
 
-        Here one by one; a store that can do it in one step overrides this. It is given some hundreds at most. What was
-        ended before an error stays ended: who asks again ends the rest.
+        Here one by one; a store that can do it in one step overrides this, and says by ``ends_at_once`` how many it is
+        given. What was ended before an error stays ended: who asks again ends the rest.
         """
         records = (self.end(sid, reason, by) for sid in sids)
         return [record for record in records if record is not None]

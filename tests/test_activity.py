@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -57,7 +58,8 @@ def ann(transactional_db: None) -> Any:  # Events are written after commit.
 
 
 def person(name: str) -> Any:
-    return get_user_model().objects.create_user(name, f"{name}@example.org", f"pass-{name}")
+    joined = datetime(2020, 1, 1, tzinfo=UTC)  # Before all that tests write down of them.
+    return get_user_model().objects.create_user(name, f"{name}@example.org", f"pass-{name}", date_joined=joined)
 
 
 def browser(user: Any, agent: str = FIREFOX, ip: str = "192.0.2.1") -> Client:

@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import DatabaseError, transaction
+from django.db.models import QuerySet
 from django.test import Client as Browser
 
 from django_srvsession import services
@@ -132,10 +133,10 @@ def test_a_row_that_cannot_be_written_fails_nobody(
 ) -> None:
     settings.SRVSESSION_EVENT_LOG = 30
 
-    def save(*arguments: Any, **options: Any) -> None:
+    def insert(*arguments: Any, **options: Any) -> None:
         raise DatabaseError("the disk is full")
 
-    monkeypatch.setattr(SessionEvent, "save", save)
+    monkeypatch.setattr(QuerySet, "bulk_create", insert)
     ann = new_person()
     with transaction.atomic():
         signed_in(ann)

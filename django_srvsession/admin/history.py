@@ -157,6 +157,8 @@ class SessionEventAdmin(ModelAdmin):
     @admin.display(description=_("session"))
     def session(self, event: SessionEvent) -> str:
         """Show the public name, as a link to all events of that session."""
+        if not event.sid:
+            return "-"  # What is said of a user, and of no session.
         url = events_url(self.admin_site, q=event.sid)
         return format_html('<a href="{}"><code>{}</code></a>', url, escaped(event.sid))
 

@@ -23,9 +23,8 @@ class SessionsEndpoint(Endpoint):
         after, limit = cursor_of(request, Position.parse), limit_of(request)
         records, cursor = page(services.sessions_from(request.user, after, limit + 1), limit)
         current = current_sid(request)
-        return JsonResponse(
-            {"sessions": [session_as_json(record, current) for record in records], "next_cursor": cursor}
-        )
+        shown = [session_as_json(record, current) for record in services.those_that_open(request.user, records)]
+        return JsonResponse({"sessions": shown, "next_cursor": cursor})
 
 
 class SessionEndpoint(Endpoint):

@@ -104,7 +104,10 @@ class TellAll(Tell):
 
 
 def end_many_steps(sids: Sequence[str], reason: str, by: str | None = None) -> Steps[Sequence[SessionRecord]]:
-    """End sessions, some hundreds at most, and say so by signal; the records of those that this call has ended."""
+    """End sessions in one step, and say so by signal; return the records of those that this call has ended."""
+    if len(sids) == 1:
+        record = yield from end_steps(sids[0], reason, by)
+        return [] if record is None else [record]
     records: Sequence[SessionRecord] = yield Call("end_many", (sids, reason, by))
     if records:
         yield TellAll(session_ended, sender, {"records": records, "reason": reason, "by": by})

@@ -70,9 +70,12 @@ class SessionsView(OwnSessionsView, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Return this session, one page of the others, how many others there are, and whether events are kept."""
         current, page = self.current(), self._page()
-        others = [record for record in page if current is None or record.sid != current.sid]
+        listed = [record for record in page if current is None or record.sid != current.sid]
+        others = services.those_that_open(self.request.user, listed)
+        # Of many pages only this one was looked at.
+        count = page.paginator.count - (current is not None) if page.has_other_pages() else len(others)
         context = {"current": current, "others": others, "page": page, "keeps_events": eventlog.days_kept() is not None}
-        return super().get_context_data(count=page.paginator.count - (current is not None), **context, **kwargs)
+        return super().get_context_data(count=count, **context, **kwargs)
 
     def _page(self) -> Any:
         return Paginator(self.own_sessions(), self.paginate_by).get_page(self.request.GET.get("page"))

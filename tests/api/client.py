@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -22,7 +23,8 @@ def url(name: str, *args: str) -> str:
 
 def make_user(name: str = "ann", **fields: Any) -> Any:
     """Make a user whose password is ``pass-<name>``."""
-    return get_user_model().objects.create_user(name, password=f"pass-{name}", **fields)
+    joined = datetime(2020, 1, 1, tzinfo=UTC)  # Before all that tests write down of them.
+    return get_user_model().objects.create_user(name, password=f"pass-{name}", date_joined=joined, **fields)
 
 
 class Api:

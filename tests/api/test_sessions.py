@@ -137,7 +137,7 @@ def test_a_query_of_a_thousand_parameters_is_a_problem_and_no_error(ann: Any) ->
 def test_reading_changes_nothing(ann: Any, store: WatchedStore) -> None:
     api = Api("ann")
     asked = store.since(lambda: [api.get("sessions"), api.get("whoami"), api.ask("HEAD", url("sessions"))])
-    assert {call.verb for call in asked} == {"load", "records"}
+    assert {call.verb for call in asked} == {"load", "records_from"}
 
 
 @on_every_store

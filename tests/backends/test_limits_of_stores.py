@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.serializers import JSONSerializer
-from django.core.checks.registry import registry
 from django.db import OperationalError, connections, models
 
 from django_srvsession import checks, eventlog, seal, services
@@ -208,5 +207,7 @@ def test_a_text_primary_key_that_has_no_room_is_reported(
     assert [message.id for message in checks.check_user_ids()] == expected
 
 
-def test_the_check_of_user_ids_runs_with_the_others(settings: Any) -> None:
-    assert checks.check_user_ids in registry.registered_checks
+def test_the_check_of_user_ids_runs_with_the_others(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.SESSION_ENGINE = "django_srvsession.backends.db"
+    monkeypatch.setattr(get_user_model()._meta, "pk", models.CharField(max_length=300, primary_key=True))
+    assert "srvsession.E110" in [message.id for message in checks.check_site()]

@@ -8,7 +8,10 @@ from typing import Any, NamedTuple
 from django_srvsession.records import Delta
 from django_srvsession.store import Store, StoreUnavailableError
 
-VERBS = ("create", "load", "update", "rotate", "end", "expire", "admit", "records", "clear_expired")
+VERBS = (
+    *("create", "load", "update", "rotate", "end", "end_many", "expire", "admit"),
+    *("records", "records_from", "clear_expired"),
+)
 
 
 class Asked(NamedTuple):

@@ -40,6 +40,7 @@ class DatabaseStore(Store):
 
     settings_used: ClassVar[frozenset[str]] = frozenset({"DATABASES", "DATABASE_ROUTERS"})
     has_device_index: ClassVar[bool] = True
+    ends_at_once: ClassVar[int] = 500  # Keeps its locks for some tens of milliseconds.
 
     def __init__(self, using: str | None = None) -> None:
         self._using = using

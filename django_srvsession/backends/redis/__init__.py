@@ -46,6 +46,7 @@ class RedisStore(Store):
     """Keep each session in one string, changed by one script on one key; see :class:`Store` for the verbs."""
 
     compress_from_bytes = 16 * 1024
+    ends_at_once = 500
     settings_used = frozenset({"CACHES", "SESSION_CACHE_ALIAS", "SRVSESSION_REDIS_PREFIX"})
 
     def __init__(self) -> None:
