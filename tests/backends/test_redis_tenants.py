@@ -152,6 +152,26 @@ def test_clearing_and_examining_touch_a_tenants_own_only(store: RedisStore, name
         assert ended == [mine, due]
 
 
+def test_what_a_server_lost_of_one_tenants_lists_is_restored_for_that_tenant_only(
+    store: RedisStore, names: tuple[str, str]
+) -> None:
+    one, two = names
+    lost = {}
+    for name in names:
+        with at(name):
+            record = lost[name] = create(store, user_id="1").record
+            tenant = store._tenants.now()
+            live = tenant.keys.live_of("user", record.sid)
+            store._wire.call([("ZREM", key, record.sid) for key in (tenant.keys.user("1"), live)])
+            assert sids(store.records("1")) == []
+    with at(two):
+        assert store.relist() == 1
+        assert sids(services.revoke_all("1")) == [lost[two].sid]
+    with at(one):
+        assert sids(store.records("1")) == []
+        assert sids(asyncio.run(services.arevoke_all("1"))) == [lost[one].sid]
+
+
 @pytest.mark.parametrize("longer", ["", "s:", "u:{1}", "live:user:00", "sessions:"])
 def test_a_tenant_whose_name_begins_like_anothers_is_not_taken_for_it(
     longer: str, use: Callable[[str], None], names: tuple[str, str], redis_server: RedisServer
