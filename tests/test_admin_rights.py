@@ -174,6 +174,16 @@ def test_a_right_password_alone_is_no_answer_to_the_question(ender: Client, alic
     assert is_live(record)
 
 
+def test_who_guesses_the_password_there_is_signed_out(ender: Client, alice: Any, later: list[int]) -> None:
+    later[0], record = HOURS_MS, session_of(alice)
+    url = f"{LIST}{record.sid}/delete/"
+    answers = [ender.post(url, {"post": "yes", "password": f"guess {number}"}) for number in range(5)]
+    assert [answer.status_code for answer in answers] == [200] * 4 + [302]
+    assert answers[-1]["Location"] == f"/admin/login/?next={url}"
+    assert ender.post(url, {"post": "yes", "password": "secret"}).status_code == 302
+    assert is_live(record)
+
+
 def test_who_has_no_password_is_sent_to_prove_elsewhere_who_they_are(alice: Any, later: list[int]) -> None:
     user = member("sso", "view", "delete")
     user.set_unusable_password()
