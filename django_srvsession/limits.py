@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 from functools import partial
 from typing import Any
@@ -97,7 +96,8 @@ def _end_others_or_refuse(request: Any, session: SessionStore, user: Any, limit:
     store, sid = session.store(), session.sid
     try:
         others = store.admit(services.user_id_of(user), sid or "", limit, conf.get("LIMIT_POLICY"))
-        collections.deque(services.revoke_many(others, reason="limit"), maxlen=0)
+        for _record in services.revoke_many(others, reason="limit"):
+            pass
     except LimitReachedError:
         _refuse(request, session)
         raise SignInRefusedError from None

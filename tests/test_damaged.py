@@ -181,6 +181,8 @@ def test_half_a_surrogate_pair_in_names_and_values_is_shown_escaped(
     assert answer.text.count("\\ud83d") == 2
     assert "\\u202e" in answer.text
     assert "&lt;b&gt;" in answer.text
+    for command in (["sessionstats_srv"], ["sessionstats_srv", "--json"], ["listsessions_srv", "--json"]):
+        assert HALF not in run(*command)
 
 
 @pytest.mark.parametrize("every_store", OTHERS, indirect=True)
