@@ -181,7 +181,7 @@ class Life:
         self.look()
         if self.looks[-1][1] is not None:  # Else the session had been lost, and this is another.
             self.unknown = False
-            self.lived.append(told)
+            self.lived = [told]  # What was acknowledged to the former key says nothing of this one.
         return Life(former, ended=told, tried=self.tried)
 
     def faults(self, doubt: Doubt) -> Counter[str]:

@@ -70,6 +70,18 @@ def test_the_key_from_before_a_sign_in_must_not_open() -> None:
     assert not life.faults(NO_DOUBT)
 
 
+def test_a_sign_in_that_was_in_doubt_may_be_lost_though_the_session_was_not() -> None:
+    life = Life(Forgetful(former=Forgetful()))
+    life.save()
+    begin = time.monotonic()
+    life.sign_in()
+    doubt = Doubt(begin, time.monotonic())
+    life.door.faults["reads"] = None  # type: ignore[attr-defined]
+    life.look()
+    assert not life.faults(doubt)
+    assert life.faults(NO_DOUBT) == {"a live session did not open": 1}
+
+
 def test_a_fact_must_hold_that_was_acknowledged_before_the_doubt_or_asked_for_after_it() -> None:
     doubt = Doubt(10, 20)
     assert doubt.spares(Told(8, 9.9))
