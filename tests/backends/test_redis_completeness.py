@@ -41,7 +41,7 @@ def keys(redis_prefix: str) -> Keys:
 @pytest.fixture
 def server() -> Iterator[RedisServer]:
     """A server that may be restarted, with its data kept."""
-    server = RedisServer(appendonly=True)
+    server = RedisServer(appendonly=True, extra=["--repl-diskless-sync-delay", "0"])
     server.start()
     yield server
     server.kill()
@@ -243,6 +243,38 @@ def test_clearing_goes_through_all_sessions_in_batches_and_may_be_stopped(
     assert max(map(len, recorder.trips)) <= 1000
     assert min(map(len, recorder.trips)) >= 1  # Nothing is asked where there was no session among the keys.
     assert store._completeness.is_known()
+
+
+def follow(replica: RedisServer, primary: RedisServer) -> None:
+    """Make one server the primary and the other its replica, with all of its data."""
+    with primary.client() as client:
+        client.replicaof("NO", "ONE")
+    with replica.client() as client:
+        client.replicaof(primary.host, str(primary.port))
+        job = replica.job
+        assert job
+        wait_until(lambda: client.info("replication")["master_link_status"] == "up", job)
+
+
+def test_a_primary_that_another_took_the_place_of_meanwhile_is_not_what_it_was(
+    store: RedisStore, server: RedisServer, keys: Keys
+) -> None:
+    user_id = new_user()
+    other = RedisServer(extra=["--repl-diskless-sync-delay", "0"])
+    other.start()
+    try:
+        follow(other, server)
+        store.ensure_listed()
+        assert store._completeness.is_known()
+        unlisted = lost(store, server, keys, user_id)
+        follow(server, other)
+        with pytest.raises(StoreUnavailableError):
+            store.relist()  # A replica lists nothing.
+        follow(other, server)  # The same process as before, with the data of the other.
+        assert not store._completeness.is_known()
+        assert services.revoke_all(user_id) == [unlisted]
+    finally:
+        other.kill()
 
 
 # On a cluster.
