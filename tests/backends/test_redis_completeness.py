@@ -246,7 +246,11 @@ def test_clearing_goes_through_all_sessions_in_batches_and_may_be_stopped(
 
 
 def follow(replica: RedisServer, primary: RedisServer) -> None:
-    """Make one server the primary and the other its replica, with all of its data."""
+    """Make one server the primary and the other its replica, with all of its data, and with all that it followed."""
+    with replica.client() as client:
+        if client.info("replication")["connected_slaves"]:
+            client.set("replicated", 1)
+            assert client.wait(1, 10_000) == 1
     with primary.client() as client:
         client.replicaof("NO", "ONE")
     with replica.client() as client:
