@@ -162,7 +162,7 @@ class RedisStore(Store):
         return await self._arun((await self._tenants.anow()).steps.end(sid, reason, by, verifier, expected))
 
     def end_many(self, sids: Sequence[str], reason: str, by: str | None = None) -> Sequence[SessionRecord]:
-        """Do as :meth:`end` for all of them, in two round trips; on a cluster one by one."""
+        """Do as :meth:`end` for all of them, in two round trips; on a cluster in two to each node."""
         return self._run(self._tenants.now().steps.end_many(sids, reason, by))
 
     async def aend_many(self, sids: Sequence[str], reason: str, by: str | None = None) -> Sequence[SessionRecord]:

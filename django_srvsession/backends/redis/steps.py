@@ -224,8 +224,9 @@ class SessionSteps:
 
     def _tidy(self, commands: Sequence[Command]) -> Steps[None]:
         # What was to be done is done. Readers skip what is left in an index, and a sweep removes it.
-        with suppress(StoreUnavailableError):
-            yield commands
+        if commands:
+            with suppress(StoreUnavailableError):
+                yield commands
 
     def _now_ms(self) -> Steps[int]:
         if self._clock.needs_asking:
