@@ -186,6 +186,18 @@ def test_neither_the_sid_nor_the_verifier_opens_a_session(
         assert Browser(text).user() == ""
 
 
+def test_a_key_that_is_not_in_the_cookie_opens_nothing(browser: Browser, ann: Any, store: WatchedStore) -> None:
+    browser.visit(login(ann))
+    name, key = settings.SESSION_COOKIE_NAME, browser.cookie
+    headers = {"Authorization": f"Bearer {key}", "X-Session-Id": key, "X-Sessionid": key, "Cookie2": f"{name}={key}"}
+    count = len(store.asked)
+    for ask in (Browser().client.get, Browser().client.post):
+        for sent in ({"headers": headers}, {"data": {name: key, "session_key": key}}, {"query_params": {name: key}}):
+            assert ask(url_of(name_user), **sent).json() == {"shown": ""}
+    assert len(store.asked) == count
+    assert browser.user() == "ann"
+
+
 def test_every_bit_of_a_key_counts(browser: Browser, ann: Any, store: WatchedStore) -> None:
     browser.visit(login(ann))
     raw = bytearray(base64.urlsafe_b64decode(browser.cookie or ""))
