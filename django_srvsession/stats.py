@@ -98,7 +98,8 @@ class Statistics:
 
     def measure(self, session: Loaded) -> None:
         """Take note of a session's sizes."""
-        self._sizes.append(sum(len(name.encode("utf-8", "surrogatepass")) + len(value) for name, value in session.values.items()))
+        names = sum(len(name.encode("utf-8", "surrogatepass")) for name in session.values)
+        self._sizes.append(names + sum(map(len, session.values.values())))
         for name, value in session.values.items():
             shown = name if name in self.keys or len(self.keys) < _MOST_NAMES else OTHERS
             self.keys.setdefault(shown, []).append(len(value))
