@@ -20,7 +20,7 @@ from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 
-from django_srvsession import conf, cookies, entry, lifetimes, new_devices, services, visits
+from django_srvsession import conf, cookies, lifetimes, new_devices, services, visits
 from django_srvsession.clients import client_of
 from django_srvsession.engine import SessionStore
 from django_srvsession.escaping import escaped
@@ -223,7 +223,9 @@ def _clear_after_logout_of_admin(request: HttpRequest, response: HttpResponseBas
     match = request.resolver_match
     is_its_answer = match is not None and (match.app_name, match.url_name) == ("admin", "logout")
     if is_its_answer and request.method == "POST" and response.status_code < 400:
-        entry.clear_site_data(cast(HttpResponse, response))
+        from django_srvsession.entry import clear_site_data  # Here, with the forms: a site that starts needs none.
+
+        clear_site_data(cast(HttpResponse, response))
 
 
 def _user_may_be_missing(request: HttpRequest, session: SessionStore) -> bool:

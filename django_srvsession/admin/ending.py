@@ -21,10 +21,9 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_srvsession import clients, proof, services
+from django_srvsession import clients, services
 from django_srvsession.admin.people import Viewer, superusers_of
 from django_srvsession.escaping import escaped
-from django_srvsession.forms import ConfirmForm
 from django_srvsession.models import LiveSession
 from django_srvsession.records import SessionRecord
 
@@ -127,6 +126,9 @@ def ask_first(
     The page asks for the password, too, where that is needed; it posts what ``hidden`` holds. Who has no password
     proves elsewhere who they are, and begins again from this page, or from the list.
     """
+    from django_srvsession import proof  # Here: a site that starts needs no forms.
+    from django_srvsession.forms import ConfirmForm
+
     vars(request)["sensitive_post_parameters"] = ["password"]  # As Django's decorator does.
     is_proven, is_answer = proof.is_recent(request), request.POST.get("post") == "yes"
     way_back = request.get_full_path()
