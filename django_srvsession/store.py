@@ -227,9 +227,9 @@ class Store(ABC):
     def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
         """Return the live sessions, of one user or of all, newest activity first, as a lazy sequence.
 
-        Slices are cheap; ``len()`` may be approximate for all, never for one user. Every session that opens is in it,
-        also one whose login is under way; what is damaged opens for nobody, and is logged and left out. Reading it
-        changes nothing but index entries that are past their time.
+        Slices are cheap; ``len()`` may be approximate for all, and for a user with more than 500, whose order may be a
+        second coarse. Every session that opens is in it, also one whose login is under way; what is damaged opens for
+        nobody, and is logged and left out. Reading it changes nothing but index entries that are past their time.
         """
 
     @abstractmethod

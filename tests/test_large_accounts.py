@@ -12,8 +12,9 @@ from django.test import Client
 from django.urls import include, path
 
 from django_srvsession import eventlog, services
+from django_srvsession.backends import user_records
 from django_srvsession.backends.db import DatabaseStore, listing
-from django_srvsession.backends.redis import RedisStore, user_records
+from django_srvsession.backends.redis import RedisStore
 from django_srvsession.engine import current_store
 from django_srvsession.models import SessionEvent
 from django_srvsession.records import SessionRecord

@@ -232,7 +232,7 @@ class Scenario:
         return self.store.admit(self.user_id, self.sid, 3, "end_oldest")
 
     def records(self) -> object:
-        return self.store.records(self.user_id)
+        return list(self.store.records(self.user_id))
 
 
 VERBS: list[Callable[[Scenario], object]] = [

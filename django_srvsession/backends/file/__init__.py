@@ -34,6 +34,7 @@ from django_srvsession.backends.file import exam as file_exam
 from django_srvsession.backends.file.directory import SessionDirectory, now_ms, problem_with
 from django_srvsession.backends.file.recent import MINUTE_MS, minute_of
 from django_srvsession.backends.file.users import UserMarkers, digest_of
+from django_srvsession.backends.user_records import UserRecords
 from django_srvsession.health import Finding, IndexHealth, Keeping
 from django_srvsession.listings import EVERYONE, Step, Wanted, note_damaged, parse_place, place_at
 from django_srvsession.records import UNSET, Delta, Loaded, SessionRecord, Tombstone, Unset, is_sid, new_session
@@ -265,12 +266,16 @@ class FileStore(Store):
 
     @answering
     def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
-        """Do as :meth:`Store.records`, as of this moment; of all users it reads every file."""
+        """Do as :meth:`Store.records`; of all users it reads every file, at once."""
         if user_id is None:
             return self._newest_first(sid for shard in self._sessions.shards() for sid in self._sessions.sids(shard))
         self._sessions.prepare()
         digest = digest_of(user_id)
-        return self._newest_first(self._users.sids(digest), digest)
+        return UserRecords(
+            answering(lambda: self._users.sids(digest)),
+            answering(self._sessions.by_last_use),
+            answering(lambda sids: self._all_live(sids, digest)),
+        )
 
     def walk(self, after: str = "", wanted: Wanted = EVERYONE) -> Iterator[Step]:
         """Do as :meth:`Store.walk`, minute by minute, and in each in the order in which the files were last written.
@@ -294,10 +299,12 @@ class FileStore(Store):
         return [Step(place_at(moment, sid), record) for sid, record in newest_first]
 
     def _newest_first(self, sids: Iterable[str], digest: str | None = None) -> list[SessionRecord]:
+        return sorted(self._all_live(sids, digest), key=lambda record: record.last_seen_ms, reverse=True)
+
+    def _all_live(self, sids: Iterable[str], digest: str | None) -> list[SessionRecord]:
         now = now_ms()
         found = (self._listed_live(sid, digest, now) for sid in sids)
-        records = [record for record in found if record is not None]
-        return sorted(records, key=lambda record: record.last_seen_ms, reverse=True)
+        return [record for record in found if record is not None]
 
     # Health.
 

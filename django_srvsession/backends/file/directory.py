@@ -191,6 +191,16 @@ class SessionDirectory:
                 found.append((min(max(written_us, first), last), sid))
         return found
 
+    def by_last_use(self, sids: list[str]) -> list[str]:
+        """Return sids by when their files were last written, the newest first; reads no file."""
+        return sorted(sids, key=lambda sid: (self._written_ns(sid), sid), reverse=True)
+
+    def _written_ns(self, sid: str) -> int:
+        try:
+            return os.lstat(self._file(sid)).st_ctime_ns
+        except FileNotFoundError:
+            return 0
+
     def remove_stale_marks(self) -> int:
         """Remove the marks of minutes in which sessions were not last used; return how many.
 

@@ -32,12 +32,12 @@ from django_srvsession.backends.redis.lists import AllRecords
 from django_srvsession.backends.redis.loops import LoopWires
 from django_srvsession.backends.redis.sweep import Sweep
 from django_srvsession.backends.redis.tenants import Tenants
-from django_srvsession.backends.redis.user_records import UserRecords
 from django_srvsession.backends.redis.wire import Steps, Wire, arun, run
+from django_srvsession.backends.user_records import UserRecords
 from django_srvsession.health import Finding, IndexHealth, Keeping
 from django_srvsession.listings import EVERYONE, Activity, Step, Wanted
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
-from django_srvsession.store import Store
+from django_srvsession.store import Store, created_and_sid
 
 T = TypeVar("T")
 
@@ -192,8 +192,19 @@ class RedisStore(Store):
 
     def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
         """List a user's sessions, read at once when first looked at, or everybody's, read page by page."""
-        lists = self._tenants.now().lists
-        return AllRecords(lists, self._run) if user_id is None else UserRecords(lists, self._run, user_id)
+        lists, run = self._tenants.now().lists, self._run
+        if user_id is None:
+            return AllRecords(lists, run)
+        return UserRecords(
+            lambda: run(lists.sids_of(user_id)),
+            lambda sids: run(lists.by_last_use(sids)),
+            lambda sids: run(lists.those_of(user_id, sids)),
+        )
+
+    def records_from(self, user_id: str, after: tuple[int, str] | None, count: int) -> Sequence[SessionRecord]:
+        """Do as the interface says; no list is in that order, so all records of the user are read."""
+        ordered = sorted(self._run(self._tenants.now().lists.user(user_id)), key=created_and_sid, reverse=True)
+        return [record for record in ordered if after is None or created_and_sid(record) < after][:count]
 
     def walk(self, after: str = "", wanted: Wanted = EVERYONE) -> Iterator[Step]:
         """Walk the entries of the lists of last uses, whose order is a second coarse; each kind has its own lists."""

@@ -61,7 +61,8 @@ class Lists:
 
     def user(self, user_id: str) -> Steps[list[SessionRecord]]:
         """Return a user's live sessions, newest activity first: two round trips, however many others there are."""
-        return (yield from self.those_of(user_id, (yield from self.sids_of(user_id))))
+        mine = yield from self.those_of(user_id, (yield from self.sids_of(user_id)))
+        return sorted(mine, key=lambda record: (record.last_seen_ms, record.sid), reverse=True)
 
     def sids_of(self, user_id: str) -> Steps[list[str]]:
         """Return the sids that are listed as a user's, in no order; some may have ended."""
@@ -73,10 +74,9 @@ class Lists:
         return [decoded(sid) for sid in checked_index(members)]
 
     def those_of(self, user_id: str, sids: Sequence[str]) -> Steps[list[SessionRecord]]:
-        """Return those of these sessions that are live and the user's, newest activity first."""
+        """Return those of these sessions that are live and the user's, in this order."""
         found = yield from self._live(sids)
-        mine = [record for record in found if record is not None and record.user_id == user_id]
-        return sorted(mine, key=lambda record: (record.last_seen_ms, record.sid), reverse=True)
+        return [record for record in found if record is not None and record.user_id == user_id]
 
     def by_last_use(self, sids: Sequence[str]) -> Steps[list[str]]:
         """Return signed-in sessions' sids by what the list of everybody says of their last use, newest first."""

@@ -1,12 +1,11 @@
-"""One user's live sessions in Redis, read as they are asked for."""
+"""One user's live sessions, read as they are asked for: for stores that know a user's sids and read each by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Final, overload
 
-from django_srvsession.backends.redis.lists import Lists, Run
 from django_srvsession.records import SessionRecord
 
 _READ_AT_ONCE: Final = 500
@@ -15,27 +14,32 @@ _READ_AT_ONCE: Final = 500
 class UserRecords(Sequence[SessionRecord]):
     """List one user's sessions, as they were when first looked at.
 
-    Of one with very many only what is asked for is read. Their order is then that of the list of everybody, a second
-    coarse, and ``len()`` counts what is listed: a session whose time is up counts until it is cleared.
+    Of one with very many only what is asked for is read. Their order is then what ``by_last_use`` says without reading
+    them, about a second coarse, and ``len()`` counts what is listed: a session whose time is up counts until it is
+    cleared. ``listed`` returns the user's sids in any order, ``read`` the live records of some in the order given.
     """
 
-    def __init__(self, lists: Lists, run: Run, user_id: str) -> None:
-        self._lists = lists
-        self._run = run
-        self._user_id = user_id
+    def __init__(
+        self,
+        listed: Callable[[], list[str]],
+        by_last_use: Callable[[list[str]], list[str]],
+        read: Callable[[Sequence[str]], list[SessionRecord]],
+    ) -> None:
+        self._listed = listed
+        self._by_last_use = by_last_use
+        self._read = read
 
     @cached_property
     def _sids(self) -> list[str]:
-        sids: list[str] = self._run(self._lists.sids_of(self._user_id))
-        return sids if len(sids) <= _READ_AT_ONCE else self._run(self._lists.by_last_use(sids))
+        sids = self._listed()
+        return sids if len(sids) <= _READ_AT_ONCE else self._by_last_use(sids)
 
     @cached_property
     def _all(self) -> list[SessionRecord] | None:
         """All of them, where they are few."""
-        return self._read(self._sids) if len(self._sids) <= _READ_AT_ONCE else None
-
-    def _read(self, sids: Sequence[str]) -> list[SessionRecord]:
-        return self._run(self._lists.those_of(self._user_id, sids))  # type: ignore[no-any-return]
+        if len(self._sids) > _READ_AT_ONCE:
+            return None
+        return sorted(self._read(self._sids), key=lambda record: (record.last_seen_ms, record.sid), reverse=True)
 
     def __len__(self) -> int:
         return len(self._sids if self._all is None else self._all)
@@ -56,5 +60,4 @@ class UserRecords(Sequence[SessionRecord]):
             return self._all[index]
         if isinstance(index, int):
             return self._read([self._sids[index]])[0]
-        found = self._read(self._sids[index])
-        return found if (index.step or 1) > 0 else found[::-1]
+        return self._read(self._sids[index])
