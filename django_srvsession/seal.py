@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -31,6 +32,11 @@ _PAYLOAD: Final = slice(6, -16)
 _SEALED: Final = slice(None, -16)  # All that the MAC speaks for.
 _MAC: Final = slice(-16, None)
 _MAX_PAYLOAD_BYTES: Final = 64 * 1024 * 1024  # Ends a decompression bomb; far above any session. Holds for both ways.
+_DEEPEST: Final = 200
+"""How many lists and dicts JSON may have inside of each other: Python reads no more than its stack has room for."""
+_CHECKED_FROM_BYTES: Final = 2 * _DEEPEST
+_TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _MAX_STATES: Final = 1024
 _SALT: Final = b"django_srvsession.seal"
 
@@ -40,7 +46,10 @@ class SealError(ValueError):
 
 
 class TooLargeError(ValueError):
-    """Report that a value, or a whole session, is larger than can be kept; nothing was written, and no retry helps."""
+    """Report that a value, or a whole session, is larger, or nested deeper, than can be kept.
+
+    Nothing was written, and no retry helps.
+    """
 
 
 class Serializer(Protocol):
@@ -156,12 +165,11 @@ class Sealer:
     def seal(self, name: str, payload: bytes) -> bytes:
         """Return the stored bytes of a serialized value under the current ``SECRET_KEY``.
 
-        Raises :class:`TooLargeError` above 64 MiB: it could not be read again.
+        Raises :class:`TooLargeError` above 64 MiB, or 200 levels of JSON: it could not be read again.
         """
         flags = b"\x00"
-        if len(payload) > _MAX_PAYLOAD_BYTES:
-            text = f"The session's value {name!r} takes {len(payload)} bytes; it may take {_MAX_PAYLOAD_BYTES}."
-            raise TooLargeError(text)
+        if len(payload) > _CHECKED_FROM_BYTES:
+            self._check(name, payload)
         if len(payload) >= self._compress_from:
             compressed = zlib.compress(payload, 1)
             if len(compressed) < len(payload):
@@ -183,6 +191,8 @@ class Sealer:
         sealed_values = {}
         for name, value in values.items():
             payload = dumps(value)
+            if len(payload) > _CHECKED_FROM_BYTES:
+                self._check(name, payload)
             if len(payload) >= compress_from:
                 sealed_values[name] = self.seal(name, payload)
                 continue
@@ -191,6 +201,13 @@ class Sealer:
             mac.update(sid + sealed)
             sealed_values[name] = sealed + mac.digest()
         return sealed_values
+
+    def _check(self, name: str, payload: bytes) -> None:
+        if len(payload) > _MAX_PAYLOAD_BYTES:
+            text = f"takes {len(payload)} bytes; it may take {_MAX_PAYLOAD_BYTES}"
+            raise TooLargeError(f"The session's value {name!r} {text}.")
+        if isinstance(self._serializer, _SameAsDjangos) and _is_too_deep(payload):
+            raise TooLargeError(f"The session's value {name!r} is nested deeper than {_DEEPEST} levels.")
 
     def verify(self, name: str, sealed: bytes) -> None:
         """Do as :meth:`verify_all` for one value."""
@@ -243,6 +260,18 @@ class Sealer:
         if decompressor.decompress(decompressor.unconsumed_tail, 1):  # The end of the stream is no value.
             raise SealError("the value is too large")
         return payload
+
+
+def _is_too_deep(json_text: bytes) -> bool:
+    """Tell whether JSON is nested too deep; cheap for what is only long."""
+    if json_text.count(b"[") + json_text.count(b"{") <= _DEEPEST:
+        return False
+    brackets = _TEXT.sub(b"", json_text).translate(None, _NO_BRACKETS)
+    for _ in range(_DEEPEST):  # Each round takes off the innermost ones.
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if not brackets:
+            return False
+    return True
 
 
 def is_current(sealed: bytes) -> bool:

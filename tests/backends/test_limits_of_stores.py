@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -50,6 +51,33 @@ def test_the_largest_value_that_is_written_is_read_again(filling: str, monkeypat
     monkeypatch.setattr(seal, "_MAX_PAYLOAD_BYTES", 9_999)
     with pytest.raises(seal.SealError, match="too large"):
         sealer().payload(value)
+
+
+def nested(levels: int, opening: str = "[", closing: str = "]", inner: str = "") -> Any:
+    return json.loads(opening * levels + inner + closing * levels)
+
+
+@pytest.mark.parametrize("ends", [("[", "]", ""), ('{"[{": ', "}", "1"), ('["]]", ', "]", '"\\"["')])
+def test_json_that_is_nested_too_deep_to_be_read_everywhere_is_refused_at_the_save(ends: tuple[str, str, str]) -> None:
+    """Python reads no deeper than its stack has room for, which in a template is less than in a view."""
+    deepest = nested(200, *ends)
+    sealed = sealer().seal_all({"a": deepest})["a"]
+
+    def opened(frames: int) -> Any:
+        return opened(frames - 1) if frames else sealer().open(sealed)
+
+    assert opened(500) == deepest
+    for seal_it in (
+        lambda value: sealer().seal_all({"a": value}),
+        lambda value: sealer().seal("a", sealer().serialize(value)),
+    ):
+        with pytest.raises(TooLargeError, match="'a' is nested deeper than 200 levels"):
+            seal_it(nested(201, *ends))
+
+
+def test_what_is_only_long_is_not_too_deep() -> None:
+    value = [{"brackets": "[[[[{{{{" * 100, "list": [[], {}]}] * 500
+    assert sealer().open(sealer().seal_all({"a": value})["a"]) == value
 
 
 def test_a_session_with_a_value_that_is_too_large_keeps_what_it_had(
