@@ -11,4 +11,5 @@ extensions: list[str] = []
 exclude_patterns = ["_build"]
 nitpicky = True
 html_theme = "alabaster"
+html_static_path = ["_static"]
 html_theme_options = {"description": "Sessions you can see, end and trust"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import random
 import secrets
 from collections.abc import Callable, Iterator
@@ -184,6 +185,19 @@ def test_neither_the_sid_nor_the_verifier_opens_a_session(
     assert key is not None
     for text in (key.sid, key.verifier, key.verifier[:40], key.sid + key.verifier[:22]):
         assert Browser(text).user() == ""
+
+
+def test_who_reads_the_store_and_knows_the_secret_key_opens_no_session(
+    browser: Browser, ann: Any, store: WatchedStore
+) -> None:
+    browser.visit(login(ann))
+    record = store.inner.load(SessionKey.parse(browser.cookie).sid).record  # type: ignore[union-attr]
+    sid, verifier = bytes.fromhex(record.sid), bytes.fromhex(record.verifier)
+    for secret in (verifier[:16], verifier[16:], bytes(16), hashlib.sha256(verifier).digest()[:16]):
+        forged = SessionKey._signed(sid + secret).text
+        assert [asked.verb for asked in store.since(lambda cookie=forged: Browser(cookie).user())] == ["load"]
+        assert Browser(forged).user() == ""
+    assert browser.user() == "ann"
 
 
 def test_a_key_that_is_not_in_the_cookie_opens_nothing(browser: Browser, ann: Any, store: WatchedStore) -> None:
