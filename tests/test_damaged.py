@@ -145,6 +145,37 @@ def test_damaged_sessions_are_left_out_of_all_lists_and_open_for_nobody(
     assert [record.sid for record in services.sessions_of(ann)] == [own]
 
 
+@pytest.mark.parametrize("every_store", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *[(column, "CAST(X'ff41' AS TEXT)") for column in ("verifier", "user_agent", "ip", "previous_verifier")],
+        *[(column, value) for column in ("created_ms", "expires_ms", "version") for value in ("'abc'", "9e15 + 0.5")],
+        *[("data", value) for value in ("9223372036854775807", "'text'", "1.5", "X'01'")],
+        *[(column, "X'ff41'") for column in ("user_agent", "ip", "verifier")],
+    ],
+)
+def test_sqlite_may_hold_anything_in_a_column_and_nothing_of_it_hides_other_sessions(
+    every_store: str, viewer: Client, ann: Any, column: str, value: str
+) -> None:
+    """Text that is none, text in the place of a number, a number in the place of text."""
+    store, own = current_store(), viewer.session.sid
+    sid = create(store, user_id=str(ann.pk), client=Seen("192.0.2.1", "agent"), changed={"a": b"a"}).record.sid
+    with connections[router.db_for_write(Session)].cursor() as cursor:
+        cursor.execute(f"UPDATE srvsession_session SET {column} = {value} WHERE sid = %s", [sid])
+    for name, shown in faces(viewer, ann):
+        assert own in shown, name
+        assert set(shown) <= {own, sid}, name
+    with contextlib.suppress(CorruptSessionError):
+        store.load(sid)
+    with contextlib.suppress(UpdateError):
+        store.update(sid, "0" * 64, Delta(changed={"b": b"b"}))
+    for command in (["sessionstats_srv"], ["clearsessions_srv"]):
+        run(*command)
+    services.revoke(sid)
+    assert own in [record.sid for record in services.sessions_of(ann)]
+
+
 def test_a_user_id_that_is_no_key_of_todays_model_is_shown_as_it_stands(every_store: str, viewer: Client) -> None:
     store, sids = current_store(), list[str]()
     for user_id in ("9" * 200, "9" * 30, "-1", "x", "１２", HALF, "a\0b", "\u202e1", "<b>"):

@@ -91,6 +91,8 @@ class UserRecords(Sequence[SessionRecord]):
             return self._newest[index]
         if isinstance(index, slice):
             start, stop, step = index.indices(len(self))
+            if step == 1 and stop <= len(self._newest) == len(self._first):
+                return self._newest[start:stop]
             if step == 1:
                 return list(records_of(self._rows(start, max(stop - start, 0))))
         return self._all[index]

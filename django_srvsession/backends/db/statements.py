@@ -334,6 +334,8 @@ class Found:
 
     def loaded(self) -> Loaded:
         """Return the session; raises ``CorruptSessionError`` when its values are damaged."""
+        if not isinstance(self.data, bytes | memoryview):
+            raise CorruptSessionError("The values of the session are damaged.")
         return Loaded(self.record, unframe(bytes(self.data)), self.now_ms)
 
     def tombstone(self) -> Tombstone:

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 
 from django_srvsession.backends.db import packets
 from django_srvsession.backends.db.changes import Change, new_params, version_step
@@ -39,7 +39,12 @@ _DUPLICATE_KEY: Final = 1062
 _MOST_SIDS: Final = 900
 """How many sids one statement names: old SQLite takes 999 parameters."""
 _AGENTS: Final = frozenset({"user_agent", "new_user_agent"})
+_NO_TEXT: Final = "Could not decode to UTF-8"
 _BUSY: Final = "Other requests kept changing the session; nothing was written."
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
 
 
 class Table:
@@ -53,6 +58,20 @@ class Table:
 
     def rows(self, sql: str, params: Params, *, often: bool = False) -> list[Row]:
         """Execute a statement and return all its rows; ``often``: it is one that many requests need."""
+        try:
+            return self._rows(sql, params, often)
+        except OperationalError as error:
+            if self.sql.vendor != "sqlite" or _NO_TEXT not in str(error):
+                raise
+        # One damaged row must not hide all others: what of it is no text is read as what no text has.
+        connection = self.connection.connection
+        before, connection.text_factory = connection.text_factory, _decoded
+        try:
+            return self._rows(sql, params, often)
+        finally:
+            connection.text_factory = before
+
+    def _rows(self, sql: str, params: Params, often: bool) -> list[Row]:
         with self.connection.wrap_database_errors, open_cursor(self.connection) as cursor:
             self._execute(cursor, sql, params, often)
             return cursor.fetchall()  # type: ignore[no-any-return]
