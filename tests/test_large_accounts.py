@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import include, path
@@ -145,6 +146,24 @@ def test_all_of_a_user_end_in_batches_and_each_is_told_once(
     events = SessionEvent.objects.filter(kind="ended", reason="revoked", by=str(ann.pk))
     assert sorted(events.values_list("sid", flat=True)) == sorted(made)
     assert sids(services.sessions_of(ann)) == [client.session.sid]
+
+
+@pytest.mark.usefixtures("few")
+def test_an_event_loop_ends_all_of_a_user_and_tells_of_each(every_store: str, ann: Any, settings: Any) -> None:
+    settings.SRVSESSION_EVENT_LOG = 30
+    made, told = several(current_store(), ann, 9), list[str]()
+
+    async def tell(record: SessionRecord, **kwargs: Any) -> None:
+        told.append(record.sid)
+
+    session_ended.connect(tell)
+    try:
+        ended = async_to_sync(services.arevoke_all)(ann, keep=made[3], by=ann)
+    finally:
+        session_ended.disconnect(tell)
+    assert sorted(told) == sorted(sids(ended)) == sorted(set(made) - {made[3]})
+    assert set(SessionEvent.objects.values_list("sid", flat=True)) == set(told)
+    assert sids(services.sessions_of(ann)) == [made[3]]
 
 
 @pytest.mark.usefixtures("few")

@@ -80,14 +80,18 @@ class TellAll(Tell):
         if is_observed():
             store.on_commit(self._tell)
         for one in self._each():
-            Emit.run(one, store)
+            one.run(store)
 
     async def arun(self, store: Store) -> None:
         """Tell now: an event loop is in no transaction."""
+        each = self._each()
         if observer is not None and observer.is_awake:
-            await sync_to_async(self._tell)()
-        for one in self._each():
-            await Emit.arun(one, store)
+            for one in each:
+                observer.log(self.signal, one.arguments)
+            if observer.writes:
+                await sync_to_async(observer.write)(self.signal, [one.arguments for one in each])
+        for one in each:
+            await one.arun(store)
 
     def _tell(self) -> None:
         if observer is not None:
