@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.patience import patient
-from tests.runs import wait_until
 from tests.servers import RedisServer
 
 NAME = "sessions"
@@ -157,7 +157,7 @@ class SentinelServer(RedisServer):
         with self.client() as client, contextlib.suppress(redis.ResponseError):  # Of Redis 7.
             # By default they tell each other every second or two what they see.
             for period in ("publish-period", "info-period", "ping-period", "ask-period", "min-link-reconnect-period"):
-                client.execute_command("SENTINEL", "DEBUG", period, 200)
+                client.execute_command("SENTINEL", "DEBUG", period, f"{patient(200):.0f}")
 
     def ask(self, *words: Any) -> Any:
         """Send one ``SENTINEL`` command and return the reply as it came, in bytes."""
@@ -205,10 +205,30 @@ class SentinelGroup:
         return next(server for server in self.servers if server is not self.primary)
 
     def wait(self, is_so: Callable[[], bool], seconds: float = 30) -> None:
-        """Wait until something is so; raise ``RuntimeError`` when time is up."""
-        job = self.sentinels[0].job
-        assert job
-        wait_until(is_so, job, seconds)
+        """Wait until something is so; raise ``RuntimeError`` when time is up, and tell how all stand."""
+        give_up = time.monotonic() + patient(seconds)
+        while not is_so():
+            if time.monotonic() > give_up:
+                raise RuntimeError(f"The Sentinels and servers do not come to what is waited for:\n{self._story()}")
+            time.sleep(0.02)
+
+    def _story(self) -> str:
+        lines = []
+        for server in self.servers:
+            try:
+                role = server.role
+            except redis.RedisError as error:
+                role = repr(error)
+            lines.append(f"Server {server.port}, reached by {server.proxy.port}: {role}")
+        for sentinel in self.sentinels:
+            try:
+                state = sentinel.state()
+            except redis.RedisError as error:
+                lines.append(f"Sentinel {sentinel.port}: {error!r}")
+            else:
+                lines.append(f"Sentinel {sentinel.port}: {state['port']} is {state['flags']}")
+            lines.append(sentinel.job.last_words(12) if sentinel.job else "not started")
+        return "\n".join(lines)
 
     def wait_promoted(self, server: ReplicatedServer) -> None:
         """Wait until all Sentinels tell clients that this server is the primary, and it is."""
