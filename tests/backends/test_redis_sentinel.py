@@ -65,6 +65,23 @@ def test_the_alias_in_the_documentation_works(sentinels: SentinelGroup, redis_pr
     assert stored(store, create(store).record.sid)
 
 
+def test_the_doctor_says_how_to_bound_what_a_failover_loses(
+    sentinels: SentinelGroup, new_store: Callable[[], RedisStore]
+) -> None:
+    store = new_store()
+
+    def advice() -> list[str]:
+        return [finding.advice for finding in store.examine() if finding.name == "replication"]
+
+    assert "min-replicas-to-write" in advice()[0]
+    with sentinels.primary.client() as client:
+        client.config_set("min-replicas-to-write", 1)
+        try:
+            assert advice() == [""]
+        finally:
+            client.config_set("min-replicas-to-write", 0)
+
+
 def test_a_sentinel_that_hangs_is_waited_for_once(
     sentinels: SentinelGroup, new_store: Callable[[], RedisStore]
 ) -> None:

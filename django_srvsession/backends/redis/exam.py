@@ -182,4 +182,7 @@ def replication(info: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(Level.WARNING, "replication", text, advice)
     if replicas:
         text = f"Replicas: {len(replicas)}. A fail-over may lose the last moments, ends of sessions included."
-        yield Finding(Level.NOTE, "replication", text)
+        # INFO counts the good replicas only where the server wants some.
+        is_bound = "min_slaves_good_slaves" in info
+        advice = "" if is_bound else "Set min-replicas-to-write 1: a primary that was replaced takes no writes then."
+        yield Finding(Level.NOTE, "replication", text, advice)
