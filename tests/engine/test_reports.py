@@ -1,19 +1,37 @@
-"""Reports of errors, as Django shows and mails them: they hold no key, wherever in a session's life the error was."""
+"""Reports of errors, as Django shows and mails them, and logs: no key is in them, wherever in a session's life."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.core.signals import got_request_exception
+from django.db import connection
 from django.http import HttpRequest
+from django.test.utils import CaptureQueriesContext
 from django.views.debug import ExceptionReporter
 
 from django_srvsession.keys import SessionKey
+from tests.engine.every_store import on_every_store
 from tests.engine.pages import Browser, View, count_view, flush, login, logout, put, read, rotate
 from tests.engine.watched import WatchedStore
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> list[SessionKey]:
+    """All keys that are made, also those that no cookie gets to."""
+    made: list[SessionKey] = []
+    sign = SessionKey._signed
+
+    def signed(raw: bytes) -> SessionKey:
+        made.append(sign(raw))
+        return made[-1]
+
+    monkeypatch.setattr(SessionKey, "_signed", staticmethod(signed))
+    return made
 
 
 @pytest.fixture
@@ -65,30 +83,40 @@ def test_the_report_of_an_error_holds_no_key(
     ann: Any,
     store: WatchedStore,
     reports: list[str],
+    keys: list[SessionKey],
     settings: Any,
 ) -> None:
     settings.DEBUG = not is_safe
-    keys: list[SessionKey] = []  # All that are made, also those that no cookie gets to.
-    sign = SessionKey._signed
-
-    def signed(raw: bytes) -> SessionKey:
-        keys.append(sign(raw))
-        return keys[-1]
 
     def broken(asked: str) -> None:
         if asked == verb:
             raise ZeroDivisionError
 
     page: View = view(ann) if view is login else view
-    with pytest.MonkeyPatch.context() as watching:
-        watching.setattr(SessionKey, "_signed", staticmethod(signed))
-        if verb != "create":
-            either_browser.visit(login(ann))
-        store.before = broken
-        assert either_browser.visit(page).status_code == 500
+    if verb != "create":
+        either_browser.visit(login(ann))
+    store.before = broken
+    assert either_browser.visit(page).status_code == 500
     assert keys
     assert len(reports) == 2
     for report in reports:
         assert "ZeroDivisionError" in report
         for key in keys:
             assert key.text not in report
+
+
+@on_every_store
+def test_no_log_of_any_package_holds_a_key(
+    browser: Browser, ann: Any, keys: list[SessionKey], engine: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    for logger in (None, "django"):
+        caplog.set_level(logging.DEBUG, logger=logger)
+    with CaptureQueriesContext(connection):
+        browser.visit(login(ann))
+        for view in (count_view, rotate, read, fails, logout, count_view):
+            browser.visit(view)
+        browser.copy().visit(read)
+    assert "django.db.backends" in {record.name for record in caplog.records}, "the log has what databases are sent"
+    assert len(keys) == 3
+    for key in keys:
+        assert key.text not in caplog.text

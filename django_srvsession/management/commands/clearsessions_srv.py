@@ -47,7 +47,7 @@ not one of django-srvsession, when its store does not answer, or for a wrong bat
             type=int,
             metavar="N",
             help="End at most N sessions in one step. Default: 500; in a database so many that a step takes"
-            " 50 ms (MariaDB: 20, SQLite: 10).",
+            " 50 ms (MariaDB, SQLite: 10).",
         )
         parser.add_argument(
             "--pause",
