@@ -256,6 +256,14 @@ def test_what_expired_long_ago_leaves_no_tombstone(store: DatabaseStore) -> None
     assert isinstance(store.load(recent.sid), Tombstone)
 
 
+def test_a_tombstone_holds_no_value(store: DatabaseStore) -> None:
+    record, due = create(store, changed={"a": b"sealed"}).record, create(store, changed={"a": b"sealed"})
+    store.end(record.sid, "logout")
+    store.expire(make_due(store, due).record.sid)
+    left = Session.objects.using(store.using).filter(sid__in=[record.sid, due.record.sid])
+    assert [bytes(data) for data in left.values_list("data", flat=True)] == [b"", b""]
+
+
 def test_a_tombstone_is_forgotten_when_its_time_is_over_and_not_counted(store: DatabaseStore) -> None:
     record = create(store).record
     store.end(record.sid, "logout")

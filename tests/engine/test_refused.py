@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import pickle
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -139,6 +141,47 @@ def test_a_session_with_a_value_that_is_not_ours_reads_as_empty(
 @pytest.mark.parametrize("how", [how for how in TAMPERED if how is not of_a_wrong_type])
 def test_it_signs_nobody_in(how: Callable[..., bytes], tampered: Callable[..., Browser]) -> None:
     assert tampered(how).user() == ""
+
+
+class Pickling:
+    """A serializer that makes objects of any class, and so runs what it is given."""
+
+    dumps = staticmethod(pickle.dumps)
+    loads = staticmethod(pickle.loads)
+
+
+has_run: list[str] = []
+
+
+class Bomb:
+    """Does something where it is made again."""
+
+    def __reduce__(self) -> Any:
+        return run, ("code",)
+
+
+def run(what: str) -> None:
+    has_run.append(what)
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_a_serializer_that_runs_code_is_never_given_what_was_not_sealed_here(
+    is_compressed: bool, browser: Browser, ann: Any, store: WatchedStore, settings: Any
+) -> None:
+    settings.SESSION_SERIALIZER = f"{__name__}.Pickling"
+    browser.visit(login(ann))
+    browser.visit(put(a="first"))
+    assert browser.show(read)["a"] == "first"
+    _, values = session_of(browser, store)
+    bomb = pickle.dumps(Bomb())
+    forged = values["a"][:5] + (b"\x01" + zlib.compress(bomb) if is_compressed else b"\x00" + bomb) + bytes(16)
+    for name in ("a", "_auth_user_id", "new"):
+        plant(browser, store, **{name: forged})
+        for view in (read, name_user, count_view, login(ann)):
+            browser.copy().visit(view)
+    assert has_run == []
+    pickle.loads(bomb)
+    assert has_run.pop() == "code"
 
 
 @pytest.mark.parametrize("view", [read, name_user, count_view, put(a=1), logout, rotate])
