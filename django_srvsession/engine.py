@@ -360,12 +360,12 @@ class SessionStore(SessionLifecycle):
 
         Source: OWASP ASVS 5.0, 7.2.4.
         """
-        key, record = self._key, self.record
+        key = self._key
         if key is None or self._lost_key is not None:
             return  # Saving makes a session, or one of its own, and with it a key.
         cookie_key = SessionKey.parse(self._cookie_text)
         is_old = cookie_key is not None and cookie_key.verifier == key.verifier
-        if is_old or (record is not None and not record.rotation_final):
+        if is_old or (self._sealed is not None and self._sealed.previous is not None):
             self.cycle_key()
 
     @property

@@ -145,10 +145,10 @@ def _age_ms(session: SessionStore) -> float:
 
     What lies in the future, or before the sign-in, is none. A sign-in is none if it was a mere switch to another user.
     """
-    record, now_ms = session.record, session.now_ms
-    if record is None or now_ms is None or record.signed_in_ms is None:
+    signed_in_ms, now_ms = session.signed_in_ms, session.now_ms
+    if now_ms is None or signed_in_ms is None:
         return math.inf
-    signed_in_ms, confirmed_ms = record.signed_in_ms, session.mark(CONFIRMED_MARK)
+    confirmed_ms = session.mark(CONFIRMED_MARK)
     proofs = [] if session.was_switched else [signed_in_ms]
     if isinstance(confirmed_ms, int) and confirmed_ms >= signed_in_ms:
         proofs.append(confirmed_ms)

@@ -15,6 +15,7 @@ Three rules hold for every store:
 from __future__ import annotations
 
 import functools
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
@@ -302,6 +303,14 @@ class Store(ABC):
         Bounded: it says so where it counted only the newest, or an index that may run ahead.
         """
         return listings.activity_of(self.portion(count=LOOK_AT))
+
+    @property
+    def clock_ms(self) -> int:
+        """Return what is known of the store's clock without asking it, in milliseconds since 1970 UTC.
+
+        Never ahead of it; before its first answer, this machine's clock.
+        """
+        return time.time_ns() // 1_000_000
 
     # Transactions of the caller: only stores on the caller's own database connection have any.
 

@@ -74,7 +74,7 @@ def outside_of_transactions(view: Any) -> Any:
 
 def _count(session: SessionStore, by: int = 1) -> int:
     """Add to the count, at once and atomically, and return it; a sign-in begins a row of its own."""
-    signed_in_ms = None if session.record is None else session.record.signed_in_ms
+    signed_in_ms = session.signed_in_ms
 
     def counted(mark: Any) -> Any:
         since, count = mark

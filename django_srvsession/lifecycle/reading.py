@@ -14,6 +14,7 @@ from django_srvsession.escaping import escaped
 from django_srvsession.keys import SessionKey
 from django_srvsession.lifecycle.bookkeeping import best_effort_steps
 from django_srvsession.lifecycle.events import expire_steps
+from django_srvsession.lifecycle.sealed_record import RECORD, SealedRecord, opened
 from django_srvsession.records import AUTH_KEYS, Client, Ended, Loaded, SessionRecord, Tombstone
 from django_srvsession.seal import Sealer, SealError
 from django_srvsession.steps import Call, Steps, run
@@ -74,6 +75,7 @@ class SessionReading(SessionBase):
 
     _found = Found.UNREAD
     _loaded: Loaded | None = None
+    _sealed: SealedRecord | None = None  # What is sealed of the record, as this request last read or wrote it.
     _parsed: tuple[str | None, SessionKey | None] = (None, None)
     _lost_key: SessionKey | None = None  # The key that another request rotated away meanwhile.
     _was_written = False
@@ -93,8 +95,14 @@ class SessionReading(SessionBase):
         """Return the record as last loaded or written by this request; no I/O, None before."""
         return None if self._loaded is None else self._loaded.record
 
-    def _adopt(self, key: SessionKey, loaded: Loaded) -> None:
+    @property
+    def signed_in_ms(self) -> int | None:
+        """Return when the user signed in, as it is sealed, in milliseconds since 1970 UTC; no I/O, None before."""
+        return None if self._loaded is None or self._sealed is None else self._sealed.signed_in_ms
+
+    def _adopt(self, key: SessionKey, loaded: Loaded, sealed: SealedRecord | None = None) -> None:
         self._session_key = key.text
+        self._sealed = sealed or self._sealed
         self._loaded, self._found, self._lost_key = loaded, Found.LIVE, None
         self._was_written = True
 
@@ -174,6 +182,8 @@ class SessionReading(SessionBase):
         """Check every seal before any value is handed out, and that the session belongs to the user it names."""
         sealer = self._sealer(key)
         are_current = sealer.verify_all(loaded.values)
+        self._sealed = SealedRecord.read(sealer, loaded.values.get(RECORD))
+        self._sealed.check(loaded, key.verifier)
         # Weakly: contents that knew their session would be garbage for the collector, one more for every request.
         session = weakref.ref(self)
 
@@ -182,7 +192,7 @@ class SessionReading(SessionBase):
                 alive._refuse(key.sid, error)
 
         values = SealedValues(sealer, loaded.values, are_current=are_current, refused=refused)
-        if USER_KEY in loaded.values and user_id_in(values) != loaded.record.user_id:
+        if (user_id_in(values) if USER_KEY in loaded.values else None) != loaded.record.user_id:
             raise SealError("the session names another user than its record")
         return values
 
@@ -211,10 +221,13 @@ class SessionReading(SessionBase):
     def _find_steps(self, key: SessionKey) -> Steps[Loaded]:
         """Learn whose session it is before changing it, when it was cleared or replaced without being read."""
         stored = yield Call("load", (key.sid,))
-        live = isinstance(stored, Loaded) and stored.record.is_live(stored.now_ms)
-        if not live or not stored.record.accepts(key.verifier, stored.now_ms):
+        if not isinstance(stored, Loaded):
             raise UpdateError(GONE)
-        return stored  # type: ignore[no-any-return]
+        try:
+            self._sealed = opened(self._sealer(key), stored, key.verifier)
+        except SealError as error:
+            raise UpdateError(GONE) from error
+        return stored
 
     def exists_steps(self, session_key: str | None) -> Steps[bool]:
         """Tell whether a key opens a live session."""
@@ -231,8 +244,11 @@ class SessionReading(SessionBase):
             return Found.NOTHING
         if isinstance(stored, Tombstone):
             return Found.JUST_ENDED if stored.is_of(key.verifier) else Found.NOTHING
-        opens = stored.record.is_live(stored.now_ms) and stored.record.accepts(key.verifier, stored.now_ms)
-        return Found.LIVE if opens else Found.NOTHING
+        try:
+            opened(self._sealer(key), stored, key.verifier)
+        except SealError:
+            return Found.NOTHING
+        return Found.LIVE
 
 
 def user_id_in(values: Mapping[Any, Any]) -> str | None:

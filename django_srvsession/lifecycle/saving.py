@@ -63,17 +63,17 @@ class SessionSaving(SessionEnding):
         changes = values.changes(sealer)
         if not changes and not signs_in and self._was_written:
             return  # Written by this very request already: nothing is left to say, not even "still here".
+        now_ms = self.store().clock_ms if signs_in else base.now_ms
         try:
-            loaded = yield Call("update", (key.sid, key.verifier, self._delta(values, changes, base), base))
+            record = yield from self._written_steps(key, self._delta(values, changes, base, now_ms), base, now_ms)
         except UpdateError:
             if not signs_in:
                 raise
             yield from self._sign_in_alone_steps(key, values)
             return
-        self._adopt(key, loaded)
         values.stored(changes, sealer)
         if signs_in:
-            yield started(loaded.record)
+            yield started(record)
 
     def _move_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
         """End the session and go on in a new one: a sid belongs to at most one user in its life."""
@@ -124,18 +124,17 @@ class SessionSaving(SessionEnding):
             signs_in = values.is_assigned(USER_KEY)
             if signs_in:
                 self._leave_marks(values)
-            changes = values.changes(sealer)
-            delta = self._delta(values, changes, base)
-            loaded = yield Call("rotate", (key.sid, key.verifier, new.verifier, delta, base, final))
+            changes, now_ms = values.changes(sealer), self.store().clock_ms
+            delta = self._delta(values, changes, base, now_ms)
+            record = yield from self._written_steps(key, delta, base, now_ms, new, final)
         except UpdateError:
             # Another request was first. Only the save can tell what to do: it knows whether this one signs in.
             self._lost_key = key if final else None
             return
-        self._adopt(new, loaded)
         values.stored(changes, sealer)
         self.needs_cookie = self.modified = True
         if signs_in:
-            yield started(loaded.record)
+            yield started(record)
 
     # Lose a race.
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Final
 
 from django_srvsession import lifetimes
 from django_srvsession.keys import SessionKey
 from django_srvsession.lifecycle.events import started
 from django_srvsession.lifecycle.reading import ENDED, SWITCHED, USER_KEY, Found, SessionReading, user_id_in
+from django_srvsession.lifecycle.sealed_record import RECORD, SealedRecord, is_sealed_anew
 from django_srvsession.records import TOUCH, UNSET, Delta, Loaded, SessionRecord
+from django_srvsession.seal import SealError
 from django_srvsession.steps import Call, Steps
-from django_srvsession.store import CreateError
+from django_srvsession.store import GONE, ConflictError, CreateError, StoreUnavailableError, UpdateError
 from django_srvsession.values import Changes, SealedValues
 
+_SEAL_TRIES: Final = 50  # Each time that one try fails, somebody else's has succeeded.
 _CREATE_TRIES: Final = 5  # 72 random bits collide about never; a store that says so five times is broken.
 
 
@@ -26,13 +28,16 @@ class SessionWriting(SessionReading):
         for _ in range(_CREATE_TRIES):
             key = SessionKey.generate()
             sealer = self._sealer(key)
-            state = values.state
+            now_ms, state = self.store().clock_ms, values.state
             changes = Changes(values.everything(sealer), frozenset(), True, {}, state)
+            delta = self._delta(values, changes, None, now_ms)
+            sealed = SealedRecord.new(key.verifier, delta, now_ms).sealed(sealer)
+            delta = delta._replace(changed={**delta.changed, RECORD: sealed.mark})
             try:
-                loaded = yield Call("create", (key.sid, key.verifier, self._delta(values, changes, None)))
+                loaded = yield Call("create", (key.sid, key.verifier, delta))
             except CreateError:
                 continue
-            self._adopt(key, loaded)
+            self._adopt(key, loaded, sealed)
             values.stored(changes, sealer)
             self.needs_cookie, self.modified = True, True
             if loaded.record.user_id is not None:
@@ -51,16 +56,18 @@ class SessionWriting(SessionReading):
         elif self.came_as not in (None, user_id):
             values.put(SWITCHED, True)
 
-    def _delta(self, values: SealedValues, changes: Changes, base: Loaded | None) -> Delta:
+    def _delta(self, values: SealedValues, changes: Changes, base: Loaded | None, now_ms: int) -> Delta:
         """Name what this request changes; of the record only what differs from what it loaded."""
-        record = None if base is None else base.record
+        record, sealed = (None, None) if base is None else (base.record, self._sealed)
         user_id = user_id_in(values) if record is None or values.is_assigned(USER_KEY) else None
-        lifetime = self._lifetime(values, base, signs_in=user_id is not None)
+        signed_in_ms = now_ms if user_id is not None else (None if sealed is None else sealed.signed_in_ms)
+        expiry = values.get(lifetimes.EXPIRY_KEY)
+        lifetime = lifetimes.lifetime_of(expiry, self.get_session_cookie_age(), signed_in_ms, now_ms)
         # A fixed date keeps its deadline; its remaining time, computed anew each time, is no change.
         same_expiry = lifetimes.EXPIRY_KEY not in changes.changed and lifetimes.EXPIRY_KEY not in changes.removed
         is_dated = lifetime.deadline_ms is not None and same_expiry
-        keep = record is not None and (lifetime.lifetime_ms == record.lifetime_ms or is_dated) and not changes.cleared
-        keep_deadline = record is not None and lifetime.deadline_ms == record.deadline_ms
+        keep = sealed is not None and (lifetime.lifetime_ms == sealed.lifetime_ms or is_dated) and not changes.cleared
+        keep_deadline = sealed is not None and lifetime.deadline_ms == sealed.deadline_ms
         return Delta(
             changed=changes.changed,
             removed=changes.removed,
@@ -72,11 +79,51 @@ class SessionWriting(SessionReading):
             deadline_ms=UNSET if keep_deadline else lifetime.deadline_ms,
         )
 
-    def _lifetime(self, values: SealedValues, base: Loaded | None, signs_in: bool) -> lifetimes.Lifetime:
-        now_ms = int(time.time() * 1000) if base is None else base.now_ms
-        signed_in_ms = now_ms if signs_in else (None if base is None else base.record.signed_in_ms)
-        expiry = values.get(lifetimes.EXPIRY_KEY)
-        return lifetimes.lifetime_of(expiry, self.get_session_cookie_age(), signed_in_ms, now_ms)
+    def _written_steps(
+        self,
+        key: SessionKey,
+        delta: Delta,
+        base: Loaded,
+        now_ms: int,
+        new: SessionKey | None = None,
+        final: bool = True,
+    ) -> Steps[SessionRecord]:
+        """Update the session or, to a ``new`` key, rotate it; what changes of the record is sealed in the same step.
+
+        When another request has changed the record first, what is named here is named of what stands then.
+        """
+        if new is None and not is_sealed_anew(delta):
+            loaded = yield Call("update", (key.sid, key.verifier, delta, base))
+            self._adopt(key, loaded)
+            return loaded.record  # type: ignore[no-any-return]
+        sealer, stands = self._sealer(key), self._sealed
+        for _ in range(_SEAL_TRIES):
+            if stands is None:
+                break
+            sealed = stands.after(delta, now_ms)
+            if new is not None:
+                sealed = sealed.rotated(new.verifier, final, now_ms)
+            sealed = sealed.sealed(sealer)
+            step = delta._replace(changed={**delta.changed, RECORD: sealed.mark}, expected={RECORD: stands.mark})
+            try:
+                if new is None:
+                    loaded = yield Call("update", (key.sid, key.verifier, step, base))
+                else:
+                    loaded = yield Call("rotate", (key.sid, key.verifier, new.verifier, step, base, final))
+            except ConflictError as conflict:
+                stands = self._sealed_by_another(key, conflict.current[RECORD])
+            else:
+                self._adopt(new or key, loaded, sealed)
+                return loaded.record  # type: ignore[no-any-return]
+        raise StoreUnavailableError("Other requests kept changing the session; nothing was written.")
+
+    def _sealed_by_another(self, key: SessionKey, mark: bytes | None) -> SealedRecord:
+        """Read the mark that another request has written meanwhile."""
+        try:
+            return SealedRecord.verified(self._sealer(key), mark)
+        except SealError as error:
+            self._session_cache = self._refuse(key.sid, error)
+            raise UpdateError(GONE) from error
 
     def _client_if_new(self, record: SessionRecord | None) -> Any:
         if self.client_of_request is None:

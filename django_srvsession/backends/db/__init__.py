@@ -70,6 +70,12 @@ class DatabaseStore(Store):
         except KeyError:
             return self._statements.setdefault(using, Statements(connections[using]))
 
+    @property
+    def clock_ms(self) -> int:
+        """Return what is known of the database's clock."""
+        known = self._statements.get(self.using)
+        return (known.clock.now_ms if known else 0) or super().clock_ms
+
     def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
         """Do as the interface says; the same ``sid`` and verifier succeed only as long as that session is live.
 

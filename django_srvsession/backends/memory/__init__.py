@@ -126,6 +126,11 @@ class MemoryStore(Store):
 
     # The others.
 
+    @property
+    def clock_ms(self) -> int:
+        """Return the store's clock."""
+        return now_ms()
+
     def load(self, sid: str) -> Loaded | Tombstone | None:
         """Do as :meth:`Store.load`; the values cannot be changed, and are shared."""
         with self.lock:

@@ -70,6 +70,11 @@ class RedisStore(Store):
         wire = await self._loops.get(self._wire.pool)
         return await (arun(steps, wire.call) if wire is not None else sync_to_async(self._run)(steps))
 
+    @property
+    def clock_ms(self) -> int:
+        """Return what is known of Redis' clock."""
+        return self._clock.now_ms or super().clock_ms
+
     # The verbs, for threads and for event loops.
 
     def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:

@@ -1,0 +1,155 @@
+"""What a session's record must say, sealed among its values: who has no secret cannot make it say otherwise.
+
+Stores need the record as it is, to find, compare and sort. So what decides who opens a session, how old a proof is and
+when all ends stands a second time as a *mark* (see ``values.py``). The mark changes in the very step that changes the
+record, and only from the mark that its author knows (``Delta.expected``): record and mark always agree. What a step
+does not name, such as the client's address, and every plain save or touch, leaves the mark alone.
+
+Instants in it are what the client knows of the store's clock, which is never ahead of it. The times of use are not
+sealed: every request moves them. They are bounded by what is.
+"""
+
+from __future__ import annotations
+
+import struct
+from hmac import compare_digest
+from typing import Final, NamedTuple
+
+from django_srvsession.records import ROTATION_GRACE_MS, UNSET, Delta, Loaded, expiry, given
+from django_srvsession.seal import Sealer, SealError
+from django_srvsession.values import MARK_PREFIX
+
+RECORD: Final = f"{MARK_PREFIX}record"
+"""The name of the mark."""
+
+CLOCKS_DIFFER_MS: Final = 3_600_000
+"""How far two clocks may be apart before an instant counts as forged, in milliseconds."""
+
+_LAYOUT: Final = struct.Struct("<16sqqqq")
+_PREVIOUS: Final = struct.Struct("<16sq")
+"""What follows after a rotation that is not final."""
+_NEVER: Final = -1
+
+
+class SealedRecord(NamedTuple):
+    """Hold what is sealed of a record. Of a verifier it is the first half: 128 bits, as many as a key's secret has."""
+
+    verifier: bytes
+    created_ms: int
+    signed_in_ms: int | None
+    lifetime_ms: int
+    deadline_ms: int | None
+    previous: bytes | None = None
+    """The verifier before, if the last rotation was not final."""
+    rotated_ms: int = 0
+    """When that was; 0 without."""
+    mark: bytes = b""
+    """The sealed bytes that this was read from, or written as."""
+
+    @classmethod
+    def new(cls, verifier: str, delta: Delta, now_ms: int) -> SealedRecord:
+        """Return what is to be sealed of the session that ``Store.create(sid, verifier, delta)`` stores."""
+        return cls(_half(verifier), now_ms, None, 0, None).after(delta, now_ms)
+
+    @classmethod
+    def read(cls, sealer: Sealer, mark: bytes | None) -> SealedRecord:
+        """Read a mark whose seal was verified; raises :class:`SealError`, also where there is none."""
+        if mark is None:
+            raise SealError("its record is not sealed")
+        payload = sealer.payload(mark)
+        try:
+            half, created_ms, signed_in_ms, lifetime_ms, deadline_ms = _LAYOUT.unpack_from(payload)
+            rest = payload[_LAYOUT.size :]
+            previous, rotated_ms = _PREVIOUS.unpack(rest) if rest else (None, 0)
+        except struct.error as error:
+            raise SealError("its record is sealed in another way") from error
+        return cls(
+            half,
+            created_ms,
+            None if signed_in_ms == _NEVER else signed_in_ms,
+            lifetime_ms,
+            None if deadline_ms == _NEVER else deadline_ms,
+            previous,
+            rotated_ms,
+            mark,
+        )
+
+    @classmethod
+    def verified(cls, sealer: Sealer, mark: bytes | None) -> SealedRecord:
+        """Read a mark after its seal is verified; raises as :meth:`read`."""
+        if mark is not None:
+            sealer.verify(RECORD, mark)
+        return cls.read(sealer, mark)
+
+    def sealed(self, sealer: Sealer) -> SealedRecord:
+        """Return this with the mark to be stored."""
+        payload = _LAYOUT.pack(
+            self.verifier,
+            self.created_ms,
+            _NEVER if self.signed_in_ms is None else self.signed_in_ms,
+            self.lifetime_ms,
+            _NEVER if self.deadline_ms is None else self.deadline_ms,
+        )
+        if self.previous is not None:
+            payload += _PREVIOUS.pack(self.previous, self.rotated_ms)
+        return self._replace(mark=sealer.seal(RECORD, payload))
+
+    def after(self, delta: Delta, now_ms: int) -> SealedRecord:
+        """Return what is to be sealed after an update."""
+        return self._replace(
+            signed_in_ms=self.signed_in_ms if delta.user_id is UNSET else now_ms,
+            lifetime_ms=given(delta.lifetime_ms, self.lifetime_ms),
+            deadline_ms=given(delta.deadline_ms, self.deadline_ms),
+        )
+
+    def rotated(self, verifier: str, final: bool, now_ms: int) -> SealedRecord:
+        """Return what is to be sealed after a rotation to this verifier."""
+        previous, rotated_ms = (None, 0) if final else (self.verifier, now_ms)
+        return self._replace(verifier=_half(verifier), previous=previous, rotated_ms=rotated_ms)
+
+    def check(self, loaded: Loaded, verifier: str) -> None:
+        """Raise :class:`SealError` unless the record says what is sealed and a key with this verifier opens it now."""
+        record, now_ms = loaded.record, loaded.now_ms
+        half = _half(verifier)
+        if record.verifier[:32] != self.verifier.hex():
+            raise SealError("its record names another key than its seal")
+        if not compare_digest(half, self.verifier) and not self._was_renewed_from(half, now_ms):
+            raise SealError("its record takes a key that its seal does not")
+        if (record.user_id is None) != (self.signed_in_ms is None):
+            raise SealError("its record and its seal disagree on whether somebody is signed in")
+        if record.lifetime_ms != self.lifetime_ms or record.deadline_ms != self.deadline_ms:
+            raise SealError("its record names another lifetime or deadline than its seal")
+        if record.expires_ms > expiry(record.last_seen_ms, self.lifetime_ms, self.deadline_ms):
+            raise SealError("it expires later than its last use and its sealed lifetime allow")
+        if (
+            record.last_seen_ms > now_ms + CLOCKS_DIFFER_MS
+            or abs(record.created_ms - self.created_ms) > CLOCKS_DIFFER_MS
+            or abs((record.signed_in_ms or 0) - (self.signed_in_ms or 0)) > CLOCKS_DIFFER_MS
+        ):
+            raise SealError("its record names an instant that cannot be")
+
+    def _was_renewed_from(self, half: bytes, now_ms: int) -> bool:
+        """Tell whether this was the verifier less than a minute ago, before a rotation that was not final."""
+        is_previous = self.previous is not None and compare_digest(half, self.previous)
+        return is_previous and now_ms - self.rotated_ms < ROTATION_GRACE_MS
+
+
+def opened(sealer: Sealer, loaded: Loaded, verifier: str) -> SealedRecord:
+    """Return what is sealed of a session if a key with this verifier opens it now; its other values stay unread.
+
+    Raises :class:`SealError` where the key does not, and where the record says what was not sealed.
+    """
+    if not loaded.record.is_live(loaded.now_ms) or not loaded.record.accepts(verifier, loaded.now_ms):
+        raise SealError("it is not live, or has another key")
+    sealed = SealedRecord.verified(sealer, loaded.values.get(RECORD))
+    sealed.check(loaded, verifier)
+    return sealed
+
+
+def is_sealed_anew(delta: Delta) -> bool:
+    """Tell whether an update changes what is sealed, or would drop the mark."""
+    return delta.cleared or not (delta.user_id is delta.lifetime_ms is delta.deadline_ms is UNSET)
+
+
+def _half(verifier: str) -> bytes:
+    return bytes.fromhex(verifier[:32])
