@@ -17,6 +17,9 @@ from typing import Any, Final, NamedTuple
 ROTATION_GRACE_MS: Final = 60_000
 """How long after a rotation, or an end, the old key is still recognised (not: still valid), in milliseconds."""
 
+CLOCKS_DIFFER_MS: Final = 3_600_000
+"""How far two clocks may be apart before an instant counts as forged, in milliseconds."""
+
 LATEST_MS: Final = 253_402_214_400_000
 """The last day of the year 9999, in milliseconds: no later instant can be shown in every time zone, and no session
 lives longer."""

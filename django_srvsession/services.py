@@ -29,7 +29,7 @@ from django_srvsession import conf, engine, listings
 from django_srvsession.engine import current_store
 from django_srvsession.escaping import escaped
 from django_srvsession.health import Housed, Keeping
-from django_srvsession.lifecycle import end_many_steps, end_steps
+from django_srvsession.lifecycle import RECORD, end_many_steps, end_steps
 from django_srvsession.listings import EVERYONE, Activity, Portion, Step, Wanted
 from django_srvsession.records import Loaded, SessionRecord, Tombstone, is_storable
 from django_srvsession.seal import Sealer, SealError
@@ -425,7 +425,7 @@ async def acontents_of(sid: str) -> Contents | None:
 def _contents(found: Loaded | Tombstone | None) -> Contents | None:
     if not isinstance(found, Loaded) or not found.record.is_live(found.now_ms):
         return None
-    sizes = {name: len(sealed) for name, sealed in found.values.items()}
+    sizes = {name: len(sealed) for name, sealed in found.values.items() if name != RECORD}
     return Contents(found.record, sizes, _revealed(found))
 
 

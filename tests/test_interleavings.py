@@ -22,7 +22,7 @@ from django_srvsession.backends import memory
 from django_srvsession.backends.memory import SessionStore
 from django_srvsession.backends.memory import now_ms as _now_ms
 from django_srvsession.keys import SessionKey
-from django_srvsession.lifecycle import end_steps
+from django_srvsession.lifecycle import Found, end_steps
 from django_srvsession.middleware import answer_steps
 from django_srvsession.records import Delta, Loaded, Tombstone
 from django_srvsession.steps import Call, Emit, Steps, run
@@ -270,9 +270,19 @@ def touches(session: SessionStore) -> Steps[None]:
         yield from session.touch_steps()
 
 
+def sets_expiry(seconds: int) -> View:
+    def view(session: SessionStore) -> Steps[None]:
+        values = yield from session.values_steps()
+        values["_session_expiry"] = seconds
+        session.accessed = session.modified = True
+
+    return view
+
+
 CHANGES: list[View] = [
     reads,
     touches,
+    sets_expiry(600),
     sets("new"),
     deletes("kept"),
     increments,
@@ -303,7 +313,7 @@ def test_an_ended_session_stays_ended_whatever_another_request_does(change: View
                 # Where the browser has no newer cookie a write may start anew: a session that knows nothing of the old.
                 assert end in (expires, is_revoked), order
                 assert SessionKey.parse(key).sid != sid, order  # type: ignore[union-attr]
-                assert contents(key).keys() <= {"new", "count", "list", "_auth_user_hash"}, order
+                assert contents(key).keys() <= {"new", "count", "list", "_auth_user_hash", "_session_expiry"}, order
                 assert contents(key).get("list") != [1], order
         orders += 1
     assert orders > 1
@@ -584,17 +594,83 @@ def test_two_renewals_leave_one_session_that_both_keys_open_for_a_minute() -> No
 
 
 def test_a_touch_does_not_undo_a_shorter_expiry() -> None:
-    def shortens(session: SessionStore) -> Steps[None]:
-        values = yield from session.values_steps()
-        values["_session_expiry"] = 60
-        session.modified = True
-
-    for cookie, _, order in runs(shortens, touches):
+    for cookie, _, order in runs(sets_expiry(60), touches):
         session = SessionStore(cookie)
         session.load()
         assert session.record is not None
         assert session.record.lifetime_ms == 60_000, order
         assert session.record.expires_ms - session.record.last_seen_ms <= 60_000, order
+
+
+# What is sealed of a record changes with the record, whoever else changes another part of it.
+
+
+def opened(key: str | None) -> SessionStore:
+    """Open the session of a key, which must be live and not refused."""
+    session = SessionStore(key)
+    session.load()
+    assert session._found is Found.LIVE
+    return session
+
+
+@pytest.mark.parametrize("rotation", [rotates, renews, changes_password], ids=name_of)
+def test_a_new_key_and_a_new_lifetime_at_once_refuse_nobody(rotation: View) -> None:
+    for cookie, requests, order in runs(rotation, sets_expiry(60)):
+        session = opened(requests[0].new_cookie)
+        record = session.record
+        assert record is not None
+        if record.lifetime_ms != 60_000:  # The key was gone when it was to be set, or before it was read.
+            assert rotation is not renews, order
+            assert "_session_expiry" not in session, order
+        assert session["kept"] == 1, order
+        assert is_live(cookie) == (rotation is renews), order
+
+
+@pytest.mark.parametrize("signed_in", [False, True])
+def test_a_sign_in_and_a_new_lifetime_at_once_refuse_nobody(signed_in: bool, settings: Any) -> None:
+    settings.SRVSESSION_MAX_LIFETIME = 7200
+    for _, requests, order in runs(signs_in("7"), sets_expiry(60), signed_in=signed_in):
+        session = opened(requests[0].new_cookie or requests[0].cookie)
+        record = session.record
+        assert record is not None
+        assert session["_auth_user_id"] == record.user_id == "7", order
+        assert record.signed_in_ms is not None
+        assert record.deadline_ms is not None
+        assert 0 <= record.signed_in_ms + 7_200_000 - record.deadline_ms < 5000, order
+        assert record.lifetime_ms == (60_000 if "_session_expiry" in session else 1_209_600_000), order
+        assert session.get("_session_expiry") == 60 or not signed_in, order
+
+
+def test_two_new_lifetimes_at_once_leave_the_one_that_is_in_the_contents() -> None:
+    lifetimes = set()
+    for cookie, _, order in runs(sets_expiry(60), sets_expiry(600)):
+        session = opened(cookie)
+        assert session.record is not None
+        assert session.record.lifetime_ms == session["_session_expiry"] * 1000, order
+        lifetimes.add(session.record.lifetime_ms)
+    assert lifetimes == {60_000, 600_000}
+
+
+@pytest.mark.parametrize("signed_in", [False, True])
+@pytest.mark.parametrize("change", CHANGES, ids=name_of)
+def test_a_renewal_at_once_with_any_change_loses_nothing_and_refuses_nobody(change: View, signed_in: bool) -> None:
+    for cookie, requests, order in runs(renews, change, signed_in=signed_in):
+        given = [request.new_cookie for request in requests if request.new_cookie not in (None, cookie)]
+        session = opened(given[0] if change is not changes_password else given[-1])
+        for name, value in requests[1].session.items():
+            # Who changes the password with the key of a moment ago comes too late, and keeps the old hash.
+            if change not in (reads, touches, changes_password):
+                assert session.get(name) == value, order
+        assert is_live(cookie) or change is changes_password, order
+
+
+def test_a_sign_in_a_renewal_and_two_lifetimes_at_once_refuse_nobody() -> None:
+    views = (signs_in("7"), renews, sets_expiry(60), sets_expiry(600))
+    for _, requests, order in sampled_runs(*views, count=600):
+        session = opened(requests[0].new_cookie or requests[0].cookie)
+        assert session.record is not None
+        assert session.record.lifetime_ms == session["_session_expiry"] * 1000, order
+        assert session["_auth_user_id"] == "7", order
 
 
 def test_every_order_of_two_requests_is_tried() -> None:

@@ -15,6 +15,7 @@ from django_srvsession.keys import SessionKey
 from django_srvsession.lifecycle.bookkeeping import best_effort_steps
 from django_srvsession.lifecycle.events import expire_steps
 from django_srvsession.lifecycle.sealed_record import RECORD, SealedRecord, opened
+from django_srvsession.lifetimes import Lifetime
 from django_srvsession.records import AUTH_KEYS, Client, Ended, Loaded, SessionRecord, Tombstone
 from django_srvsession.seal import Sealer, SealError
 from django_srvsession.steps import Call, Steps, run
@@ -76,6 +77,7 @@ class SessionReading(SessionBase):
     _found = Found.UNREAD
     _loaded: Loaded | None = None
     _sealed: SealedRecord | None = None  # What is sealed of the record, as this request last read or wrote it.
+    _lifetime: Lifetime | None = None  # The one that goes with the contents, as this request knows them.
     _parsed: tuple[str | None, SessionKey | None] = (None, None)
     _lost_key: SessionKey | None = None  # The key that another request rotated away meanwhile.
     _was_written = False
@@ -100,11 +102,14 @@ class SessionReading(SessionBase):
         """Return when the user signed in, as it is sealed, in milliseconds since 1970 UTC; no I/O, None before."""
         return None if self._loaded is None or self._sealed is None else self._sealed.signed_in_ms
 
-    def _adopt(self, key: SessionKey, loaded: Loaded, sealed: SealedRecord | None = None) -> None:
+    def _adopt(self, key: SessionKey, loaded: Loaded) -> None:
         self._session_key = key.text
-        self._sealed = sealed or self._sealed
         self._loaded, self._found, self._lost_key = loaded, Found.LIVE, None
         self._was_written = True
+
+    def _take(self, sealed: SealedRecord) -> None:
+        self._sealed = sealed
+        self._lifetime = Lifetime(sealed.lifetime_ms, sealed.deadline_ms)
 
     def _nothing(self, found: Found = Found.NOTHING) -> SealedValues:
         self._session_key, self._loaded, self._found = None, None, found
@@ -182,8 +187,9 @@ class SessionReading(SessionBase):
         """Check every seal before any value is handed out, and that the session belongs to the user it names."""
         sealer = self._sealer(key)
         are_current = sealer.verify_all(loaded.values)
-        self._sealed = SealedRecord.read(sealer, loaded.values.get(RECORD))
-        self._sealed.check(loaded, key.verifier)
+        sealed = SealedRecord.read(sealer, loaded.values.get(RECORD))
+        sealed.check(loaded, key.verifier)
+        self._take(sealed)
         # Weakly: contents that knew their session would be garbage for the collector, one more for every request.
         session = weakref.ref(self)
 
@@ -224,7 +230,7 @@ class SessionReading(SessionBase):
         if not isinstance(stored, Loaded):
             raise UpdateError(GONE)
         try:
-            self._sealed = opened(self._sealer(key), stored, key.verifier)
+            self._take(opened(self._sealer(key), stored, key.verifier))
         except SealError as error:
             raise UpdateError(GONE) from error
         return stored

@@ -15,15 +15,12 @@ import struct
 from hmac import compare_digest
 from typing import Final, NamedTuple
 
-from django_srvsession.records import ROTATION_GRACE_MS, UNSET, Delta, Loaded, expiry, given
+from django_srvsession.records import CLOCKS_DIFFER_MS, ROTATION_GRACE_MS, UNSET, Delta, Loaded, expiry, given
 from django_srvsession.seal import Sealer, SealError
 from django_srvsession.values import MARK_PREFIX
 
 RECORD: Final = f"{MARK_PREFIX}record"
 """The name of the mark."""
-
-CLOCKS_DIFFER_MS: Final = 3_600_000
-"""How far two clocks may be apart before an instant counts as forged, in milliseconds."""
 
 _LAYOUT: Final = struct.Struct("<16sqqqq")
 _PREVIOUS: Final = struct.Struct("<16sq")

@@ -9,7 +9,7 @@ from django_srvsession.keys import SessionKey
 from django_srvsession.lifecycle.events import started
 from django_srvsession.lifecycle.reading import ENDED, SWITCHED, USER_KEY, Found, SessionReading, user_id_in
 from django_srvsession.lifecycle.sealed_record import RECORD, SealedRecord, is_sealed_anew
-from django_srvsession.records import TOUCH, UNSET, Delta, Loaded, SessionRecord
+from django_srvsession.records import TOUCH, UNSET, Delta, Loaded, SessionRecord, given
 from django_srvsession.seal import SealError
 from django_srvsession.steps import Call, Steps
 from django_srvsession.store import GONE, ConflictError, CreateError, StoreUnavailableError, UpdateError
@@ -37,7 +37,8 @@ class SessionWriting(SessionReading):
                 loaded = yield Call("create", (key.sid, key.verifier, delta))
             except CreateError:
                 continue
-            self._adopt(key, loaded, sealed)
+            self._adopt(key, loaded)
+            self._take(sealed)
             values.stored(changes, sealer)
             self.needs_cookie, self.modified = True, True
             if loaded.record.user_id is not None:
@@ -58,7 +59,7 @@ class SessionWriting(SessionReading):
 
     def _delta(self, values: SealedValues, changes: Changes, base: Loaded | None, now_ms: int) -> Delta:
         """Name what this request changes; of the record only what differs from what it loaded."""
-        record, sealed = (None, None) if base is None else (base.record, self._sealed)
+        record, sealed, known = (None, None, None) if base is None else (base.record, self._sealed, self._lifetime)
         user_id = user_id_in(values) if record is None or values.is_assigned(USER_KEY) else None
         signed_in_ms = now_ms if user_id is not None else (None if sealed is None else sealed.signed_in_ms)
         expiry = values.get(lifetimes.EXPIRY_KEY)
@@ -66,8 +67,8 @@ class SessionWriting(SessionReading):
         # A fixed date keeps its deadline; its remaining time, computed anew each time, is no change.
         same_expiry = lifetimes.EXPIRY_KEY not in changes.changed and lifetimes.EXPIRY_KEY not in changes.removed
         is_dated = lifetime.deadline_ms is not None and same_expiry
-        keep = sealed is not None and (lifetime.lifetime_ms == sealed.lifetime_ms or is_dated) and not changes.cleared
-        keep_deadline = sealed is not None and lifetime.deadline_ms == sealed.deadline_ms
+        keep = known is not None and (lifetime.lifetime_ms == known.lifetime_ms or is_dated) and not changes.cleared
+        keep_deadline = known is not None and lifetime.deadline_ms == known.deadline_ms
         return Delta(
             changed=changes.changed,
             removed=changes.removed,
@@ -96,10 +97,10 @@ class SessionWriting(SessionReading):
             loaded = yield Call("update", (key.sid, key.verifier, delta, base))
             self._adopt(key, loaded)
             return loaded.record  # type: ignore[no-any-return]
-        sealer, stands = self._sealer(key), self._sealed
+        sealer = self._sealer(key)
+        stands = self._sealed or self._sealed_by_another(key, base.values.get(RECORD))
+        known = self._lifetime or stands
         for _ in range(_SEAL_TRIES):
-            if stands is None:
-                break
             sealed = stands.after(delta, now_ms)
             if new is not None:
                 sealed = sealed.rotated(new.verifier, final, now_ms)
@@ -113,7 +114,11 @@ class SessionWriting(SessionReading):
             except ConflictError as conflict:
                 stands = self._sealed_by_another(key, conflict.current[RECORD])
             else:
-                self._adopt(new or key, loaded, sealed)
+                self._adopt(new or key, loaded)
+                self._sealed = sealed
+                self._lifetime = lifetimes.Lifetime(
+                    given(delta.lifetime_ms, known.lifetime_ms), given(delta.deadline_ms, known.deadline_ms)
+                )
                 return loaded.record  # type: ignore[no-any-return]
         raise StoreUnavailableError("Other requests kept changing the session; nothing was written.")
 

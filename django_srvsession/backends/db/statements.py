@@ -16,6 +16,7 @@ from django_srvsession.backends.framing import unframe
 from django_srvsession.listings import note_damaged
 from django_srvsession.models import Session
 from django_srvsession.records import (
+    CLOCKS_DIFFER_MS,
     ROTATION_GRACE_MS,
     Client,
     Loaded,
@@ -319,8 +320,9 @@ class Found:
         self.ended_ms, self.reason, self.by, self.data = row[_REST]
         if self.ended_ms is not None and not is_instant(self.ended_ms):
             raise CorruptSessionError("The row of the session is damaged.")
-        # What has happened is not ahead of the clock, whatever is known of it here.
-        self.now_ms = max(now_ms, self.record.last_seen_ms, self.ended_ms or 0)
+        # What has happened is not ahead of the clock, whatever is known of it here, unless somebody forged it.
+        happened_ms = max(self.record.last_seen_ms, self.ended_ms or 0)
+        self.now_ms = happened_ms if now_ms < happened_ms <= now_ms + CLOCKS_DIFFER_MS else now_ms
 
     @property
     def is_ended(self) -> bool:
