@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from importlib import import_module
 from typing import Final
 
 from django.conf import settings
-from django.contrib.auth import login
+from django.contrib.auth import get_user_model, login
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
+from django.utils import timezone
 
 from django_srvsession import activity, services
 from django_srvsession.models import Session, SessionEvent
@@ -76,6 +78,8 @@ def _sign_in(request: HttpRequest, ip: str, agent: str, age_ms: int) -> None:
 def write_past(request: HttpRequest, count: int) -> HttpResponse:
     """Write down so many events of this user's, an hour apart and of every kind, the latest an hour ago."""
     now_ms, owner = time.time_ns() // 1_000_000, str(request.user.pk)
+    # Nobody is shown what happened before the account was there.
+    get_user_model().objects.filter(pk=owner).update(date_joined=timezone.now() - timedelta(hours=count + 1))
     by_whom = {"logout": owner, "revoked": "boss", "password_changed": owner}
     told = [("ended", reason, by_whom.get(reason, "")) for reason in activity.REASONS]
     for number, (kind, reason, by) in enumerate(itertools.islice(itertools.cycle([("started", "", ""), *told]), count)):
