@@ -84,12 +84,7 @@ def freeze(group: SentinelGroup, old: ReplicatedServer, new: ReplicatedServer, l
         old.proxy.cut()
         group.wait_promoted(new)
         load.wait_for_facts(FACTS // 2)  # While the first still hangs.
-        at = time.monotonic()
-    load.visitors = len(load)
-    load.wait_for_facts(FACTS)
-    assert old.role == "master", "nobody has told it"
-    old.proxy.mend()
-    return at
+    return leave(group, old, load)
 
 
 def kill(group: SentinelGroup, old: ReplicatedServer, new: ReplicatedServer, load: Load) -> float:
@@ -113,11 +108,17 @@ def cut_off(group: SentinelGroup, old: ReplicatedServer, new: ReplicatedServer, 
     """The Sentinels cannot reach the primary; the sites can."""
     old.proxy.cut()
     group.wait_promoted(new)
+    return leave(group, old, load)
+
+
+def leave(group: SentinelGroup, old: ReplicatedServer, load: Load) -> float:
+    """Wait until the sites have left a primary that nobody has told that it is none; return when that was."""
     group.wait(lambda: clients_of(old) == 0)
     at = time.monotonic()
-    load.visitors = len(load)
+    load.visitors = len(load)  # Each makes use of a connection, also of those that were idle.
     load.wait_for_facts(FACTS)
-    assert old.role == "master", "nobody has told it"
+    assert old.role == "master"
+    assert clients_of(old) == 0
     old.proxy.mend()
     return at
 
