@@ -77,7 +77,8 @@ class SessionReading(SessionBase):
     _found = Found.UNREAD
     _loaded: Loaded | None = None
     _sealed: SealedRecord | None = None  # What is sealed of the record, as this request last read or wrote it.
-    _lifetime: Lifetime | None = None  # The one that goes with the contents, as this request knows them.
+    _mark: bytes = b""  # What that was read from, or stored as.
+    _lifetime: Lifetime | None = None  # The one that goes with the contents, where it is not what was sealed with them.
     _parsed: tuple[str | None, SessionKey | None] = (None, None)
     _lost_key: SessionKey | None = None  # The key that another request rotated away meanwhile.
     _was_written = False
@@ -107,9 +108,8 @@ class SessionReading(SessionBase):
         self._loaded, self._found, self._lost_key = loaded, Found.LIVE, None
         self._was_written = True
 
-    def _take(self, sealed: SealedRecord) -> None:
-        self._sealed = sealed
-        self._lifetime = Lifetime(sealed.lifetime_ms, sealed.deadline_ms)
+    def _take(self, sealed: SealedRecord, mark: bytes, lifetime: Lifetime | None = None) -> None:
+        self._sealed, self._mark, self._lifetime = sealed, mark, lifetime
 
     def _nothing(self, found: Found = Found.NOTHING) -> SealedValues:
         self._session_key, self._loaded, self._found = None, None, found
@@ -189,7 +189,7 @@ class SessionReading(SessionBase):
         are_current = sealer.verify_all(loaded.values)
         sealed = SealedRecord.read(sealer, loaded.values.get(RECORD))
         sealed.check(loaded, key.verifier)
-        self._take(sealed)
+        self._take(sealed, loaded.values[RECORD])
         # Weakly: contents that knew their session would be garbage for the collector, one more for every request.
         session = weakref.ref(self)
 
@@ -230,7 +230,7 @@ class SessionReading(SessionBase):
         if not isinstance(stored, Loaded):
             raise UpdateError(GONE)
         try:
-            self._take(opened(self._sealer(key), stored, key.verifier))
+            self._take(opened(self._sealer(key), stored, key.verifier), stored.values[RECORD])
         except SealError as error:
             raise UpdateError(GONE) from error
         return stored

@@ -15,7 +15,7 @@ import struct
 from hmac import compare_digest
 from typing import Final, NamedTuple
 
-from django_srvsession.records import CLOCKS_DIFFER_MS, ROTATION_GRACE_MS, UNSET, Delta, Loaded, expiry, given
+from django_srvsession.records import CLOCKS_DIFFER_MS, ROTATION_GRACE_MS, UNSET, Delta, Loaded, given
 from django_srvsession.seal import Sealer, SealError
 from django_srvsession.values import MARK_PREFIX
 
@@ -40,13 +40,12 @@ class SealedRecord(NamedTuple):
     """The verifier before, if the last rotation was not final."""
     rotated_ms: int = 0
     """When that was; 0 without."""
-    mark: bytes = b""
-    """The sealed bytes that this was read from, or written as."""
 
     @classmethod
     def new(cls, verifier: str, delta: Delta, now_ms: int) -> SealedRecord:
         """Return what is to be sealed of the session that ``Store.create(sid, verifier, delta)`` stores."""
-        return cls(_half(verifier), now_ms, None, 0, None).after(delta, now_ms)
+        signed_in_ms = None if delta.user_id is UNSET else now_ms
+        return cls(_half(verifier), now_ms, signed_in_ms, given(delta.lifetime_ms, 0), given(delta.deadline_ms, None))
 
     @classmethod
     def read(cls, sealer: Sealer, mark: bytes | None) -> SealedRecord:
@@ -68,7 +67,6 @@ class SealedRecord(NamedTuple):
             None if deadline_ms == _NEVER else deadline_ms,
             previous,
             rotated_ms,
-            mark,
         )
 
     @classmethod
@@ -78,8 +76,8 @@ class SealedRecord(NamedTuple):
             sealer.verify(RECORD, mark)
         return cls.read(sealer, mark)
 
-    def sealed(self, sealer: Sealer) -> SealedRecord:
-        """Return this with the mark to be stored."""
+    def seal(self, sealer: Sealer) -> bytes:
+        """Return the mark to be stored."""
         payload = _LAYOUT.pack(
             self.verifier,
             self.created_ms,
@@ -89,7 +87,7 @@ class SealedRecord(NamedTuple):
         )
         if self.previous is not None:
             payload += _PREVIOUS.pack(self.previous, self.rotated_ms)
-        return self._replace(mark=sealer.seal(RECORD, payload))
+        return sealer.seal(RECORD, payload)
 
     def after(self, delta: Delta, now_ms: int) -> SealedRecord:
         """Return what is to be sealed after an update."""
@@ -105,23 +103,27 @@ class SealedRecord(NamedTuple):
         return self._replace(verifier=_half(verifier), previous=previous, rotated_ms=rotated_ms)
 
     def check(self, loaded: Loaded, verifier: str) -> None:
-        """Raise :class:`SealError` unless the record says what is sealed and a key with this verifier opens it now."""
+        """Raise :class:`SealError` unless the record says what is sealed and a key with this verifier opens it now.
+
+        Every request pays for it.
+        """
         record, now_ms = loaded.record, loaded.now_ms
-        half = _half(verifier)
-        if record.verifier[:32] != self.verifier.hex():
+        half, created_ms, signed_in_ms, lifetime_ms, deadline_ms, *_ = self
+        current, last_ms, expires_ms = half.hex(), record.last_seen_ms, record.expires_ms
+        if record.verifier[:32] != current:
             raise SealError("its record names another key than its seal")
-        if not compare_digest(half, self.verifier) and not self._was_renewed_from(half, now_ms):
+        if not compare_digest(verifier[:32], current) and not self._was_renewed_from(_half(verifier), now_ms):
             raise SealError("its record takes a key that its seal does not")
-        if (record.user_id is None) != (self.signed_in_ms is None):
+        if (record.user_id is None) != (signed_in_ms is None):
             raise SealError("its record and its seal disagree on whether somebody is signed in")
-        if record.lifetime_ms != self.lifetime_ms or record.deadline_ms != self.deadline_ms:
+        if record.lifetime_ms != lifetime_ms or record.deadline_ms != deadline_ms:
             raise SealError("its record names another lifetime or deadline than its seal")
-        if record.expires_ms > expiry(record.last_seen_ms, self.lifetime_ms, self.deadline_ms):
+        if expires_ms > last_ms + lifetime_ms or (deadline_ms is not None and expires_ms > deadline_ms):
             raise SealError("it expires later than its last use and its sealed lifetime allow")
         if (
-            record.last_seen_ms > now_ms + CLOCKS_DIFFER_MS
-            or abs(record.created_ms - self.created_ms) > CLOCKS_DIFFER_MS
-            or abs((record.signed_in_ms or 0) - (self.signed_in_ms or 0)) > CLOCKS_DIFFER_MS
+            last_ms > now_ms + CLOCKS_DIFFER_MS
+            or abs(record.created_ms - created_ms) > CLOCKS_DIFFER_MS
+            or (signed_in_ms is not None and abs((record.signed_in_ms or 0) - signed_in_ms) > CLOCKS_DIFFER_MS)
         ):
             raise SealError("its record names an instant that cannot be")
 

@@ -31,14 +31,14 @@ class SessionWriting(SessionReading):
             now_ms, state = self.store().clock_ms, values.state
             changes = Changes(values.everything(sealer), frozenset(), True, {}, state)
             delta = self._delta(values, changes, None, now_ms)
-            sealed = SealedRecord.new(key.verifier, delta, now_ms).sealed(sealer)
-            delta = delta._replace(changed={**delta.changed, RECORD: sealed.mark})
+            sealed = SealedRecord.new(key.verifier, delta, now_ms)
+            mark = changes.changed[RECORD] = sealed.seal(sealer)  # The delta's are the same.
             try:
                 loaded = yield Call("create", (key.sid, key.verifier, delta))
             except CreateError:
                 continue
             self._adopt(key, loaded)
-            self._take(sealed)
+            self._take(sealed, mark)
             values.stored(changes, sealer)
             self.needs_cookie, self.modified = True, True
             if loaded.record.user_id is not None:
@@ -59,7 +59,7 @@ class SessionWriting(SessionReading):
 
     def _delta(self, values: SealedValues, changes: Changes, base: Loaded | None, now_ms: int) -> Delta:
         """Name what this request changes; of the record only what differs from what it loaded."""
-        record, sealed, known = (None, None, None) if base is None else (base.record, self._sealed, self._lifetime)
+        record, sealed = (None, None) if base is None else (base.record, self._sealed)
         user_id = user_id_in(values) if record is None or values.is_assigned(USER_KEY) else None
         signed_in_ms = now_ms if user_id is not None else (None if sealed is None else sealed.signed_in_ms)
         expiry = values.get(lifetimes.EXPIRY_KEY)
@@ -67,6 +67,7 @@ class SessionWriting(SessionReading):
         # A fixed date keeps its deadline; its remaining time, computed anew each time, is no change.
         same_expiry = lifetimes.EXPIRY_KEY not in changes.changed and lifetimes.EXPIRY_KEY not in changes.removed
         is_dated = lifetime.deadline_ms is not None and same_expiry
+        known = None if base is None else self._lifetime or sealed
         keep = known is not None and (lifetime.lifetime_ms == known.lifetime_ms or is_dated) and not changes.cleared
         keep_deadline = known is not None and lifetime.deadline_ms == known.deadline_ms
         return Delta(
@@ -98,27 +99,28 @@ class SessionWriting(SessionReading):
             self._adopt(key, loaded)
             return loaded.record  # type: ignore[no-any-return]
         sealer = self._sealer(key)
-        stands = self._sealed or self._sealed_by_another(key, base.values.get(RECORD))
+        mark = self._mark or base.values.get(RECORD)
+        stands = self._sealed or self._sealed_by_another(key, mark)
         known = self._lifetime or stands
         for _ in range(_SEAL_TRIES):
             sealed = stands.after(delta, now_ms)
             if new is not None:
                 sealed = sealed.rotated(new.verifier, final, now_ms)
-            sealed = sealed.sealed(sealer)
-            step = delta._replace(changed={**delta.changed, RECORD: sealed.mark}, expected={RECORD: stands.mark})
+            new_mark = sealed.seal(sealer)
+            step = delta._replace(changed={**delta.changed, RECORD: new_mark}, expected={RECORD: mark})
             try:
                 if new is None:
                     loaded = yield Call("update", (key.sid, key.verifier, step, base))
                 else:
                     loaded = yield Call("rotate", (key.sid, key.verifier, new.verifier, step, base, final))
             except ConflictError as conflict:
-                stands = self._sealed_by_another(key, conflict.current[RECORD])
+                mark = conflict.current[RECORD]
+                stands = self._sealed_by_another(key, mark)
             else:
                 self._adopt(new or key, loaded)
-                self._sealed = sealed
-                self._lifetime = lifetimes.Lifetime(
-                    given(delta.lifetime_ms, known.lifetime_ms), given(delta.deadline_ms, known.deadline_ms)
-                )
+                lifetime_ms = given(delta.lifetime_ms, known.lifetime_ms)
+                deadline_ms = given(delta.deadline_ms, known.deadline_ms)
+                self._take(sealed, new_mark, lifetimes.Lifetime(lifetime_ms, deadline_ms))
                 return loaded.record  # type: ignore[no-any-return]
         raise StoreUnavailableError("Other requests kept changing the session; nothing was written.")
 

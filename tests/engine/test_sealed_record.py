@@ -88,7 +88,7 @@ class Forger:
         """Seal other fields of a record: what only the site can, and time does."""
         session = self.look(browser)
         sealer = sealer_of(session)
-        mark = SealedRecord.read(sealer, session.values[RECORD])._replace(**fields).sealed(sealer).mark
+        mark = SealedRecord.read(sealer, session.values[RECORD])._replace(**fields).seal(sealer)
         self.write(session._replace(values={**session.values, RECORD: mark}))
 
 
