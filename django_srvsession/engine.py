@@ -184,7 +184,9 @@ class SessionStore(SessionLifecycle):
             values = self.__dict__.get("_session_cache")
             if values is None:
                 is_empty = no_load or self._session_key is None
-                values = self._session_cache = SealedValues() if is_empty else self.load()
+                values = SealedValues() if is_empty else self._load()
+                # What was assigned while the load was under way counts, as after clear().
+                values = self.__dict__.setdefault("_session_cache", values)
             elif not isinstance(values, SealedValues):
                 values = self._run(self.values_steps(no_load))
             return values
@@ -211,7 +213,11 @@ class SessionStore(SessionLifecycle):
         await self.apop(self.TEST_COOKIE_NAME)
 
     def load(self) -> SealedValues:  # type: ignore[override]
-        """Read the session from the store; empty, and without a key, when there is no live session of this key."""
+        """Read the session from the store, dropping what this object had; empty when the key opens no live session."""
+        values = self._session_cache = self._load()
+        return values
+
+    def _load(self) -> SealedValues:
         try:
             return self.load_now(self.store())
         except StoreUnavailableError as error:
@@ -220,7 +226,9 @@ class SessionStore(SessionLifecycle):
 
     async def aload(self) -> SealedValues:  # type: ignore[override]
         """Do as :meth:`load`."""
-        return await self._arun(self.load_steps())
+        values: SealedValues = await self._arun(self.load_steps())
+        self._session_cache = values
+        return values
 
     def exists(self, session_key: str | None) -> bool:
         """Tell whether a key opens a live session."""
@@ -239,7 +247,12 @@ class SessionStore(SessionLifecycle):
         await self._arun(self._create_steps())
 
     def _create_steps(self) -> Steps[None]:
-        yield from self.create_steps((yield from self.values_steps(no_load=True)))
+        values = yield from self.values_steps(no_load=True)
+        key, record = self._key, self.record
+        if key is not None and record is not None and record.user_id is not None:
+            yield from self._move_steps(key, values)  # Or it would live on in a copy after it has ended.
+        else:
+            yield from self.create_steps(values)
 
     def save(self, must_create: bool = False) -> None:
         """Store what changed since the load, and nothing else.
@@ -355,11 +368,12 @@ class SessionStore(SessionLifecycle):
         """Do as :meth:`change` with a mark."""
         return self._run(self.change_steps(MARK_PREFIX + name, function, default))
 
-    def renew_key_after_sign_in(self) -> None:
-        """Give the session a new key, unless this request has done so; whose answer carries it, nobody else has it.
+    def note_sign_in(self, user_id: str) -> None:
+        """Take note that ``login()`` signs this user in; give the session a new key, unless this request has done so.
 
         Source: OWASP ASVS 5.0, 7.2.4.
         """
+        self.signing_in = user_id
         key = self._key
         if key is None or self._lost_key is not None:
             return  # Saving makes a session, or one of its own, and with it a key.
@@ -422,7 +436,13 @@ class SessionStore(SessionLifecycle):
                 self._session_key, was_undone = self._cookie_text, True
         if self.was_ended_here and (yield from self.exists_steps(self._cookie_text)):
             self.was_ended_here, was_undone = False, True
+            self._session_key, self.needs_cookie = self._cookie_text, False  # Not one that began after the end.
         return not was_undone
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """Tell whether a transaction may have undone what gave the browser a new key, or ended its session."""
+        return self._is_unconfirmed
 
     @property
     def is_reading_live(self) -> bool:

@@ -163,7 +163,8 @@ def _save_steps(session: SessionStore) -> Steps[bool]:
         if conf.get("LATE_SAVE") == "interrupt" and session.modified:
             raise SessionInterrupted(_INTERRUPTED) from None
         log.info("Session %s was ended meanwhile: what this request changed is not stored.", session.sid)
-        session.needs_cookie = False
+        if not session.is_unconfirmed:  # Else the next step looks whether the view's transaction undid it.
+            session.needs_cookie = False
         return False
 
 

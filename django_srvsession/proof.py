@@ -22,7 +22,7 @@ from django.shortcuts import redirect, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_variables
 
-from django_srvsession import conf, tries, ways
+from django_srvsession import conf, tries, visits, ways
 from django_srvsession.engine import SessionStore
 
 CONFIRMED_MARK: Final = "confirmed_ms"
@@ -39,7 +39,7 @@ def is_recent(request: HttpRequest) -> bool:
     Always true when that is None; never for a visitor.
     """
     age_ms = conf.get("REAUTH_AGE")
-    return age_ms is None or _age_ms(_session_of(request)) <= age_ms
+    return age_ms is None or _age_ms(request, _session_of(request)) <= age_ms
 
 
 @sensitive_variables("password")
@@ -140,11 +140,14 @@ def _session_of(request: HttpRequest) -> SessionStore:
     return session
 
 
-def _age_ms(session: SessionStore) -> float:
+def _age_ms(request: HttpRequest, session: SessionStore) -> float:
     """Return how old the last proof is, by the store's clock; infinite where there is none.
 
-    What lies in the future, or before the sign-in, is none. A sign-in is none if it was a mere switch to another user.
+    What lies in the future, or before the sign-in, is none. A sign-in is none if it was a mere switch to another user,
+    and the session's proof is none of a user whom some code has put in its user's place.
     """
+    if not visits.belongs_to(session, request.user):
+        return math.inf
     signed_in_ms, now_ms = session.signed_in_ms, session.now_ms
     if now_ms is None or signed_in_ms is None:
         return math.inf

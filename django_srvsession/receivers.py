@@ -14,6 +14,7 @@ from django.db.models.signals import ModelSignal, class_prepared, post_delete, p
 
 from django_srvsession import accounts, limits, new_devices, visits
 from django_srvsession.engine import SessionStore
+from django_srvsession.users import user_id_of
 
 
 def connect_first() -> None:
@@ -34,7 +35,7 @@ def _admit(*, request: Any, user: Any, **kwargs: Any) -> None:
     session = getattr(request, "session", None)
     if isinstance(session, SessionStore):
         if visits.belongs_to(session, user):  # Some code says "signed in" of a token, without a session.
-            session.renew_key_after_sign_in()
+            session.note_sign_in(user_id_of(user))
         limits.enforce(request, session, user)
         new_devices.note_sign_in(session, user)
 

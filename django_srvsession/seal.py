@@ -38,6 +38,7 @@ _CHECKED_FROM_BYTES: Final = 2 * _DEEPEST
 _TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _MAX_STATES: Final = 1024
+_LONGEST_KEPT: Final = 100
 _SALT: Final = b"django_srvsession.seal"
 
 
@@ -119,11 +120,13 @@ class _States(dict[str, Any]):
         self._key = key
 
     def __missing__(self, name: str) -> Any:
-        if len(self) >= _MAX_STATES:
-            self.clear()
-        state = self[name] = self._key.state.copy()
+        state = self._key.state.copy()
         encoded = name.encode("utf-8", "surrogatepass")
         state.update(b"%d:%b" % (len(encoded), encoded))
+        if len(name) <= _LONGEST_KEPT:  # Visitors may choose names, and long ones would stay in memory for ever.
+            if len(self) >= _MAX_STATES:
+                self.clear()
+            self[name] = state
         return state
 
 
@@ -242,8 +245,8 @@ class Sealer:
         """
         try:
             return self._loads(sealed[_PAYLOAD] if sealed[_FLAGS] == 0 else self.payload(sealed))
-        except SealError:
-            raise
+        except (SealError, RecursionError, MemoryError):
+            raise  # The latter say something of the moment, and nothing of the value.
         except Exception as error:
             raise SealError("the value does not load with SESSION_SERIALIZER") from error
 

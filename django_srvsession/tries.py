@@ -15,17 +15,17 @@ from django.http import HttpRequest
 
 from django_srvsession import visits
 from django_srvsession.engine import SessionStore
-from django_srvsession.lifecycle import end_steps
+from django_srvsession.lifecycle import WRONG, end_steps
 from django_srvsession.steps import run
 from django_srvsession.store import ConflictError
+from django_srvsession.values import MARK_PREFIX
 
 MOST: Final = 5
 """How many wrong confirmations in a row end a session."""
 
 REASON: Final = "confirmation_failed"
 
-_COUNT: Final = "wrong_confirmations"
-"""The session's mark that counts them: when the user signed in, and how many there were since then."""
+_COUNT: Final = WRONG.removeprefix(MARK_PREFIX)
 
 
 def begin(request: HttpRequest, session: SessionStore) -> bool:
@@ -73,18 +73,12 @@ def outside_of_transactions(view: Any) -> Any:
 
 
 def _count(session: SessionStore, by: int = 1) -> int:
-    """Add to the count, at once and atomically, and return it; a sign-in begins a row of its own."""
-    signed_in_ms = session.signed_in_ms
-
-    def counted(mark: Any) -> Any:
-        since, count = mark
-        return [signed_in_ms, (count if since == signed_in_ms else 0) + by]
-
-    return int(session.change_mark(_COUNT, counted, [signed_in_ms, 0])[1])
+    """Add to the count, at once and atomically, and return it; a sign-in takes the mark away."""
+    return int(session.change_mark(_COUNT, lambda count: count + by, 0))
 
 
 def _counted(session: SessionStore) -> int:
-    return int((session.mark(_COUNT) or (None, 0))[1])
+    return int(session.mark(_COUNT) or 0)
 
 
 def _end(request: HttpRequest, session: SessionStore) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 
 _POLL_SECONDS: Final = 0.001
 _PATIENCE_SECONDS: Final = 1
+_PATIENCE_WITH_THREADS_SECONDS: Final = 30
 
 _held: ContextVar[tuple[Turns, ...]] = ContextVar("srvsession_turns", default=())
 
@@ -70,12 +71,20 @@ class Turns:
         self._lock.release()
 
     def _wait(self) -> None:
-        give_up_at = time.monotonic() + _PATIENCE_SECONDS
-        while not self._lock.acquire(timeout=_POLL_SECONDS):
-            if not self._is_held_by_task:
-                give_up_at = time.monotonic() + _PATIENCE_SECONDS
-            elif time.monotonic() > give_up_at:
+        began = time.monotonic()
+        while not self._lock.acquire(timeout=0 if _is_in_loop() else _POLL_SECONDS):
+            patience = _PATIENCE_SECONDS if self._is_held_by_task else _PATIENCE_WITH_THREADS_SECONDS
+            if _is_in_loop() or time.monotonic() - began > patience:
                 raise SessionBusyError(
-                    "A task is using this session, and a thread of the same request waits for it. Await the task "
-                    "first, or give the thread the values that it needs."
+                    "Another task or thread of this request is using this session, and may be waiting for this one. "
+                    "Await the task first, or give the thread the values that it needs."
                 )
+
+
+def _is_in_loop() -> bool:
+    """Tell whether an event loop runs in this thread: to wait would keep it from all else."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

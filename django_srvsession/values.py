@@ -12,6 +12,7 @@ visitor sends cannot forge one, and contents that are copied into another sessio
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
@@ -24,6 +25,10 @@ from django_srvsession.seal import Sealer, SealError, is_current, not_current
 HASH_KEY: Final = AUTH_KEYS[2]
 MARK_PREFIX: Final = "_srvsession_"
 _IMMUTABLE: Final = frozenset({str, int, float, bool, type(None), bytes})
+
+
+_DROPPED: Final = object()
+_CLOSED: Final = object()
 
 
 class Changes(NamedTuple):
@@ -66,6 +71,8 @@ class SealedValues(MutableMapping[Any, Any]):
         self._cleared = cleared
         self._are_current = are_current
         self._refused = refused
+        # What threads of one request assign while another one saves is neither lost nor in its way.
+        self._lock = threading.RLock()
         self._has_marks = False  # Whether a mark may be among the open values.
         self.state: object = None
         """Stands for what is assigned and dropped: another object after each such change."""
@@ -103,21 +110,23 @@ class SealedValues(MutableMapping[Any, Any]):
     def put(self, name: Any, value: Any) -> None:
         """Assign a value, also to the name of a mark."""
         self._has_marks = self._has_marks or is_mark(name)
-        self._open[name] = value
-        self._assigned.add(name)
-        self._removed.discard(name)
-        self.state = object()
+        with self._lock:
+            self._open[name] = value
+            self._assigned.add(name)
+            self._removed.discard(name)
+            self.state = object()
 
     def update(self, other: Any = (), /, **names: Any) -> None:
         """Assign all that another mapping, or iterable of pairs, holds, as ``dict.update`` does."""
         values = dict(other, **names)
         for name in values:
-            if name.__class__ is str and name.startswith(MARK_PREFIX):  # As is_mark(), for contents of any size.
+            if isinstance(name, str) and name.startswith(MARK_PREFIX):  # As is_mark(), for contents of any size.
                 refuse_mark(name)
-        self._open.update(values)
-        self._assigned.update(values)
-        self._removed.difference_update(values)
-        self.state = object()
+        with self._lock:
+            self._open.update(values)
+            self._assigned.update(values)
+            self._removed.difference_update(values)
+            self.state = object()
 
     def __delitem__(self, name: Any) -> None:
         if name not in self:
@@ -126,11 +135,12 @@ class SealedValues(MutableMapping[Any, Any]):
 
     def discard(self, name: Any) -> None:
         """Drop a name, also that of a mark, if it is there."""
-        self._open.pop(name, None)
-        self._assigned.discard(name)
-        if name in self._base:
-            self._removed.add(name)
-        self.state = object()
+        with self._lock:
+            self._open.pop(name, None)
+            self._assigned.discard(name)
+            if name in self._base:
+                self._removed.add(name)
+            self.state = object()
 
     def __contains__(self, name: object) -> bool:
         return not is_mark(name) and (name in self._open or (name in self._base and name not in self._removed))
@@ -189,6 +199,11 @@ class SealedValues(MutableMapping[Any, Any]):
 
     # What changed.
 
+    @property
+    def is_cleared(self) -> bool:
+        """Tell whether a save drops every stored name that was not assigned since."""
+        return self._cleared
+
     def is_assigned(self, name: str) -> bool:
         """Tell whether this name was assigned since the load, also with an equal value."""
         return name in self._assigned
@@ -220,6 +235,10 @@ class SealedValues(MutableMapping[Any, Any]):
         The keys of ``django.contrib.auth`` are one group: when one differs, all are named. Raises what the serializer
         raises for a value that it does not take (``TypeError`` for JSON): nothing is stored then.
         """
+        with self._lock:
+            return self._changes(sealer)
+
+    def _changes(self, sealer: Sealer) -> Changes:
         state = self.state
         names = {str_name(name): name for name in list(self._open) if self._may_differ(name) and self._differs(name)}
         if not names.keys().isdisjoint(AUTH_KEYS) or not self._removed.isdisjoint(AUTH_KEYS):
@@ -230,6 +249,10 @@ class SealedValues(MutableMapping[Any, Any]):
 
     def everything(self, sealer: Sealer) -> dict[str, bytes]:
         """Seal all values for another session (its sealer is bound to another sid); of marks only those just set."""
+        with self._lock:
+            return self._everything(sealer)
+
+    def _everything(self, sealer: Sealer) -> dict[str, bytes]:
         if self._base:
             list(self)  # Opens what is not open yet.
         values = self._open
@@ -241,6 +264,10 @@ class SealedValues(MutableMapping[Any, Any]):
 
     def stored(self, changes: Changes, sealer: Sealer) -> None:
         """Take note that ``changes`` are stored: they are what later changes are compared with."""
+        with self._lock:
+            self._stored(changes, sealer)
+
+    def _stored(self, changes: Changes, sealer: Sealer) -> None:
         base = {} if changes.cleared else dict(self._base)
         for name in changes.removed:
             base.pop(name, None)
@@ -260,13 +287,22 @@ class SealedValues(MutableMapping[Any, Any]):
             # They are stored as JSON spells them; keep one entry per stored name.
             self._open = {str_name(name) if str_name(name) in self._base else name: v for name, v in self._open.items()}
 
-    def stored_one(self, name: str, sealed: bytes, value: Any, sealer: Sealer) -> None:
-        """Take note that one value was stored by itself; all else that is not stored stays pending."""
-        self._base = {**self._base, name: sealed}
-        self._open[name] = value
-        self._assigned.discard(name)
-        self._removed.discard(name)
-        self._sealer = sealer
+    def stored_one(self, name: str, sealed: bytes, value: Any, sealer: Sealer, before: object) -> None:
+        """Take note that one value was stored by itself; all else that is not stored stays pending.
+
+        So does what was assigned to this name meanwhile: if :meth:`held` does not say ``before`` any more.
+        """
+        with self._lock:
+            self._base = {**self._base, name: sealed}
+            self._sealer = sealer
+            if self.held(name) is before:
+                self._open[name] = value
+                self._assigned.discard(name)
+                self._removed.discard(name)
+
+    def held(self, name: str) -> object:
+        """Return the very object that stands under a name, or what says that it is dropped, or not open yet."""
+        return self._open.get(name, _DROPPED if name in self._removed else _CLOSED)
 
     def refuse(self, error: SealError) -> None:
         """Empty the mapping because what is stored cannot be trusted; nothing of this is a change."""
@@ -293,7 +329,7 @@ class SealedValues(MutableMapping[Any, Any]):
                 return False
             # Other bytes need not be another value (a pickled set, a dict in another order, another encoder).
             return not is_same(value, self._sealer.open(base))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             return True  # The save will say what is wrong with it.
 
     def _resealed(self, sealer: Sealer, changed: Mapping[str, bytes]) -> dict[str, tuple[bytes, bytes]]:

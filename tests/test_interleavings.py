@@ -120,6 +120,7 @@ def signs_in(user: str) -> View:
             yield from session.cycle_key_steps()
         values = yield from session.values_steps()
         values.update(_auth_user_id=user, _auth_user_backend="b", _auth_user_hash="h")
+        session.signing_in = user
         session.accessed = session.modified = True
 
     return view

@@ -17,11 +17,7 @@ from django_srvsession.backends.memory import MemoryStore, SessionStore
 from django_srvsession.backends.memory.table import Table
 from django_srvsession.middleware import _save_steps
 from django_srvsession.store import UpdateError
-
-
-def rounds(n):
-    return n // 10
-
+from tests.trust import rounds
 
 USERS = ("7", "8")
 END_KEYS = ("_auth_user_id", "_auth_user_backend", "_auth_user_hash")
@@ -86,7 +82,7 @@ class HoldersOfKeys(RuleBasedStateMachine):
         elif END_KEYS[0] not in session:
             session.cycle_key()
         session.update(dict(zip(END_KEYS, (user, "b", "h"), strict=True)))
-        session.renew_key_after_sign_in()
+        session.note_sign_in(user)
         self._note(request)
 
     @rule(request=requests)

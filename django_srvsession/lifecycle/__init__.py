@@ -12,13 +12,14 @@ from __future__ import annotations
 from django_srvsession.lifecycle.bookkeeping import best_effort_steps
 from django_srvsession.lifecycle.changing import SessionLifecycle
 from django_srvsession.lifecycle.events import end_many_steps, end_steps, ended, expire_steps
-from django_srvsession.lifecycle.reading import SWITCHED, USER_KEY, Found, user_id_in
+from django_srvsession.lifecycle.reading import SWITCHED, USER_KEY, WRONG, Found, user_id_in
 from django_srvsession.lifecycle.sealed_record import RECORD
 
 __all__ = [
     "RECORD",
     "SWITCHED",
     "USER_KEY",
+    "WRONG",
     "Found",
     "SessionLifecycle",
     "best_effort_steps",

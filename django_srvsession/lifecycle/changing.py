@@ -34,6 +34,7 @@ class SessionLifecycle(SessionSaving):
         sealed = self._loaded.values.get(name)
         # What this request did to the value and has not stored yet stands in for the stored one.
         is_pending, pending = values.is_pending(name), values.peek(name, default)
+        before = values.held(name)
         for attempt in range(_CHANGE_TRIES):
             current = default if sealed is None else self._reopened(key, name, sealed)
             value = function(copy.deepcopy(pending) if is_pending else current)
@@ -48,7 +49,7 @@ class SessionLifecycle(SessionSaving):
                 yield Pause(random.uniform(0, min(0.001 * 2 ** min(attempt, 6), 0.05)))  # noqa: S311 - jitter is no secret
             else:
                 self._adopt(key, loaded)
-                values.stored_one(name, changed, value, sealer)
+                values.stored_one(name, changed, value, sealer, before)
                 return value
         raise AssertionError("unreachable")
 
@@ -65,6 +66,7 @@ class SessionLifecycle(SessionSaving):
         self, values: SealedValues, name: str, function: Callable[[Any], Any], default: Any
     ) -> Steps[Any]:
         """Start a session that holds this one value; what else is assigned stays pending."""
+        before = values.held(name)
         value = function(values.peek(name, default))
         if self._session_key is not None:
             raise UpdateError(GONE)
@@ -75,7 +77,7 @@ class SessionLifecycle(SessionSaving):
         one.put(name, value)
         yield from self.create_steps(one)
         if (key := self._key) is not None and self._loaded is not None:  # create_steps() left them.
-            values.stored_one(name, self._loaded.values[name], value, self._sealer(key))
+            values.stored_one(name, self._loaded.values[name], value, self._sealer(key), before)
         return value
 
     def reload_steps(self) -> Steps[None]:

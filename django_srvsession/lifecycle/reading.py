@@ -27,7 +27,11 @@ USER_KEY: Final = AUTH_KEYS[0]
 ENDED: Final = f"{MARK_PREFIX}ended"
 """The mark of an anonymous session that says what became of the browser's session before; the parts of ``Ended``."""
 SWITCHED: Final = f"{MARK_PREFIX}switched"
-"""The mark of a session that began when somebody who was signed in as another user became this one."""
+"""The mark of a session whose user has given no proof: a mere switch from another user, or an assignment by hand."""
+WRONG: Final = f"{MARK_PREFIX}wrong_confirmations"
+"""The mark that counts wrong confirmations in a row."""
+CARRIED: Final = (SWITCHED, WRONG)
+"""The marks that only a sign-in takes away, and no copy of the contents."""
 
 security_log = logging.getLogger("django.security.SuspiciousSession")
 
@@ -71,8 +75,10 @@ class SessionReading(SessionBase):
     """What became of the signed-in session that this browser had, if it has ended; known once the session was read."""
     came_as: str | None = None
     """Who was signed in in the session that this request has left, or None."""
-    was_authenticated = False
-    """Set by who has checked the credentials of the person who signs in: then it is no mere switch to another user."""
+    signing_in: str | None = None
+    """Whom ``login()`` has signed in during this request; who is only assigned has not signed in."""
+    authenticated: str | None = None
+    """Whose credentials were checked in this request, by who says so: then signing in is no mere switch of users."""
 
     _found = Found.UNREAD
     _loaded: Loaded | None = None
@@ -82,6 +88,7 @@ class SessionReading(SessionBase):
     _parsed: tuple[str | None, SessionKey | None] = (None, None)
     _lost_key: SessionKey | None = None  # The key that another request rotated away meanwhile.
     _was_written = False
+    _carried: Mapping[str, Any] = {}  # Marks that go along wherever the contents of a signed-in session go.
 
     # What this object knows, without any I/O.
 
@@ -154,8 +161,9 @@ class SessionReading(SessionBase):
         if isinstance(stored, Loaded):
             if not stored.record.accepts(key.verifier, stored.now_ms):
                 return self._not_opened(key, stored)
-            # Whether or not that can be noted now, its time is up.
-            yield from best_effort_steps(self.store(), expire_steps(key.sid))
+            # Whether or not that can be noted now, its time is up. In a transaction of the site's nobody waits for it.
+            if not self.store().in_transaction:
+                yield from best_effort_steps(self.store(), expire_steps(key.sid))
             if stored.record.user_id is not None:
                 self.ended = Ended(key.sid, stored.record.expiry_reason)
             return self._nothing()
@@ -174,6 +182,8 @@ class SessionReading(SessionBase):
         self._loaded, self._found, self._was_written = loaded, Found.LIVE, False
         if ENDED in loaded.values:
             self.ended = _ended_in(values)
+        if not loaded.values.keys().isdisjoint(CARRIED):
+            self._carried = {name: values.peek(name) for name in CARRIED if name in loaded.values}
         return values
 
     def _not_opened(self, key: SessionKey, loaded: Loaded) -> SealedValues:
@@ -213,6 +223,8 @@ class SessionReading(SessionBase):
         except AttributeError:
             empty = no_load or self._session_key is None
             values = SealedValues() if empty else (yield from self.load_steps())
+            # What was assigned while the load was under way counts, as after clear().
+            values = self.__dict__.get("_session_cache", values)
         if not isinstance(values, SealedValues):
             values = self._wrapped(values)
         self._session_cache = values

@@ -46,19 +46,24 @@ class SessionSaving(SessionEnding):
             raise CreateError(TAKEN)
 
     def _save_new_steps(self, values: SealedValues) -> Steps[None]:
-        if self._found is Found.JUST_ENDED and not values.is_assigned(USER_KEY):
+        if self._found is Found.JUST_ENDED and not self._signs_in(values):
             log.info("A save came after its session was ended or its key replaced, and stored nothing.")
             return
         yield from self.create_steps(values)
 
     def _save_known_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
-        base = self._loaded or (yield from self._find_steps(key))
+        base = yield from self._base_steps()
+        if base is None:
+            yield from self._save_new_steps(values)
+            return
         if _changes_owner(values, base.record):
             yield from self._move_steps(key, values)
             return
-        signs_in = values.is_assigned(USER_KEY)
+        signs_in = self._signs_in(values)
         if signs_in:
             self._leave_marks(values)
+        elif values.is_cleared:
+            self._carry_marks(values)
         sealer = self._sealer(key)
         changes = values.changes(sealer)
         if not changes and not signs_in and self._was_written:
@@ -75,14 +80,24 @@ class SessionSaving(SessionEnding):
         if signs_in:
             yield started(record)
 
+    def _base_steps(self) -> Steps[Loaded | None]:
+        """Return what this request has loaded, or load it, when it was cleared or replaced without being read.
+
+        None, and no key, for a key that opens no session.
+        """
+        if self._loaded is None:
+            yield from self.load_steps()
+        return self._loaded
+
     def _move_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
         """End the session and go on in a new one: a sid belongs to at most one user in its life."""
-        contents = dict(values)
+        list(values)  # Opens all: what cannot be opened ends nothing.
         ended = yield from end_steps(key.sid, "replaced", None, key.verifier)
         self._note_who_leaves(self.record or ended)
         if ended is not None:
-            yield from self._create_with_steps(contents)
-        elif values.is_assigned(USER_KEY):
+            self.was_ended_here = True
+            yield from self._create_with_steps(dict(values))
+        elif self._signs_in(values):
             yield from self._sign_in_alone_steps(key, values)
         else:
             raise UpdateError(GONE)
@@ -117,13 +132,18 @@ class SessionSaving(SessionEnding):
         sealer = self._sealer(key)
         new = key.rotated()
         try:
-            base = self._loaded or (yield from self._find_steps(key))
+            base = yield from self._base_steps()
+            if base is None:
+                yield from self._cycle_nothing_steps(values)
+                return
             if _changes_owner(values, base.record):
                 yield from self._move_steps(key, values)
                 return
-            signs_in = values.is_assigned(USER_KEY)
+            signs_in = self._signs_in(values)
             if signs_in:
                 self._leave_marks(values)
+            elif values.is_cleared:
+                self._carry_marks(values)
             changes, now_ms = values.changes(sealer), self.store().clock_ms
             delta = self._delta(values, changes, base, now_ms)
             record = yield from self._written_steps(key, delta, base, now_ms, new, final)
@@ -140,7 +160,7 @@ class SessionSaving(SessionEnding):
 
     def _save_lost_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
         """Save after another request was first to rotate the key or to end the session."""
-        if values.is_assigned(USER_KEY):
+        if self._signs_in(values):
             yield from self._sign_in_alone_steps(key, values)
         elif values.is_assigned(HASH_KEY):
             yield from self._go_on_after_losing_steps(key, values)
@@ -176,6 +196,7 @@ class SessionSaving(SessionEnding):
             raise UpdateError(GONE)
         if not (stored.was_replaced_just_now and stored.was_of(key.verifier)):
             raise UpdateError(GONE)
+        self.was_ended_here = True  # By a request that could not know better; this one goes on for it.
         yield from self._create_with_steps(dict(values))
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from django_srvsession import lifetimes
 from django_srvsession.keys import SessionKey
 from django_srvsession.lifecycle.events import started
-from django_srvsession.lifecycle.reading import ENDED, SWITCHED, USER_KEY, Found, SessionReading, user_id_in
+from django_srvsession.lifecycle.reading import ENDED, SWITCHED, USER_KEY, WRONG, Found, SessionReading, user_id_in
 from django_srvsession.lifecycle.sealed_record import RECORD, SealedRecord, is_sealed_anew
 from django_srvsession.records import TOUCH, UNSET, Delta, Loaded, SessionRecord, given
 from django_srvsession.seal import SealError
@@ -23,7 +23,14 @@ class SessionWriting(SessionReading):
     """Create and touch a session, and compute what a save changes."""
 
     def create_steps(self, values: SealedValues) -> Steps[None]:
-        """Store the contents as a new session under a key of its own."""
+        """Store the contents as a new session under a key of its own.
+
+        Raises ``UpdateError`` for a session that would live on in a copy: its user was signed in when the request
+        began, the session was ended since, and nobody has signed in.
+        """
+        user_id = user_id_in(values)
+        if user_id is not None and user_id == self.came_as and not (self.was_ended_here or self.signing_in == user_id):
+            raise UpdateError(GONE)
         self._leave_marks(values)
         for _ in range(_CREATE_TRIES):
             key = SessionKey.generate()
@@ -52,15 +59,37 @@ class SessionWriting(SessionReading):
         if user_id is None:
             if self.ended is not None:
                 values.put(ENDED, list(self.ended))
-        elif self.was_authenticated:
+            return
+        self._carry_marks(values)
+        came_as = self.came_as or (None if self.record is None else self.record.user_id)
+        if self.signing_in == user_id:
+            values.discard(WRONG)
+        if self.signing_in == user_id == self.authenticated:
             values.discard(SWITCHED)
-        elif self.came_as not in (None, user_id):
+        elif self.signing_in != user_id or came_as not in (None, user_id):
             values.put(SWITCHED, True)
+
+    def _carry_marks(self, values: SealedValues) -> None:
+        """Take along what only a sign-in takes away."""
+        for name, value in self._carried.items():
+            if values.peek(name) is None:
+                values.put(name, value)
+
+    def _signs_in(self, values: SealedValues) -> bool:
+        """Tell whether saving these contents signs somebody in: by ``login()``, or by hand as who was nobody before.
+
+        To assign the user of the session anew is no sign-in: whoever can have names assigned would renew the proof.
+        """
+        if not values.is_assigned(USER_KEY):
+            return False
+        user_id = user_id_in(values)
+        before = self.came_as if self.record is None else self.record.user_id
+        return user_id is not None and (self.signing_in == user_id or before != user_id)
 
     def _delta(self, values: SealedValues, changes: Changes, base: Loaded | None, now_ms: int) -> Delta:
         """Name what this request changes; of the record only what differs from what it loaded."""
         record, sealed = (None, None) if base is None else (base.record, self._sealed)
-        user_id = user_id_in(values) if record is None or values.is_assigned(USER_KEY) else None
+        user_id = user_id_in(values) if record is None or self._signs_in(values) else None
         signed_in_ms = now_ms if user_id is not None else (None if sealed is None else sealed.signed_in_ms)
         expiry = values.get(lifetimes.EXPIRY_KEY)
         lifetime = lifetimes.lifetime_of(expiry, self.get_session_cookie_age(), signed_in_ms, now_ms)

@@ -42,6 +42,7 @@ _LOST_TO_ANOTHER: Final = frozenset({"40001", "40P01", "55P03", 1205, 1213, 1020
 _TOO_LARGE: Final = frozenset({1153, "54000"})
 _NO_SUCH_TABLE: Final = ("no such table", "no such column")
 _NO_SUCH_COLUMN: Final = 1054
+_NO_PRIVILEGE: Final = "42501"  # PostgreSQL's; MariaDB and MySQL call it an operational error.
 _HINT: Final = "The sessions' table is missing or old: run `manage.py migrate{}`."
 _SILENCE: Final = "The database did not answer, or not in time."
 
@@ -65,6 +66,8 @@ def run(using: str, work: Callable[[BaseDatabaseWrapper], T], *, writes: bool = 
                     return work(connection)
             return _attempt(connection, work, writes)
         except ProgrammingError as error:
+            if _code(error) == _NO_PRIVILEGE:
+                raise StoreUnavailableError(f"The database refused it ({_NO_PRIVILEGE}: no privilege).") from error
             _add_hint(error, using)
             raise
         except (OperationalError, InterfaceError, InternalError) as error:

@@ -1,0 +1,323 @@
+"""Only ``login()`` signs in: what is assigned, copied or restored by a page renews no proof, and revives no session."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth import login as django_login
+from django.contrib.sessions.exceptions import SuspiciousSession
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import escape
+
+from django_srvsession import proof, seal, services
+from django_srvsession.store import UpdateError
+from tests.engine.every_store import DB, on_every_store
+from tests.engine.pages import BACKEND, Browser, View, logout, name_user, put, read, set_cookie, while_
+from tests.engine.pages import login as log_in
+from tests.later import Later
+
+
+def is_recent(request: HttpRequest) -> bool:
+    return proof.is_recent(request)
+
+
+def keep(request: HttpRequest) -> None:
+    """As a page does that keeps whatever a visitor sends."""
+    for name, value in request.GET.items():
+        request.session[name] = value
+
+
+def keep_sanitized(request: HttpRequest) -> None:
+    request.session.update({escape(name): json.loads(value) for name, value in request.GET.items()})
+
+
+def copy_over(request: HttpRequest) -> None:
+    contents = dict(request.session.items())
+    request.session.clear()
+    request.session.update(contents)
+
+
+def copy_into_another(request: HttpRequest) -> None:
+    contents = dict(request.session.items())
+    request.session.flush()
+    request.session.update(contents)
+
+
+def create(request: HttpRequest) -> None:
+    read(request)
+    request.session.create()
+
+
+COPIES = [copy_over, copy_into_another, create]
+
+
+def by_hand(user: Any) -> View:
+    def assign(request: HttpRequest) -> None:
+        request.session["_auth_user_id"] = str(user.pk)
+        request.session["_auth_user_backend"] = BACKEND
+        request.session["_auth_user_hash"] = user.get_session_auth_hash()
+
+    return assign
+
+
+# Proofs.
+
+
+@pytest.mark.parametrize("view", [keep, *COPIES])
+def test_whoever_has_the_user_assigned_anew_gives_no_proof_and_gets_no_more_guesses(
+    view: View, browser: Browser, ann: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser.visit(log_in(ann))
+    later = Later(monkeypatch, 3600)
+    assert not browser.show(is_recent)
+    checked = 0
+    while checked < 12 and browser.user() == "ann":
+        browser.visit(lambda request: proof.confirm(request, "wrong"))
+        checked += 1
+        browser.visit(view, data={"_auth_user_id": str(ann.pk)})
+        later.advance(1)
+        assert not browser.show(is_recent)
+    assert checked == 5
+
+
+@pytest.mark.parametrize("view", [keep, copy_over])
+def test_a_session_whose_user_is_assigned_anew_lives_no_longer_than_its_absolute_limit(
+    view: View, browser: Browser, ann: Any, settings: Any
+) -> None:
+    settings.SRVSESSION_MAX_LIFETIME = 3600
+    browser.visit(log_in(ann))
+    (record,) = services.sessions_of(ann)
+    browser.visit(view, data={"_auth_user_id": str(ann.pk)})
+    (after,) = services.sessions_of(ann)
+    assert (after.deadline_ms, after.signed_in_ms) == (record.deadline_ms, record.signed_in_ms)
+
+
+@pytest.mark.parametrize("view", COPIES)
+def test_who_became_another_user_has_proved_nothing_wherever_the_contents_go(
+    view: View, browser: Browser, ann: Any, bob: Any
+) -> None:
+    browser.visit(log_in(ann))
+    browser.visit(log_in(bob))
+    browser.visit(view)
+    assert (browser.user(), browser.show(is_recent)) == ("bob", False)
+
+
+def test_of_two_sign_ins_again_of_who_became_another_user_neither_is_a_proof(
+    browser: Browser, ann: Any, bob: Any
+) -> None:
+    browser.visit(log_in(ann))
+    browser.visit(log_in(bob))
+    other = browser.copy()
+    browser.visit(while_(read, lambda: other.visit(log_in(bob)), log_in(bob)))
+    assert [(each.user(), each.show(is_recent)) for each in (browser, other)] == [("bob", False)] * 2
+
+
+def test_who_assigns_another_user_after_losing_the_rotation_has_proved_nothing(
+    browser: Browser, ann: Any, bob: Any
+) -> None:
+    def lose_and_assign(request: HttpRequest) -> None:
+        request.session.cycle_key()
+        by_hand(bob)(request)
+
+    browser.visit(log_in(ann))
+    other = browser.copy()
+    browser.visit(while_(read, lambda: other.visit(lambda request: request.session.cycle_key()), lose_and_assign))
+    assert (browser.user(), browser.show(is_recent)) == ("bob", False)
+
+
+def test_whose_credentials_were_checked_is_one_user_and_not_the_next_one(browser: Browser, ann: Any, bob: Any) -> None:
+    def check_and_switch(request: HttpRequest) -> None:
+        request.session.authenticated = str(ann.pk)  # type: ignore[attr-defined]
+        django_login(request, ann, backend=BACKEND)
+        django_login(request, bob, backend=BACKEND)
+
+    browser.visit(check_and_switch)
+    assert (browser.user(), browser.show(is_recent)) == ("bob", False)
+
+
+def test_a_user_whom_code_puts_in_the_place_of_the_sessions_has_proved_nothing(
+    browser: Browser, ann: Any, bob: Any
+) -> None:
+    def as_bob(request: HttpRequest) -> bool:
+        request.user = bob
+        return proof.is_recent(request)
+
+    browser.visit(log_in(ann))
+    assert browser.show(is_recent)
+    assert not browser.show(as_bob)
+
+
+@pytest.mark.parametrize("view", [keep, keep_sanitized])
+def test_no_spelling_of_a_name_reaches_a_mark(view: View, browser: Browser, ann: Any) -> None:
+    browser.visit(log_in(ann))
+    assert browser.visit(view, data={"_srvsession_confirmed_ms": "1"}).status_code == 400
+
+
+def test_a_text_of_a_class_of_its_own_is_a_reserved_name_too(engine: Any) -> None:
+    class Text(str):
+        __slots__ = ()
+
+    session = engine.SessionStore()
+    for assign in (session.update, lambda values: [session.__setitem__(*pair) for pair in values.items()]):
+        with pytest.raises(SuspiciousSession):
+            assign({Text("_srvsession_confirmed_ms"): 1})
+
+
+@on_every_store
+def test_a_sign_in_by_hand_is_listed_and_is_no_proof(browser: Browser, ann: Any, engine: Any) -> None:
+    browser.visit(by_hand(ann))
+    assert browser.user() == "ann"
+    assert len(services.sessions_of(ann)) == 1
+    assert not browser.show(is_recent)
+
+
+# What has ended.
+
+
+@on_every_store
+@pytest.mark.parametrize("view", [lambda request: request.session.load(), *COPIES, keep])
+def test_no_copy_of_an_ended_session_lives_on(view: View, browser: Browser, ann: Any, engine: Any) -> None:
+    def write(request: HttpRequest) -> None:
+        try:
+            view(request)
+            request.session["late"] = 1
+            request.session.save()
+        except UpdateError:
+            return
+
+    browser.visit(log_in(ann))
+    end = lambda: services.revoke_all(ann)  # noqa: E731
+    browser.visit(while_(read, end, write), data={"_auth_user_id": str(ann.pk)})
+    assert list(services.sessions_of(ann)) == []
+    assert browser.user() == ""
+
+
+def clear_and_write(request: HttpRequest) -> None:
+    request.session.clear()
+    request.session["a"] = 1
+
+
+@on_every_store
+def test_a_dead_key_keeps_nobody_from_clearing_and_writing(browser: Browser, ann: Any, engine: Any) -> None:
+    browser.visit(log_in(ann))
+    services.revoke_all(ann)
+    browser.visit(clear_and_write)
+    assert browser.show(read) == {"a": 1}
+
+
+def test_a_sign_in_by_hand_after_clearing_a_dead_key_is_kept(browser: Browser, ann: Any) -> None:
+    def clear_and_sign_in(request: HttpRequest) -> None:
+        request.session.clear()
+        by_hand(ann)(request)
+
+    browser.visit(put(a=1))
+    for record in services.live_sessions():
+        services.revoke(record.sid)
+    browser.visit(clear_and_sign_in)
+    assert browser.user() == "ann"
+
+
+# Transactions.
+
+
+@pytest.mark.parametrize("engine", [DB], indirect=True)
+@pytest.mark.parametrize("view", [create, lambda request: request.session.cycle_key()])
+def test_what_is_written_after_a_rotation_that_was_rolled_back_is_not_acknowledged(
+    view: View, browser: Browser, engine: Any, atomic_requests: None
+) -> None:
+    def undone(request: HttpRequest) -> HttpResponse:
+        from django.db import transaction
+
+        read(request)
+        view(request)
+        request.session["b"] = 2
+        transaction.set_rollback(True)
+        return HttpResponse("done")
+
+    browser.visit(put(a=1))
+    assert browser.visit(undone).status_code == 503
+    assert browser.show(read) == {"a": 1}
+
+
+@pytest.mark.parametrize("engine", [DB], indirect=True)
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_logout_that_was_rolled_back_leaves_the_cookie_also_if_something_was_written_after_it(
+    status: int, browser: Browser, engine: Any, ann: Any, atomic_requests: None
+) -> None:
+    def undone(request: HttpRequest) -> HttpResponse:
+        from django.db import transaction
+
+        name_user(request)
+        logout(request)
+        request.session["hello"] = 1
+        transaction.set_rollback(True)
+        return HttpResponse(status=status)
+
+    browser.visit(log_in(ann))
+    response = browser.visit(undone)
+    assert (response.status_code, set_cookie(response)) == (503 if status == 200 else 404, None)
+    assert browser.user() == "ann"
+
+
+# Threads, and values that are deep or whose names are long.
+
+
+def test_threads_that_assign_while_another_one_saves_lose_nothing(engine: Any) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(30):
+            session = engine.SessionStore()
+            session["a"] = 0
+            session.save()
+            assign = threading.Thread(
+                target=lambda session=session: [session.__setitem__(f"k{i % 7}", i) for i in range(200)]
+            )
+            assign.start()
+            while assign.is_alive():
+                session.save()
+            assign.join()
+            session.save()
+            stored = dict(engine.SessionStore(session.session_key).items())
+            assert stored == {"a": 0, **{f"k{i % 7}": i for i in range(200)}}
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_a_value_that_could_not_be_read_this_time_is_not_taken_for_damaged(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = engine.SessionStore()
+    session["deep"] = json.loads("[" * 150 + "]" * 150)
+    session.save()
+    late = engine.SessionStore(session.session_key)
+
+    def fails(data: bytes) -> Any:
+        raise RecursionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seal._JSON, "loads", fails)
+        with pytest.raises(RecursionError):
+            late.get("deep")
+    assert late.session_key == session.session_key
+    assert dict(late.items()) == dict(session.items())
+
+
+def test_names_that_visitors_choose_hold_no_memory(engine: Any) -> None:
+    session = engine.SessionStore()
+    names = ["n" * 10_000 + str(number) for number in range(50)]
+    session.update(dict.fromkeys(names, 1))
+    session.save()
+    assert dict(engine.SessionStore(session.session_key).items()).keys() == set(names)
+    kept: Callable[[], set[str]] = lambda: {  # noqa: E731
+        name
+        for states in (seal._states_of(seal.conf.secrets()),)
+        for of_secret in states.values()
+        for name in of_secret
+    }
+    assert not kept() & set(names)
