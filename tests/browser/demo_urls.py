@@ -78,10 +78,10 @@ def _sign_in(request: HttpRequest, ip: str, agent: str, age_ms: int) -> None:
 def write_past(request: HttpRequest, count: int) -> HttpResponse:
     """Write down so many events of this user's, an hour apart and of every kind, the latest an hour ago."""
     now_ms, owner = time.time_ns() // 1_000_000, str(request.user.pk)
-    # Nobody is shown what happened before the account was there.
+    # Nobody is shown what happened before the account was there, or to one that was deleted.
     get_user_model().objects.filter(pk=owner).update(date_joined=timezone.now() - timedelta(hours=count + 1))
     by_whom = {"logout": owner, "revoked": "boss", "password_changed": owner}
-    told = [("ended", reason, by_whom.get(reason, "")) for reason in activity.REASONS]
+    told = [("ended", reason, by_whom.get(reason, "")) for reason in activity.REASONS if reason != "user_deleted"]
     for number, (kind, reason, by) in enumerate(itertools.islice(itertools.cycle([("started", "", ""), *told]), count)):
         ip, agent, _ = DEVICES[number % len(DEVICES)]
         moment, sid = now_ms - (number + 1) * 3_600_000, f"{number:018x}"
