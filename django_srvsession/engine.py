@@ -436,7 +436,8 @@ class SessionStore(SessionLifecycle):
                 self._session_key, was_undone = self._cookie_text, True
         if self.was_ended_here and (yield from self.exists_steps(self._cookie_text)):
             self.was_ended_here, was_undone = False, True
-            self._session_key, self.needs_cookie = self._cookie_text, False  # Not one that began after the end.
+            # The browser keeps its cookie: what began after the end is not to replace it.
+            self._session_key, self.needs_cookie, self._found = self._cookie_text, False, Found.NOTHING
         return not was_undone
 
     @property

@@ -17,6 +17,7 @@ class SessionEnding(SessionWriting):
     def flush_steps(self) -> Steps[None]:
         """End the session, then empty this object; when ending fails the object is unchanged."""
         key = self._key or self._lost_key
+        self._note_who_leaves(self.record)
         if key is not None and (self._found in (Found.UNREAD, Found.LIVE) or self.logging_out):
             ending = self._log_out_steps(key) if self.logging_out else self._replace_steps(key)
             record = yield from ending
@@ -32,6 +33,8 @@ class SessionEnding(SessionWriting):
     def _note_who_leaves(self, record: SessionRecord | None) -> None:
         if record is not None and record.user_id is not None:
             self.came_as = record.user_id
+        elif self.signing_in is not None:
+            self.came_as = self.signing_in  # In this very request, and not stored yet.
 
     def _replace_steps(self, key: SessionKey) -> Steps[SessionRecord | None]:
         """End the session only if it is still as this request has seen it.
