@@ -202,6 +202,17 @@ def test_an_older_key_that_the_record_takes_is_no_live_one_and_stores_nothing_un
     assert forger.look(signed_in)[:2] == before[:2]
 
 
+def test_a_record_of_another_key_is_refused_though_it_takes_the_sealed_one_too(
+    signed_in: Browser, forger: Forger, caplog: pytest.LogCaptureFixture
+) -> None:
+    record, _, now_ms = forger.look(signed_in)
+    another = SessionKey.generate().verifier
+    forger.forge(
+        signed_in, verifier=another, previous_verifier=record.verifier, rotated_ms=now_ms, rotation_final=False
+    )
+    assert_refused(signed_in, caplog)
+
+
 # How old a proof is.
 
 
@@ -244,6 +255,10 @@ def a_lifetime_of_ten_years(record: SessionRecord, now_ms: int) -> dict[str, Any
     return {"lifetime_ms": TEN_YEARS_MS, "expires_ms": now_ms + TEN_YEARS_MS}
 
 
+def ten_years_from_the_next_use(record: SessionRecord, now_ms: int) -> dict[str, Any]:
+    return {"lifetime_ms": TEN_YEARS_MS}
+
+
 def a_use_in_ten_years(record: SessionRecord, now_ms: int) -> dict[str, Any]:
     last = now_ms + TEN_YEARS_MS
     return {"last_seen_ms": last, "expires_ms": last + record.lifetime_ms}
@@ -259,7 +274,14 @@ def an_earlier_creation(record: SessionRecord, now_ms: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "forgery",
-    [ten_years_more, a_lifetime_of_ten_years, a_use_in_ten_years, a_later_deadline, an_earlier_creation],
+    [
+        ten_years_more,
+        a_lifetime_of_ten_years,
+        ten_years_from_the_next_use,
+        a_use_in_ten_years,
+        a_later_deadline,
+        an_earlier_creation,
+    ],
 )
 def test_a_session_that_lives_longer_than_is_sealed_is_refused(
     forgery: Callable[..., dict[str, Any]], signed_in: Browser, forger: Forger, caplog: pytest.LogCaptureFixture
@@ -311,6 +333,13 @@ def test_an_anonymous_session_does_not_become_a_users(
     browser.visit(put(a="first"))
     forger.forge(browser, user_id=str(ann.pk), signed_in_ms=forger.look(browser).now_ms)
     assert_refused(browser, caplog)
+
+
+def test_a_session_is_signed_in_as_its_mark_says(
+    signed_in: Browser, forger: Forger, caplog: pytest.LogCaptureFixture
+) -> None:
+    forger.seal(signed_in, signed_in_ms=None)
+    assert_refused(signed_in, caplog)
 
 
 # The mark.
@@ -414,6 +443,19 @@ def test_a_cleared_session_keeps_its_mark(browser: Browser, forger: Forger, engi
     session.save()
     assert forger.look(browser).values.keys() == {"c", RECORD}
     assert browser.show(read) == {"c": 3}
+
+
+def test_a_session_object_that_begins_another_session_seals_all_of_that(engine: Any, forger: Forger) -> None:
+    session = engine.SessionStore()
+    session["a"] = 1
+    session.save()
+    session.set_expiry(60)
+    session.save()
+    session.flush()
+    session.set_expiry(60)
+    session.save()
+    assert forger.look(session.sid).record.lifetime_ms == 60_000
+    assert engine.SessionStore().exists(session.session_key)
 
 
 def test_record_and_mark_agree_through_the_life_of_a_session(
