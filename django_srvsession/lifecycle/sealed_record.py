@@ -22,6 +22,10 @@ from django_srvsession.values import MARK_PREFIX
 RECORD: Final = f"{MARK_PREFIX}record"
 """The name of the mark."""
 
+_SHOWN_DIFFER_MS: Final = 24 * CLOCKS_DIFFER_MS
+"""How far an instant that nothing is decided by may be from the sealed one, in milliseconds: before the store's first
+answer, a process goes by its machine's clock, which may have a wrong time zone."""
+
 _LAYOUT: Final = struct.Struct("<16sqqqq")
 _PREVIOUS: Final = struct.Struct("<16sq")
 """What follows after a rotation that is not final."""
@@ -122,8 +126,8 @@ class SealedRecord(NamedTuple):
             raise SealError("it expires later than its last use and its sealed lifetime allow")
         if (
             last_ms > now_ms + CLOCKS_DIFFER_MS
-            or abs(record.created_ms - created_ms) > CLOCKS_DIFFER_MS
-            or (signed_in_ms is not None and abs((record.signed_in_ms or 0) - signed_in_ms) > CLOCKS_DIFFER_MS)
+            or abs(record.created_ms - created_ms) > _SHOWN_DIFFER_MS
+            or (signed_in_ms is not None and abs((record.signed_in_ms or 0) - signed_in_ms) > _SHOWN_DIFFER_MS)
         ):
             raise SealError("its record names an instant that cannot be")
 

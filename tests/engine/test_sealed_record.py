@@ -5,10 +5,12 @@ Each forgery is written past the store, as they would write it: by SQL, as Redis
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from django.http import HttpRequest
 from django_redis import get_redis_connection
 
 from django_srvsession import proof, services
+from django_srvsession import store as store_module
 from django_srvsession.backends.file.format import encode
 from django_srvsession.backends.framing import frame
 from django_srvsession.backends.memory import MemoryStore
@@ -227,11 +230,29 @@ def test_a_sign_in_is_as_old_as_is_sealed_whatever_the_record_says(signed_in: Br
     assert not signed_in.show(is_recent)
 
 
+@pytest.mark.parametrize("hours", [-12, 12])
+def test_instants_are_sealed_by_the_clock_of_the_store_where_a_machines_own_is_wrong(
+    hours: int, browser: Browser, ann: Any, forger: Forger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong_ns = time.time_ns() + hours * HOUR_MS * 1_000_000
+    monkeypatch.setattr(store_module, "time", SimpleNamespace(time_ns=lambda: wrong_ns))
+    browser.visit(login(ann))
+    browser.visit(renew)
+    assert browser.user() == "ann"
+    assert browser.show(is_recent)
+    session = forger.look(browser)
+    sealed = SealedRecord.read(sealer_of(session), session.values[RECORD])
+    assert session.record.signed_in_ms is not None
+    assert sealed.signed_in_ms is not None
+    assert 0 <= session.record.signed_in_ms - sealed.signed_in_ms < 60_000
+    assert 0 <= session.now_ms - sealed.rotated_ms < 60_000
+
+
 def test_a_sign_in_that_cannot_have_been_is_refused(
     signed_in: Browser, forger: Forger, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = forger.look(signed_in)
-    forger.seal(signed_in, signed_in_ms=session.now_ms - 2 * HOUR_MS)
+    forger.seal(signed_in, signed_in_ms=session.now_ms - 25 * HOUR_MS)
     assert_refused(signed_in, caplog)
 
 
@@ -269,7 +290,7 @@ def a_later_deadline(record: SessionRecord, now_ms: int) -> dict[str, Any]:
 
 
 def an_earlier_creation(record: SessionRecord, now_ms: int) -> dict[str, Any]:
-    return {"created_ms": record.created_ms - 2 * HOUR_MS}
+    return {"created_ms": record.created_ms - 25 * HOUR_MS}
 
 
 @pytest.mark.parametrize(

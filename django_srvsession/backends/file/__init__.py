@@ -95,6 +95,11 @@ class FileStore(Store):
         self._sessions = SessionDirectory(path, self.lock_timeout_seconds)
         self._users = UserMarkers(f"{path}/users", self.lock_timeout_seconds)
 
+    @property
+    def clock_ms(self) -> int:
+        """Return this machine's clock."""
+        return now_ms()
+
     # Verbs on one session.
 
     @answering
