@@ -75,9 +75,12 @@ def given(request: HttpRequest) -> None:
     """Note that the request's user has just proved who they are, in whatever way, and change the session's key.
 
     For a site's own page at ``SRVSESSION_REAUTH_URL``, after it has checked a code, a passkey, or an answer of the
-    identity provider. A new sign-in needs no such note.
+    identity provider; also after it has signed the person in again, for where they were another user before, the
+    sign-in alone is no proof. Does nothing where the session is not the request's user's.
     """
     session = _session_of(request)
+    if not visits.belongs_to(session, request.user):
+        return
     tries.forget(session)
     session.set_mark(CONFIRMED_MARK, session.now_ms)
     session.cycle_key()

@@ -175,6 +175,27 @@ def test_a_sign_in_by_hand_is_listed_and_is_no_proof(browser: Browser, ann: Any,
     assert not browser.show(is_recent)
 
 
+def test_a_visitor_who_names_a_user_is_listed_as_that_one_and_is_nobody(browser: Browser, ann: Any) -> None:
+    """What is left where a page stores whatever names a visitor sends: the hash does not fit."""
+    browser.visit(keep, data={"_auth_user_id": str(ann.pk), "_auth_user_backend": BACKEND, "_auth_user_hash": "guess"})
+    assert len(services.sessions_of(ann)) == 1
+    assert browser.user() == ""
+    assert list(services.sessions_of(ann)) == []  # Whoever asks for the user finds out.
+
+
+def test_a_proof_that_is_given_for_somebody_else_counts_for_nobody(
+    browser: Browser, ann: Any, bob: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give_as_bob(request: HttpRequest) -> None:
+        request.user = bob
+        proof.given(request)
+
+    browser.visit(log_in(ann))
+    Later(monkeypatch, 3600)
+    browser.visit(give_as_bob)
+    assert not browser.show(is_recent)
+
+
 # What has ended.
 
 
