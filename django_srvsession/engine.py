@@ -379,7 +379,7 @@ class SessionStore(SessionLifecycle):
             return  # Saving makes a session, or one of its own, and with it a key.
         cookie_key = SessionKey.parse(self._cookie_text)
         is_old = cookie_key is not None and cookie_key.verifier == key.verifier
-        if is_old or (self._sealed is not None and self._sealed.previous is not None):
+        if is_old or (self._loaded is not None and self._sealed.previous is not None):
             self.cycle_key()
 
     @property

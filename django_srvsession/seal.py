@@ -250,7 +250,8 @@ class Sealer:
         except Exception as error:
             raise SealError("the value does not load with SESSION_SERIALIZER") from error
 
-    def payload(self, sealed: bytes) -> bytes:
+    @staticmethod
+    def payload(sealed: bytes) -> bytes:
         """Return the serialized value in bytes that were verified before; raises :class:`SealError`."""
         payload = sealed[_PAYLOAD]
         if not sealed[_FLAGS] & _COMPRESSED:

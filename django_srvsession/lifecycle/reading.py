@@ -14,7 +14,7 @@ from django_srvsession.escaping import escaped
 from django_srvsession.keys import SessionKey
 from django_srvsession.lifecycle.bookkeeping import best_effort_steps
 from django_srvsession.lifecycle.events import expire_steps
-from django_srvsession.lifecycle.sealed_record import RECORD, SealedRecord, opened
+from django_srvsession.lifecycle.sealed_record import SealedRecord, checked, opened
 from django_srvsession.lifetimes import Lifetime
 from django_srvsession.records import AUTH_KEYS, Client, Ended, Loaded, SessionRecord, Tombstone
 from django_srvsession.seal import Sealer, SealError
@@ -82,8 +82,8 @@ class SessionReading(SessionBase):
 
     _found = Found.UNREAD
     _loaded: Loaded | None = None
-    _sealed: SealedRecord | None = None  # What is sealed of the record, as this request last read or wrote it.
-    _mark: bytes = b""  # What that was read from, or stored as.
+    _mark = b""  # The mark of what is sealed of the record, as this request last read or wrote it.
+    _read_mark: SealedRecord | None = None
     _lifetime: Lifetime | None = None  # The one that goes with the contents, where it is not what was sealed with them.
     _parsed: tuple[str | None, SessionKey | None] = (None, None)
     _lost_key: SessionKey | None = None  # The key that another request rotated away meanwhile.
@@ -108,15 +108,22 @@ class SessionReading(SessionBase):
     @property
     def signed_in_ms(self) -> int | None:
         """Return when the user signed in, as it is sealed, in milliseconds since 1970 UTC; no I/O, None before."""
-        return None if self._loaded is None or self._sealed is None else self._sealed.signed_in_ms
+        return None if self._loaded is None else self._sealed.signed_in_ms
 
     def _adopt(self, key: SessionKey, loaded: Loaded) -> None:
         self._session_key = key.text
         self._loaded, self._found, self._lost_key = loaded, Found.LIVE, None
         self._was_written = True
 
-    def _take(self, sealed: SealedRecord, mark: bytes, lifetime: Lifetime | None = None) -> None:
-        self._sealed, self._mark, self._lifetime = sealed, mark, lifetime
+    def _take(self, mark: bytes, lifetime: Lifetime | None = None) -> None:
+        self._mark, self._read_mark, self._lifetime = mark, None, lifetime
+
+    @property
+    def _sealed(self) -> SealedRecord:
+        """Return what is sealed of the record; read when it is first used, as most requests need none of it."""
+        if self._read_mark is None:
+            self._read_mark = SealedRecord.read(self._mark)
+        return self._read_mark
 
     def _nothing(self, found: Found = Found.NOTHING) -> SealedValues:
         self._session_key, self._loaded, self._found = None, None, found
@@ -197,9 +204,7 @@ class SessionReading(SessionBase):
         """Check every seal before any value is handed out, and that the session belongs to the user it names."""
         sealer = self._sealer(key)
         are_current = sealer.verify_all(loaded.values)
-        sealed = SealedRecord.read(sealer, loaded.values.get(RECORD))
-        sealed.check(loaded, key.verifier)
-        self._take(sealed, loaded.values[RECORD])
+        self._take(checked(loaded, key.verifier))
         # Weakly: contents that knew their session would be garbage for the collector, one more for every request.
         session = weakref.ref(self)
 
@@ -242,7 +247,7 @@ class SessionReading(SessionBase):
         if not isinstance(stored, Loaded):
             raise UpdateError(GONE)
         try:
-            self._take(opened(self._sealer(key), stored, key.verifier), stored.values[RECORD])
+            self._take(opened(self._sealer(key), stored, key.verifier))
         except SealError as error:
             raise UpdateError(GONE) from error
         return stored

@@ -52,17 +52,11 @@ class SealedRecord(NamedTuple):
         return cls(_half(verifier), now_ms, signed_in_ms, given(delta.lifetime_ms, 0), given(delta.deadline_ms, None))
 
     @classmethod
-    def read(cls, sealer: Sealer, mark: bytes | None) -> SealedRecord:
-        """Read a mark whose seal was verified; raises :class:`SealError`, also where there is none."""
-        if mark is None:
-            raise SealError("its record is not sealed")
-        payload = sealer.payload(mark)
-        try:
-            half, created_ms, signed_in_ms, lifetime_ms, deadline_ms = _LAYOUT.unpack_from(payload)
-            rest = payload[_LAYOUT.size :]
-            previous, rotated_ms = _PREVIOUS.unpack(rest) if rest else (None, 0)
-        except struct.error as error:
-            raise SealError("its record is sealed in another way") from error
+    def read(cls, mark: bytes) -> SealedRecord:
+        """Read a mark whose seal was verified; raises :class:`SealError`."""
+        half, created_ms, signed_in_ms, lifetime_ms, deadline_ms = _unpacked(mark)
+        rest = Sealer.payload(mark)[_LAYOUT.size :]
+        previous, rotated_ms = _PREVIOUS.unpack(rest) if len(rest) == _PREVIOUS.size else (None, 0)
         return cls(
             half,
             created_ms,
@@ -72,13 +66,6 @@ class SealedRecord(NamedTuple):
             previous,
             rotated_ms,
         )
-
-    @classmethod
-    def verified(cls, sealer: Sealer, mark: bytes | None) -> SealedRecord:
-        """Read a mark after its seal is verified; raises as :meth:`read`."""
-        if mark is not None:
-            sealer.verify(RECORD, mark)
-        return cls.read(sealer, mark)
 
     def seal(self, sealer: Sealer) -> bytes:
         """Return the mark to be stored."""
@@ -106,52 +93,67 @@ class SealedRecord(NamedTuple):
         previous, rotated_ms = (None, 0) if final else (self.verifier, now_ms)
         return self._replace(verifier=_half(verifier), previous=previous, rotated_ms=rotated_ms)
 
-    def check(self, loaded: Loaded, verifier: str) -> None:
-        """Raise :class:`SealError` unless the record says what is sealed and a key with this verifier opens it now.
-
-        Every request pays for it.
-        """
-        record, now_ms = loaded.record, loaded.now_ms
-        half, created_ms, signed_in_ms, lifetime_ms, deadline_ms, *_ = self
-        current, last_ms, expires_ms = half.hex(), record.last_seen_ms, record.expires_ms
-        if record.verifier[:32] != current:
-            raise SealError("its record names another key than its seal")
-        if not compare_digest(verifier[:32], current) and not self._was_renewed_from(_half(verifier), now_ms):
-            raise SealError("its record takes a key that its seal does not")
-        if (record.user_id is None) != (signed_in_ms is None):
-            raise SealError("its record and its seal disagree on whether somebody is signed in")
-        if record.lifetime_ms != lifetime_ms or record.deadline_ms != deadline_ms:
-            raise SealError("its record names another lifetime or deadline than its seal")
-        if expires_ms > last_ms + lifetime_ms or (deadline_ms is not None and expires_ms > deadline_ms):
-            raise SealError("it expires later than its last use and its sealed lifetime allow")
-        if (
-            last_ms > now_ms + CLOCKS_DIFFER_MS
-            or abs(record.created_ms - created_ms) > _SHOWN_DIFFER_MS
-            or (signed_in_ms is not None and abs((record.signed_in_ms or 0) - signed_in_ms) > _SHOWN_DIFFER_MS)
-        ):
-            raise SealError("its record names an instant that cannot be")
-
-    def _was_renewed_from(self, half: bytes, now_ms: int) -> bool:
+    def was_renewed_from(self, verifier: str, now_ms: int) -> bool:
         """Tell whether this was the verifier less than a minute ago, before a rotation that was not final."""
-        is_previous = self.previous is not None and compare_digest(half, self.previous)
+        is_previous = self.previous is not None and compare_digest(_half(verifier), self.previous)
         return is_previous and now_ms - self.rotated_ms < ROTATION_GRACE_MS
 
 
-def opened(sealer: Sealer, loaded: Loaded, verifier: str) -> SealedRecord:
-    """Return what is sealed of a session if a key with this verifier opens it now; its other values stay unread.
+def checked(loaded: Loaded, verifier: str) -> bytes:
+    """Return the mark of a session whose record says what is sealed, and which a key with this verifier opens now.
+
+    The caller has verified the seal, and knows that the session is live and that its record accepts the verifier.
+    Raises :class:`SealError` where the record says what was not sealed. Every request pays for this.
+    """
+    mark = loaded.values.get(RECORD)
+    if mark is None:
+        raise SealError("its record is not sealed")
+    half, created_ms, signed_in_ms, lifetime_ms, deadline_ms = _unpacked(mark)
+    record, now_ms = loaded.record, loaded.now_ms
+    last_ms, expires_ms = record.last_seen_ms, record.expires_ms
+    if record.verifier[:32] != half.hex():
+        raise SealError("its record names another key than its seal")
+    if verifier != record.verifier and not SealedRecord.read(mark).was_renewed_from(verifier, now_ms):
+        raise SealError("its record takes a key that its seal does not")
+    if (record.user_id is None) != (signed_in_ms == _NEVER):
+        raise SealError("its record and its seal disagree on whether somebody is signed in")
+    if (
+        record.lifetime_ms != lifetime_ms
+        or (_NEVER if record.deadline_ms is None else record.deadline_ms) != deadline_ms
+    ):
+        raise SealError("its record names another lifetime or deadline than its seal")
+    if expires_ms > last_ms + lifetime_ms or (deadline_ms != _NEVER and expires_ms > deadline_ms):
+        raise SealError("it expires later than its last use and its sealed lifetime allow")
+    if (
+        last_ms > now_ms + CLOCKS_DIFFER_MS
+        or abs(record.created_ms - created_ms) > _SHOWN_DIFFER_MS
+        or (signed_in_ms != _NEVER and abs((record.signed_in_ms or 0) - signed_in_ms) > _SHOWN_DIFFER_MS)
+    ):
+        raise SealError("its record names an instant that cannot be")
+    return mark
+
+
+def opened(sealer: Sealer, loaded: Loaded, verifier: str) -> bytes:
+    """Return the mark of a session if a key with this verifier opens it now; its other values stay unread.
 
     Raises :class:`SealError` where the key does not, and where the record says what was not sealed.
     """
     if not loaded.record.is_live(loaded.now_ms) or not loaded.record.accepts(verifier, loaded.now_ms):
         raise SealError("it is not live, or has another key")
-    sealed = SealedRecord.verified(sealer, loaded.values.get(RECORD))
-    sealed.check(loaded, verifier)
-    return sealed
+    sealer.verify(RECORD, loaded.values.get(RECORD, b""))
+    return checked(loaded, verifier)
 
 
 def is_sealed_anew(delta: Delta) -> bool:
     """Tell whether an update changes what is sealed, or would drop the mark."""
     return delta.cleared or not (delta.user_id is delta.lifetime_ms is delta.deadline_ms is UNSET)
+
+
+def _unpacked(mark: bytes) -> tuple[bytes, int, int, int, int]:
+    try:
+        return _LAYOUT.unpack_from(Sealer.payload(mark))
+    except struct.error as error:
+        raise SealError("its record is sealed in another way") from error
 
 
 def _half(verifier: str) -> bytes:

@@ -38,14 +38,14 @@ class SessionWriting(SessionReading):
             now_ms, state = self.store().clock_ms, values.state
             changes = Changes(values.everything(sealer), frozenset(), True, {}, state)
             delta = self._delta(values, changes, None, now_ms)
-            sealed = SealedRecord.new(key.verifier, delta, now_ms)
-            mark = changes.changed[RECORD] = sealed.seal(sealer)  # The delta's are the same.
+            mark = SealedRecord.new(key.verifier, delta, now_ms).seal(sealer)
+            changes.changed[RECORD] = mark  # The delta's are the same.
             try:
                 loaded = yield Call("create", (key.sid, key.verifier, delta))
             except CreateError:
                 continue
             self._adopt(key, loaded)
-            self._take(sealed, mark)
+            self._take(mark)
             values.stored(changes, sealer)
             self.needs_cookie, self.modified = True, True
             if loaded.record.user_id is not None:
@@ -128,8 +128,7 @@ class SessionWriting(SessionReading):
             self._adopt(key, loaded)
             return loaded.record  # type: ignore[no-any-return]
         sealer = self._sealer(key)
-        mark = self._mark or base.values.get(RECORD)
-        stands = self._sealed or self._sealed_by_another(key, mark)
+        mark, stands = self._mark, self._sealed
         known = self._lifetime or stands
         for _ in range(_SEAL_TRIES):
             sealed = stands.after(delta, now_ms)
@@ -143,20 +142,21 @@ class SessionWriting(SessionReading):
                 else:
                     loaded = yield Call("rotate", (key.sid, key.verifier, new.verifier, step, base, final))
             except ConflictError as conflict:
-                mark = conflict.current[RECORD]
+                mark = conflict.current[RECORD] or b""
                 stands = self._sealed_by_another(key, mark)
             else:
                 self._adopt(new or key, loaded)
                 lifetime_ms = given(delta.lifetime_ms, known.lifetime_ms)
                 deadline_ms = given(delta.deadline_ms, known.deadline_ms)
-                self._take(sealed, new_mark, lifetimes.Lifetime(lifetime_ms, deadline_ms))
+                self._take(new_mark, lifetimes.Lifetime(lifetime_ms, deadline_ms))
                 return loaded.record  # type: ignore[no-any-return]
         raise StoreUnavailableError("Other requests kept changing the session; nothing was written.")
 
-    def _sealed_by_another(self, key: SessionKey, mark: bytes | None) -> SealedRecord:
+    def _sealed_by_another(self, key: SessionKey, mark: bytes) -> SealedRecord:
         """Read the mark that another request has written meanwhile."""
         try:
-            return SealedRecord.verified(self._sealer(key), mark)
+            self._sealer(key).verify(RECORD, mark)
+            return SealedRecord.read(mark)
         except SealError as error:
             self._session_cache = self._refuse(key.sid, error)
             raise UpdateError(GONE) from error

@@ -91,7 +91,7 @@ class Forger:
         """Seal other fields of a record: what only the site can, and time does."""
         session = self.look(browser)
         sealer = sealer_of(session)
-        mark = SealedRecord.read(sealer, session.values[RECORD])._replace(**fields).seal(sealer)
+        mark = SealedRecord.read(session.values[RECORD])._replace(**fields).seal(sealer)
         self.write(session._replace(values={**session.values, RECORD: mark}))
 
 
@@ -241,7 +241,7 @@ def test_instants_are_sealed_by_the_clock_of_the_store_where_a_machines_own_is_w
     assert browser.user() == "ann"
     assert browser.show(is_recent)
     session = forger.look(browser)
-    sealed = SealedRecord.read(sealer_of(session), session.values[RECORD])
+    sealed = SealedRecord.read(session.values[RECORD])
     assert session.record.signed_in_ms is not None
     assert sealed.signed_in_ms is not None
     assert 0 <= session.record.signed_in_ms - sealed.signed_in_ms < 60_000
@@ -497,7 +497,7 @@ def test_record_and_mark_agree_through_the_life_of_a_session(
     for step in steps:
         browser.visit(step)
         record, values, _ = forger.look(browser)
-        sealed = SealedRecord.read(sealer_of(forger.look(browser)), values[RECORD])
+        sealed = SealedRecord.read(values[RECORD])
         assert sealed.verifier.hex() == record.verifier[:32]
         assert (sealed.lifetime_ms, sealed.deadline_ms) == (record.lifetime_ms, record.deadline_ms)
         assert (sealed.previous is None) == record.rotation_final
