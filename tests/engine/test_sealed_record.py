@@ -205,6 +205,22 @@ def test_an_older_key_that_the_record_takes_is_no_live_one_and_stores_nothing_un
     assert forger.look(signed_in)[:2] == before[:2]
 
 
+def test_a_mark_without_a_genuine_seal_opens_nothing_unread_either(
+    signed_in: Browser, forger: Forger, engine: Any
+) -> None:
+    session = forger.look(signed_in)
+    mark = session.values[RECORD]
+    broken = session._replace(values={**session.values, RECORD: mark[:-1] + bytes([mark[-1] ^ 1])})
+    forger.write(broken)
+    assert not engine.SessionStore().exists(signed_in.cookie)
+    blind = engine.SessionStore(signed_in.cookie)
+    blind.clear()
+    blind["a"] = "second"
+    blind.save()
+    assert blind.sid != session.record.sid
+    assert forger.look(signed_in)[:2] == broken[:2]
+
+
 def test_a_record_of_another_key_is_refused_though_it_takes_the_sealed_one_too(
     signed_in: Browser, forger: Forger, caplog: pytest.LogCaptureFixture
 ) -> None:
