@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.dispatch import Signal
 
+from django_srvsession import waiting
 from django_srvsession.store import Store
 
 T = TypeVar("T")
@@ -32,6 +33,23 @@ class Call(NamedTuple):
     async def arun(self, store: Store) -> Any:
         """Do it through the verb's async twin."""
         return await getattr(store, "a" + self.verb)(*self.args)
+
+
+class Brief(NamedTuple):
+    """Call a verb of the store, and have it wait for so many seconds at most."""
+
+    call: Call
+    seconds: float
+
+    def run(self, store: Store) -> Any:
+        """Do it, blocking."""
+        with waiting.at_most(self.seconds):
+            return self.call.run(store)
+
+    async def arun(self, store: Store) -> Any:
+        """Do it through the verb's async twin."""
+        with waiting.at_most(self.seconds):
+            return await self.call.arun(store)
 
 
 class Emit(NamedTuple):
@@ -66,8 +84,24 @@ class Pause(NamedTuple):
         await asyncio.sleep(self.seconds)
 
 
-Step = Call | Emit | Pause
+Step = Call | Brief | Emit | Pause
 Steps = Generator[Step, Any, T]
+
+
+def brief(steps: Steps[T], seconds: float) -> Steps[T]:
+    """Return a procedure each of whose calls of the store waits for so many seconds at most."""
+    # The limit holds for each call alone: between two of them another procedure may run in this thread.
+    try:
+        step = next(steps)
+        while True:
+            try:
+                answer = yield Brief(step, seconds) if isinstance(step, Call) else step
+            except BaseException as error:  # noqa: BLE001 - handed on, as the drivers do
+                step = steps.throw(error)
+            else:
+                step = steps.send(answer)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
 
 
 def run(steps: Steps[T], store: Store) -> T:

@@ -26,4 +26,4 @@ def at_most(seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        _seconds.set(before)  # Not by a token: a cancelled procedure may be closed in another context than its own.
+        _seconds.set(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -58,7 +59,14 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def several(store: Store, user: Any, count: int) -> list[str]:
     """Create sessions, each seen later than the one before; return their sids, newest activity first."""
-    return [touch_later(store, create(store, user_id=str(user.pk))).record.sid for _ in range(count)][::-1]
+    made = []
+    for _ in range(count):
+        made.append(touch_later(store, create(store, user_id=str(user.pk))).record.sid)
+        # The clock of the file system, by which the file store puts them in order, goes in steps of milliseconds.
+        before = time.clock_gettime_ns(time.CLOCK_REALTIME_COARSE)
+        while time.clock_gettime_ns(time.CLOCK_REALTIME_COARSE) == before:
+            pass
+    return made[::-1]
 
 
 @contextmanager

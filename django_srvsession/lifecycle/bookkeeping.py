@@ -10,9 +10,8 @@ import logging
 import time
 from typing import Final, TypeVar
 
-from django_srvsession import waiting
 from django_srvsession.escaping import escaped
-from django_srvsession.steps import Steps
+from django_srvsession.steps import Steps, brief
 from django_srvsession.store import Store, StoreUnavailableError
 
 T = TypeVar("T")
@@ -30,8 +29,7 @@ def best_effort_steps(store: Store, steps: Steps[T]) -> Steps[T | None]:
     if time.monotonic() < store.bookkeeping_rests_until:
         return None
     try:
-        with waiting.at_most(WAIT_SECONDS):
-            done = yield from steps
+        done = yield from brief(steps, WAIT_SECONDS)
     except StoreUnavailableError as error:
         store.bookkeeping_rests_until = time.monotonic() + PAUSE_SECONDS
         if not store.bookkeeping_fails:
