@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
@@ -60,13 +61,20 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 def several(store: Store, user: Any, count: int) -> list[str]:
     """Create sessions, each seen later than the one before; return their sids, newest activity first."""
     made = []
-    for _ in range(count):
-        made.append(touch_later(store, create(store, user_id=str(user.pk))).record.sid)
-        # The clock of the file system, by which the file store puts them in order, goes in steps of milliseconds.
-        before = time.clock_gettime_ns(time.CLOCK_REALTIME_COARSE)
-        while time.clock_gettime_ns(time.CLOCK_REALTIME_COARSE) == before:
-            pass
+    with TemporaryFile() as file:
+        for _ in range(count):
+            made.append(touch_later(store, create(store, user_id=str(user.pk))).record.sid)
+            # The clock of the file system, by which the file store puts them in order, goes in steps of milliseconds.
+            before = _changed_ns(file)
+            while _changed_ns(file) == before:
+                pass
     return made[::-1]
+
+
+def _changed_ns(file: Any) -> int:
+    """Change a file and return when that was."""
+    os.utime(file.fileno())
+    return os.fstat(file.fileno()).st_ctime_ns
 
 
 @contextmanager
