@@ -15,8 +15,9 @@ _numbers = itertools.count()
 
 def new_session(engine: Engine, values: dict[str, Any]) -> str:
     """Store a session and return its key."""
-    session = engine()
+    session: Any = engine()
     session.update(values)
+    session.signing_in = values.get("_auth_user_id")  # As login() does; a sign-in by hand leaves a mark.
     session.save()
     return str(session.session_key)
 

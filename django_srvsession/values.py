@@ -80,9 +80,9 @@ class SealedValues(MutableMapping[Any, Any]):
     # The mapping.
 
     def __getitem__(self, name: Any) -> Any:
-        if is_mark(name):
+        if isinstance(name, str) and name.startswith(MARK_PREFIX):  # As is_mark(), for each value that is read.
             raise KeyError(name)
-        return self._opened(name)
+        return self._open[name] if name in self._open else self._opened(name)
 
     def _opened(self, name: Any) -> Any:
         if name in self._open:

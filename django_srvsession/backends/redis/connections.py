@@ -70,7 +70,7 @@ class Connections:
             return None
         if connection.pid != os.getpid():
             return None
-        if not _is_open(connection):
+        if connection._sock is None:
             self._pool.release(connection)
             return None
         return connection
