@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from django.contrib.auth import SESSION_KEY, authenticate
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, authenticate
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
@@ -83,6 +83,8 @@ def given(request: HttpRequest) -> None:
         return
     tries.forget(session)
     session.set_mark(CONFIRMED_MARK, session.now_ms)
+    if HASH_SESSION_KEY in session:
+        session[HASH_SESSION_KEY] = session[HASH_SESSION_KEY]  # Or one that a fallback secret sealed keeps the key.
     session.cycle_key()
 
 

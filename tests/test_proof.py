@@ -341,3 +341,19 @@ def test_an_engine_that_is_not_ours_says_so(client: Client, settings: Any) -> No
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
     with pytest.raises(ImproperlyConfigured, match="SESSION_ENGINE"):
         client.get("/about/")
+
+
+def test_a_confirmation_changes_the_key_also_while_a_fallback_had_sealed_the_hash(
+    client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user model whose hash does not depend on the secret is never asked to make it anew."""
+    model = get_user_model()
+    monkeypatch.setattr(model, "get_session_auth_hash", lambda user: f"hash of {user.password[-9:]}")
+    client.force_login(model.objects.get(username="alice"))
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another secret, another secret, another secret, another secret"
+    answer(client, "/about/")
+    thief = Client()
+    thief.cookies["sessionid"] = client.cookies["sessionid"].value
+    assert answer(client, "/check/", password="pass-alice") == "True"
+    assert (answer(client, "/about/"), answer(thief, "/about/")) == ("alice True", " False")

@@ -93,6 +93,10 @@ class SealedRecord(NamedTuple):
         previous, rotated_ms = (None, 0) if final else (self.verifier, now_ms)
         return self._replace(verifier=_half(verifier), previous=previous, rotated_ms=rotated_ms)
 
+    def opens(self, verifier: str, now_ms: int) -> bool:
+        """Tell whether a key with this verifier opens the session, as it is sealed."""
+        return compare_digest(_half(verifier), self.verifier) or self.was_renewed_from(verifier, now_ms)
+
     def was_renewed_from(self, verifier: str, now_ms: int) -> bool:
         """Tell whether this was the verifier less than a minute ago, before a rotation that was not final."""
         is_previous = self.previous is not None and compare_digest(_half(verifier), self.previous)

@@ -156,7 +156,11 @@ class SessionWriting(SessionReading):
         """Read the mark that another request has written meanwhile."""
         try:
             self._sealer(key).verify(RECORD, mark)
-            return SealedRecord.read(mark)
+            sealed = SealedRecord.read(mark)
+            # Or an older mark that somebody has put back would be sealed anew: its key with what this step adds.
+            if not sealed.opens(key.verifier, self.store().clock_ms):
+                raise SealError("its record is sealed for another key")
+            return sealed
         except SealError as error:
             self._session_cache = self._refuse(key.sid, error)
             raise UpdateError(GONE) from error

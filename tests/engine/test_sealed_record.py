@@ -549,3 +549,47 @@ def test_contents_are_listed_without_the_mark(signed_in: Browser) -> None:
     contents = services.contents_of(sid_of(signed_in))
     assert contents is not None
     assert RECORD not in contents.sizes
+
+
+# A mark that is put back while a request writes.
+
+
+def put_back(store: WatchedStore, forger: Forger, verb: str, before: Loaded) -> None:
+    """Have an older mark of the session put back when a request is about to ask for a verb, and the version raised."""
+
+    def forge(asked: str) -> None:
+        if asked != verb:
+            return
+        store.before = lambda verb: None
+        now = store.inner.load(before.record.sid)
+        assert isinstance(now, Loaded)
+        record = now.record._replace(version=now.record.version + 1)
+        forger.write(now._replace(record=record, values={**now.values, RECORD: before.values[RECORD]}))
+
+    store.before = forge
+
+
+def test_a_sign_in_never_seals_the_planted_key_whose_mark_was_put_back(
+    browser: Browser, ann: Any, forger: Forger, store: WatchedStore
+) -> None:
+    browser.visit(put(a=1))
+    attacker, before = browser.copy(), forger.look(browser)
+    put_back(store, forger, "update", before)
+    browser.visit(login(ann))
+    found = forger.look(attacker)
+    verifier = before.record.verifier
+    forger.write(found._replace(record=found.record._replace(verifier=verifier, previous_verifier=None)))
+    assert attacker.user() == ""
+
+
+def test_a_renewal_never_seals_a_dead_key_whose_mark_was_put_back(
+    signed_in: Browser, forger: Forger, store: WatchedStore
+) -> None:
+    thief, before = signed_in.copy(), forger.look(signed_in)
+    signed_in.visit(rotate)
+    put_back(store, forger, "rotate", before)
+    signed_in.visit(renew)
+    found = forger.look(thief)
+    verifier = before.record.verifier
+    forger.write(found._replace(record=found.record._replace(previous_verifier=verifier, rotation_final=False)))
+    assert thief.user() == ""
