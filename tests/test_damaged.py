@@ -151,6 +151,7 @@ def test_damaged_sessions_are_left_out_of_all_lists_and_open_for_nobody(
     [
         *[(column, "CAST(X'ff41' AS TEXT)") for column in ("verifier", "user_agent", "ip", "previous_verifier")],
         *[(column, value) for column in ("created_ms", "expires_ms", "version") for value in ("'abc'", "9e15 + 0.5")],
+        ("last_seen_ms", "9e999"),
         *[("data", value) for value in ("9223372036854775807", "'text'", "1.5", "X'01'")],
         *[(column, "X'ff41'") for column in ("user_agent", "ip", "verifier")],
     ],

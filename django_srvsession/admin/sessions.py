@@ -173,6 +173,8 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         """End one session, having asked."""
+        if not self.has_delete_permission(request):  # First: who may end none learns not which there are.
+            raise PermissionDenied
         row = self.get_object(request, unquote(object_id))
         if row is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]

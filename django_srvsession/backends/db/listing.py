@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Final, NamedTuple, overload
+from typing import Any, Final, NamedTuple, overload
 
 from django_srvsession.backends.db.statements import FOREVER, RECORD_COLUMNS, Params, Row, records_of
 from django_srvsession.listings import (
@@ -19,7 +19,7 @@ from django_srvsession.listings import (
     place_of,
     spread,
 )
-from django_srvsession.records import SessionRecord, is_instant, is_sid
+from django_srvsession.records import LATEST_MS, SessionRecord, is_instant, is_sid
 
 Fetch = Callable[[str, Params], list[Row]]
 """Execute the statement of this name (an attribute of ``Statements``) and return its rows."""
@@ -216,9 +216,16 @@ def activity(fetch: Fetch, can_sample: bool) -> Activity:
         return _sampled(fetch, since, pages)
     most = _COUNTED if can_sample else _COUNTED_ANYWHERE
     ((rows, live),) = fetch("count_some", {"window": most})
-    counts = {int(minute): int(count) for minute, count in fetch("by_minute", {"since": since, "window": most})}
+    found = fetch("by_minute", {"since": since, "window": most})
+    # SQLite keeps whatever somebody has written into a column, infinity too.
+    counts = {int(minute): int(count) for minute, count in found if _is_instant(minute)}
     precision = "exact" if rows < most else "at least"
     return Activity(int(live or 0), precision, spread(counts, clock_ms()), sum(counts.values()) < most)
+
+
+def _is_instant(minute: Any) -> bool:
+    """Tell whether a number that a database computed is an instant that can be shown."""
+    return minute is not None and 0 <= minute <= LATEST_MS
 
 
 def _sampled(fetch: Fetch, since: int, pages: int) -> Activity:
