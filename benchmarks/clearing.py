@@ -88,8 +88,8 @@ def fill_database(place: Place, count: int, expires_ms: int, values: dict[str, b
     """Store a few thousand sessions, and have the database copy them under other names until there are enough."""
     from django.db import connections
 
-    from django_srvsession.backends.framing import frame
     from django_srvsession.models import Session
+    from django_srvsession.store.framing import frame
 
     connection, rows, data = connections[place.name], [], frame(values)
     for record in records(min(count, SEED), expires_ms):
@@ -232,7 +232,7 @@ def execute(place: Place, sql: str, *params: Any) -> None:
 def measure(place: Place, options: argparse.Namespace) -> dict[str, Any]:
     from django.conf import settings
 
-    from django_srvsession.clearing import Clearing
+    from django_srvsession.operations.clearing import Clearing
 
     place.use()
     settings.SESSION_ENGINE = f"django_srvsession.backends.{place.ours}"

@@ -82,7 +82,7 @@ def records(count: int, now_ms: int) -> Iterator[Any]:
 
 
 def columns_of(record: Any) -> dict[str, Any]:
-    from django_srvsession.devices import device_family
+    from django_srvsession.clients.devices import device_family
 
     fields = record._asdict()
     client = fields.pop("client")
@@ -121,11 +121,11 @@ def fill_redis(found: Iterator[Any]) -> None:
     from django_redis import get_redis_connection
 
     from django_srvsession import conf
-    from django_srvsession.backends.redis.image import session_image
+    from django_srvsession.backends.redis.format import session_image
     from django_srvsession.backends.redis.keys import Keys, kind_of
     from django_srvsession.engine import current_store
 
-    redis, keys = get_redis_connection("default"), Keys(conf.get("REDIS_PREFIX"))
+    redis, keys = get_redis_connection("default"), Keys(conf.redis_prefix)
     redis.config_set("maxmemory", 8 << 30)  # Bytes; our own server.
     store = current_store()
     template = store.load(store.records()[0].sid)
@@ -162,7 +162,7 @@ def viewer() -> Any:
 
 def places_in(place: Place, count: int) -> dict[str, str]:
     from django_srvsession.engine import current_store
-    from django_srvsession.listings import place_at
+    from django_srvsession.store.listings import place_at
 
     def at(rank: int) -> str:
         record = current_store().records()[rank]

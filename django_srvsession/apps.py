@@ -26,10 +26,11 @@ class SrvSessionConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the receivers of Django's own signals, and register the system checks."""
-        from django_srvsession import eventlog, receivers
+        from django_srvsession import receivers
+        from django_srvsession.events import log as event_log
 
         receivers.connect()
-        eventlog.connect()
+        event_log.connect()
         register(_check_site, Tags.compatibility)
         register(_check_deployment, Tags.security, deploy=True)
 

@@ -1,14 +1,16 @@
 """Every setting of ours: its default, unit and meaning, read live.
 
-Django's ``SESSION_*`` settings keep their meaning and are read where they are needed; ours are ``SRVSESSION_*``.
-Durations are seconds or a ``timedelta``, and are handed out in whole milliseconds, the unit of records and stores.
+Each is a typed attribute of this module, in lower case: ``SRVSESSION_TOUCH_INTERVAL`` is ``conf.touch_interval_ms``.
+Durations are seconds or a ``timedelta`` in settings, and whole milliseconds here, the unit of records and stores.
+To read one raises ``ImproperlyConfigured`` for a value that is not of the setting's kind. Django's own ``SESSION_*``
+settings keep their meaning and are read where they are needed.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
@@ -113,21 +115,59 @@ SETTINGS: Final[dict[str, Setting]] = {
     "MEMORY_MAX_SESSIONS": Setting(10_000, "count", "How many sessions the memory store holds at most."),
 }
 
-_cache: dict[str, Any] = {}
+# What code reads, by type. The first use finds the value (``__getattr__``); from then on it is a plain attribute.
+
+idle_timeout_ms: int | None
+max_lifetime_ms: int | None
+browser_session_age_ms: int
+anonymous_age_ms: int | None
+touch_interval_ms: int
+late_save: str
+ended_keep_ms: int
+remember_age_ms: int
+reauth_age_ms: int | None
+reauth_url: Any
+max_sessions_per_user: int | Callable[[Any], Any] | None
+limit_policy: str
+end_others_after: tuple[str, ...]
+notify_new_device: bool
+new_device_mails: int | None
+site_url: str | None
+clear_site_data: tuple[str, ...]
+trusted_proxies: Any
+store_ip: str
+redis_prefix: str | Callable[[], Any]
+admin_reveal: Collection[str]
+event_log: int | None
+memory_max_sessions: int
 
 
-def get(name: str) -> Any:
-    """Return the setting ``SRVSESSION_<name>``; a duration as milliseconds, or None.
+def attribute_of(name: str) -> str:
+    """Return what the setting ``SRVSESSION_<name>`` is called in this module."""
+    return name.lower() + ("_ms" if SETTINGS[name].kind.startswith("duration") else "")
+
+
+_NAMES: Final = {attribute_of(name): name for name in SETTINGS}
+
+
+def __getattr__(attribute: str) -> Any:
+    name = _NAMES.get(attribute)
+    if name is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {attribute!r}")
+    value = globals()[attribute] = read(name)
+    return value
+
+
+def read(name: str) -> Any:
+    """Return the setting ``SRVSESSION_<name>`` as it stands now; a duration as milliseconds, or None.
 
     Raises ``ImproperlyConfigured`` for a value that is not of the setting's kind.
     """
-    try:
-        return _cache[name]
-    except KeyError:
-        setting = SETTINGS[name]
-        value = getattr(settings, PREFIX + name, setting.default)
-        value = _cache[name] = _checked(name, setting, value)
-        return value
+    setting = SETTINGS[name]
+    return _checked(name, setting, getattr(settings, PREFIX + name, setting.default))
+
+
+_cache: dict[str, Any] = {}
 
 
 def secrets() -> tuple[str | bytes, ...]:
@@ -259,7 +299,10 @@ def _milliseconds(name: str, setting: Setting, value: Any) -> int | None:
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:
-    _cache.pop("secrets" if setting.startswith("SECRET_KEY") else setting.removeprefix(PREFIX), None)
+    _cache.pop("secrets" if setting.startswith("SECRET_KEY") else setting, None)
+    name = setting.removeprefix(PREFIX)
+    if name in SETTINGS:
+        globals().pop(attribute_of(name), None)
 
 
 setting_changed.connect(_forget, dispatch_uid="srvsession.conf")

@@ -20,12 +20,13 @@ from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 
-from django_srvsession import conf, cookies, lifetimes, new_devices, services, visits
-from django_srvsession.clients import client_of
-from django_srvsession.engine import SessionStore
+from django_srvsession import conf, services
+from django_srvsession.accounts import current_request, new_devices
+from django_srvsession.clients.address import client_of
+from django_srvsession.engine import SessionStore, cookies, lifetimes
+from django_srvsession.engine.bookkeeping import best_effort_steps
+from django_srvsession.engine.steps import Steps
 from django_srvsession.escaping import escaped
-from django_srvsession.lifecycle import best_effort_steps
-from django_srvsession.steps import Steps
 from django_srvsession.store import StoreUnavailableError, UpdateError
 
 RETRY_AFTER_SECONDS: Final = 5
@@ -45,11 +46,11 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
         if self.async_mode:
             return self.__acall__(request)
         self.process_request(request)
-        outer = visits.enter(request)
+        outer = current_request.enter(request)
         try:
             return self.process_response(request, self._answer(request))
         finally:
-            visits.leave(outer)
+            current_request.leave(outer)
 
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
         try:
@@ -61,11 +62,11 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         # Django's would hop to a thread twice.
         self.process_request(request)
-        outer = visits.enter(request)
+        outer = current_request.enter(request)
         try:
             return await self.aprocess_response(request, await self._aanswer(request))
         finally:
-            visits.leave(outer)
+            current_request.leave(outer)
 
     async def _aanswer(self, request: HttpRequest) -> HttpResponseBase:
         try:
@@ -160,7 +161,7 @@ def _save_steps(session: SessionStore) -> Steps[bool]:
             return session.session_key is not None
         return (yield from _keep_books_steps(session))
     except UpdateError:
-        if conf.get("LATE_SAVE") == "interrupt" and session.modified:
+        if conf.late_save == "interrupt" and session.modified:
             raise SessionInterrupted(_INTERRUPTED) from None
         log.info("Session %s was ended meanwhile: what this request changed is not stored.", session.sid)
         if not session.is_unconfirmed:  # Else the next step looks whether the view's transaction undid it.
@@ -224,7 +225,9 @@ def _clear_after_logout_of_admin(request: HttpRequest, response: HttpResponseBas
     match = request.resolver_match
     is_its_answer = match is not None and (match.app_name, match.url_name) == ("admin", "logout")
     if is_its_answer and request.method == "POST" and response.status_code < 400:
-        from django_srvsession.entry import clear_site_data  # Here, with the forms: a site that starts needs none.
+        from django_srvsession.accounts.sign_in import (
+            clear_site_data,  # Here, with the forms: a site that starts needs none.
+        )
 
         clear_site_data(cast(HttpResponse, response))
 

@@ -12,7 +12,7 @@ from django.core.signals import setting_changed
 from django.db.models import Model
 from django.db.models.signals import ModelSignal, class_prepared, post_delete, post_save, pre_save
 
-from django_srvsession import accounts, limits, new_devices, visits
+from django_srvsession.accounts import account_changes, admission, current_request, new_devices
 from django_srvsession.engine import SessionStore
 from django_srvsession.users import user_id_of
 
@@ -34,9 +34,9 @@ def _admit(*, request: Any, user: Any, **kwargs: Any) -> None:
     """Change the key, hold the user to the limit of sessions, and note who signed in for the answer."""
     session = getattr(request, "session", None)
     if isinstance(session, SessionStore):
-        if visits.belongs_to(session, user):  # Some code says "signed in" of a token, without a session.
+        if current_request.belongs_to(session, user):  # Some code says "signed in" of a token, without a session.
             session.note_sign_in(user_id_of(user))
-        limits.enforce(request, session, user)
+        admission.enforce(request, session, user)
         new_devices.note_sign_in(session, user)
 
 
@@ -49,7 +49,7 @@ def _mark_logout(*, request: Any, **kwargs: Any) -> None:
 
 def _note_change(*, instance: Any, raw: bool, using: str, update_fields: Collection[str] | None, **kwargs: Any) -> None:
     if not raw:
-        accounts.note_change(instance, using=using, update_fields=update_fields)
+        account_changes.note_change(instance, using=using, update_fields=update_fields)
 
 
 def _end_after_change(
@@ -59,13 +59,13 @@ def _end_after_change(
         return
     is_active = getattr(instance, "is_active", True)
     if not is_active and (update_fields is None or "is_active" in update_fields):
-        accounts.end_all(instance, "user_deactivated", using=using)
-    accounts.end_others(instance, using=using)
+        account_changes.end_all(instance, "user_deactivated", using=using)
+    account_changes.end_others(instance, using=using)
 
 
 def _end_of_deleted(*, instance: Any, using: str, **kwargs: Any) -> None:
-    accounts.end_all(instance, "user_deleted", using=using)
-    accounts.note_deletion(instance, using=using)
+    account_changes.end_all(instance, "user_deleted", using=using)
+    account_changes.note_deletion(instance, using=using)
 
 
 # A receiver without a sender would slow every save of the site, and Django deletes rows one by one where it finds a

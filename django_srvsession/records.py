@@ -26,6 +26,9 @@ lives longer."""
 MOST: Final = 2**53
 """What any other number may be at most: up to there scripts of Redis, too, hold it exactly."""
 
+MOST_DETAILS_BYTES: Final = 1024
+"""How long ``SessionRecord.details`` may be."""
+
 AUTH_KEYS: Final = ("_auth_user_id", "_auth_user_backend", "_auth_user_hash")
 """The session keys of ``django.contrib.auth``: written, or left, as one group."""
 
@@ -68,7 +71,8 @@ class SessionRecord(NamedTuple):
     """Describe one session without its contents, so that no list, template or log can leak them.
 
     ``sid`` finds a session and does not open it; ``verifier`` is the digest of the key's secret, and opens nothing
-    either. Neither verifier is part of the ``repr``.
+    either. Neither verifier is part of the ``repr``. ``details`` is what the engine keeps beside
+    (``engine/details.py``); stores do not look into it.
     """
 
     sid: str
@@ -85,6 +89,7 @@ class SessionRecord(NamedTuple):
     rotated_ms: int | None = None
     rotation_final: bool = True
     version: int = 1
+    details: bytes = b""
 
     def __repr__(self) -> str:
         shown = (f"{name}={value!r}" for name, value in self._asdict().items() if not name.endswith("verifier"))
@@ -202,6 +207,7 @@ def is_sound(record: SessionRecord) -> bool:
         rotated,
         _,
         version,
+        details,
     ) = record
     return (  # Spelt out: every request pays for it.
         type(created) is type(seen) is type(lifetime) is type(expires) is type(version) is int
@@ -216,6 +222,8 @@ def is_sound(record: SessionRecord) -> bool:
         and (deadline is None or is_instant(deadline))
         and (rotated is None or is_instant(rotated))
         and (previous is None or is_verifier(previous))
+        and type(details) is bytes
+        and len(details) <= MOST_DETAILS_BYTES
     )
 
 
@@ -288,6 +296,8 @@ class Delta(NamedTuple):
     ``resealed``: ``name: (old, new)``, written only where the old bytes still stand. ``user_id``: naming it *is* a
     sign-in and sets ``signed_in_ms``, also when it names the same user again. ``extend``: compute ``expires_ms`` anew
     as ``min(now + lifetime, deadline)``; False leaves it (but never behind the deadline). An empty delta is a touch.
+    ``new_verifier``: the session's key changes in the same step; the old one dies at once if that is ``final``, and
+    else opens the session for a minute more. ``details``: what the engine keeps of the session, opaque to stores.
     """
 
     changed: Mapping[str, bytes] = _NOTHING
@@ -300,12 +310,32 @@ class Delta(NamedTuple):
     lifetime_ms: int | Unset = UNSET
     deadline_ms: int | Unset | None = UNSET
     extend: bool = True
+    new_verifier: str | None = None
+    final: bool = True
+    details: bytes | Unset = UNSET
 
     @property
     def writes_values(self) -> bool:
         """Tell whether the step changes the session's contents."""
         return bool(self.changed or self.removed or self.cleared or self.resealed)
 
+
+class Ending(NamedTuple):
+    """Name how a session ends, and under which conditions.
+
+    With a ``reason`` a live session is ended, ``by`` a user's id where one is known. Without one a session is ended
+    whose time is up, for ``SessionRecord.expiry_reason``. ``verifier``: only if the session accepts it. ``expected``:
+    only if these sealed bytes stand (None: the key must be absent).
+    """
+
+    reason: str | None = None
+    by: str | None = None
+    verifier: str | None = None
+    expected: Mapping[str, bytes | None] | None = None
+
+
+EXPIRED: Final = Ending()
+"""The ending of a session whose time is up."""
 
 TOUCH: Final = Delta()
 """The delta that changes nothing but ``last_seen_ms`` and ``expires_ms``."""
@@ -338,6 +368,7 @@ def new_session(sid: str, verifier: str, delta: Delta, now_ms: int) -> Loaded:
         client=NO_CLIENT if delta.client is UNSET else delta.client,
         signed_in_ms=None if user_id is None else now_ms,
         deadline_ms=deadline_ms,
+        details=b"" if delta.details is UNSET else delta.details,
     )
     return Loaded(record, dict(delta.changed), now_ms)
 
@@ -368,6 +399,7 @@ def updated(current: Loaded, delta: Delta, now_ms: int) -> Loaded:
         old.rotated_ms,
         old.rotation_final,
         old.version + 1,
+        given(delta.details, old.details),
     )
     return Loaded(record, updated_values(current.values, delta), now_ms)
 

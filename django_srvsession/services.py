@@ -25,19 +25,20 @@ from django.utils.crypto import constant_time_compare
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext
 
-from django_srvsession import conf, engine, listings
+from django_srvsession import conf, engine
 from django_srvsession.engine import current_store
+from django_srvsession.engine.seal import Sealer, SealError
+from django_srvsession.engine.sealed_record import RECORD
+from django_srvsession.engine.signalling import end_many_steps, end_steps
+from django_srvsession.engine.steps import arun, run
+from django_srvsession.engine.values import HASH_KEY
 from django_srvsession.escaping import escaped
-from django_srvsession.health import Housed, Keeping
-from django_srvsession.lifecycle import RECORD, end_many_steps, end_steps
-from django_srvsession.listings import EVERYONE, Activity, Portion, Step, Wanted
 from django_srvsession.records import Loaded, SessionRecord, Tombstone, is_storable
-from django_srvsession.seal import Sealer, SealError
-from django_srvsession.steps import arun, run
-from django_srvsession.store import CorruptSessionError, Store
+from django_srvsession.store import CorruptSessionError, Store, listings
+from django_srvsession.store.health import Housed, StorageInfo
+from django_srvsession.store.listings import EVERYONE, Activity, Filter, Portion, Step
 from django_srvsession.users import keys_of, users_of
 from django_srvsession.users import user_id_of as user_id_of
-from django_srvsession.values import HASH_KEY
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -263,7 +264,7 @@ def end_sessions_of_missing_users(
     one ``on_place`` gets the place to go on from, and then ``on_progress`` the total so far.
     """
     ended = 0
-    for batch in _batches(current_store().walk(after, Wanted(signed_in=True)), batch_size):
+    for batch in _batches(current_store().walk(after, Filter(signed_in=True)), batch_size):
         records = [step.record for step in batch if step.record is not None]
         gone = _why_gone(records)
         for reason in set(gone.values()):
@@ -359,7 +360,7 @@ class Contents(NamedTuple):
 
 
 def portion_of_sessions(
-    wanted: Wanted = EVERYONE, *, count: int = 100, after: str = "", users: Collection[Any] | None = None
+    wanted: Filter = EVERYONE, *, count: int = 100, after: str = "", users: Collection[Any] | None = None
 ) -> Portion:
     """Return the next live sessions that are wanted, newest activity first, from behind a place on.
 
@@ -372,7 +373,7 @@ def portion_of_sessions(
 
 
 async def aportion_of_sessions(
-    wanted: Wanted = EVERYONE, *, count: int = 100, after: str = "", users: Collection[Any] | None = None
+    wanted: Filter = EVERYONE, *, count: int = 100, after: str = "", users: Collection[Any] | None = None
 ) -> Portion:
     """Do as :func:`portion_of_sessions`."""
     if users is None:
@@ -380,7 +381,7 @@ async def aportion_of_sessions(
     return _portion_of([await asessions_of(user) for user in users], wanted, count, after)
 
 
-def _portion_of(of_users: Iterable[Sequence[SessionRecord]], wanted: Wanted, count: int, after: str) -> Portion:
+def _portion_of(of_users: Iterable[Sequence[SessionRecord]], wanted: Filter, count: int, after: str) -> Portion:
     records = itertools.chain.from_iterable(of_users)
     return listings.gather(listings.walk(records, after), wanted, count)
 
@@ -390,10 +391,12 @@ def activity() -> Activity:
     return current_store().activity()
 
 
-def keeping() -> Keeping:
+def storage_info() -> StorageInfo:
     """Return what the sessions are kept in; where the store does not tell, the engine's name."""
     store = current_store()
-    return store.keeping() if isinstance(store, Housed) else Keeping(settings.SESSION_ENGINE.rpartition(".")[2])
+    return (
+        store.storage_info() if isinstance(store, Housed) else StorageInfo(settings.SESSION_ENGINE.rpartition(".")[2])
+    )
 
 
 async def aactivity() -> Activity:
@@ -430,7 +433,7 @@ def _contents(found: Loaded | Tombstone | None) -> Contents | None:
 
 
 def _revealed(session: Loaded) -> dict[str, Any]:
-    names = set(conf.get("ADMIN_REVEAL")) - set(NEVER_REVEALED)
+    names = set(conf.admin_reveal) - set(NEVER_REVEALED)
     sealer = Sealer(session.record.sid, import_string(settings.SESSION_SERIALIZER)())
     values: dict[str, Any] = {}
     for name in sorted(names & session.values.keys()):

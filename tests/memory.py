@@ -16,7 +16,7 @@ from django_srvsession.backends.memory.table import Table
 from django_srvsession.engine import current_store
 from django_srvsession.store import Store
 
-CLOCKS = ("django_srvsession.backends.memory.now_ms", "django_srvsession.choosing._now_ms")
+CLOCKS = ("django_srvsession.backends.memory.now_ms", "django_srvsession.operations.selection._now_ms")
 
 
 @pytest.fixture(name="store")

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
 
-from django_srvsession.clients import client_of
+from django_srvsession.clients.address import client_of
 
 
 def seen(request: HttpRequest) -> JsonResponse:

@@ -16,11 +16,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import include, path, reverse
 from django.utils.html import escape
 
-from django_srvsession import activity, services
-from django_srvsession.activity import Place, portion_of, recent
+from django_srvsession import services
 from django_srvsession.admin.history import SessionEventAdmin, events_url
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import Table
+from django_srvsession.events import history
+from django_srvsession.events.history import Place, portion_of, recent
 from django_srvsession.models import SessionEvent
 from tests.activity import DAY_MS, SECOND_MS, now_ms, write
 from tests.databases import SendEverythingTo, lent
@@ -179,7 +180,7 @@ def test_every_reason_of_ours_has_words(ann: Any) -> None:
     with open(signals) as file:
         listed = re.search(r"Reasons are public and stable: ``([^`]+)``", file.read())
     assert listed and listed[1].split() == REASONS.split()
-    assert list(activity.REASONS) == REASONS.split()
+    assert list(history.REASONS) == REASONS.split()
 
 
 @pytest.mark.parametrize(
@@ -208,10 +209,10 @@ def test_a_reason_of_the_site_s_own_is_translated_where_the_site_does(settings: 
     from django.utils.translation import override
 
     with override("ko"):
-        assert activity.text_of("ended", "logout") == "로그아웃"
+        assert history.text_of("ended", "logout") == "로그아웃"
         # Stands for a text in a catalogue of the site.
-        assert activity.text_of("ended", "Your sessions") == "종료됨: 내 세션"
-        assert activity.text_of("ended", "fraud") == "종료됨: fraud"
+        assert history.text_of("ended", "Your sessions") == "종료됨: 내 세션"
+        assert history.text_of("ended", "fraud") == "종료됨: fraud"
 
 
 # Pages.
@@ -446,7 +447,7 @@ def test_the_list_goes_on_by_places_and_counts_nothing(boss: Client, ann: Any) -
 def test_what_no_index_answers_is_looked_for_among_a_bounded_number(
     boss: Client, ann: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(activity, "LOOK_AT", 100)
+    monkeypatch.setattr(history, "LOOK_AT", 100)
     at_ms = now_ms()
     SessionEvent.objects.bulk_create(
         SessionEvent(at_ms=at_ms - number, kind="ended", sid="5" * 18, user_id="7", reason="fraud")
@@ -472,7 +473,7 @@ def test_a_search_that_is_cut_goes_on_where_it_ended_and_misses_nothing(
 ) -> None:
     from django.db.models import Q
 
-    monkeypatch.setattr(activity, "LOOK_AT", 10)
+    monkeypatch.setattr(history, "LOOK_AT", 10)
     at_ms = now_ms()
     for number in range(100):
         write("7", at_ms=at_ms - number // 7, reason="wanted" if number % 9 == 0 else "")

@@ -16,7 +16,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
-from django_srvsession import listings, services
+from django_srvsession import services
 from django_srvsession.admin import EndSessionsMixin
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import Table
@@ -25,7 +25,7 @@ from django_srvsession.engine import current_store
 from django_srvsession.models import LiveSession, SessionEvent
 from django_srvsession.records import Client as Seen
 from django_srvsession.records import Delta, SessionRecord, Tombstone
-from django_srvsession.store import Store, StoreUnavailableError
+from django_srvsession.store import Store, StoreUnavailableError, listings
 from tests.backends.sessions import create, stored, touch_later
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"

@@ -12,16 +12,15 @@ from typing import Any, Final
 
 import pytest
 
-from django_srvsession import listings
 from django_srvsession.backends import file
 from django_srvsession.backends.db import DatabaseStore, listing
 from django_srvsession.backends.file import FileStore, directory
 from django_srvsession.backends.file.directory import SessionDirectory
 from django_srvsession.backends.file.recent import RecentMarkers
-from django_srvsession.health import IndexHealth
-from django_srvsession.listings import EVERYONE, Wanted
 from django_srvsession.records import TOUCH, Client, SessionRecord
-from django_srvsession.store import StoreUnavailableError
+from django_srvsession.store import StoreUnavailableError, listings
+from django_srvsession.store.health import IndexHealth
+from django_srvsession.store.listings import EVERYONE, Filter
 from tests.backends.sessions import create, new_user, sids, touch_later
 
 MINUTE_MS = 60_000
@@ -33,7 +32,7 @@ def test_rare_sessions_of_one_kind_are_found_windows_away(database_alias: str, m
     rare = create(store, user_id=new_user()).record.sid
     for _ in range(11):
         touch_later(store, create(store))
-    wanted = Wanted(signed_in=True)
+    wanted = Filter(signed_in=True)
     assert sids(store.portion(wanted, 5).records) == [rare]
     monkeypatch.setattr(listings, "LOOK_AT", 8)
     portion = store.portion(wanted, 5)
@@ -54,7 +53,7 @@ def test_behind_very_many_ended_sessions_the_live_ones_are_found_step_by_step(
     live = create(store, client=Client("", "iPhone")).record.sid
     for _ in range(11):
         store.end(touch_later(store, create(store, client=Client("", "iPhone"))).record.sid, "revoked")
-    for wanted in (EVERYONE, Wanted(devices=frozenset({"iphone", "ipad"}))):
+    for wanted in (EVERYONE, Filter(devices=frozenset({"iphone", "ipad"}))):
         first = store.portion(wanted, 5)
         assert (first.records, first.looked_at) == ([], 8)
         assert first.further is not None
@@ -85,7 +84,7 @@ def test_nothing_is_looked_for_before_the_moment_that_is_asked_for(
     for _ in range(5):
         touch_later(store, create(store))
     newest = store.portion(count=1).records[0]
-    portion = store.portion(Wanted(signed_in=True, seen_from_ms=newest.last_seen_ms), 5)
+    portion = store.portion(Filter(signed_in=True, seen_from_ms=newest.last_seen_ms), 5)
     assert (portion.records, portion.further, portion.looked_at) == ([], None, 0)
 
 

@@ -13,8 +13,8 @@ from django.contrib.sessions.serializers import JSONSerializer
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 
-from django_srvsession import lifetimes
 from django_srvsession.backends.memory import SessionStore
+from django_srvsession.engine import lifetimes
 from tests.runs import ROOT
 from tests.test_checks import ids
 

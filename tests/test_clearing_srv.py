@@ -15,13 +15,14 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connections, transaction
 
-from django_srvsession import clearing, conf, services
+from django_srvsession import conf, services
 from django_srvsession.backends.db import clearing_in_one, listing
-from django_srvsession.backends.db.statements import Statements
+from django_srvsession.backends.db.sql import Statements
 from django_srvsession.backends.db.table import Table
-from django_srvsession.clearing import Clearing
 from django_srvsession.engine import current_store
 from django_srvsession.models import ClearingRun, Session, SessionEvent
+from django_srvsession.operations import clearing
+from django_srvsession.operations.clearing import Clearing
 from django_srvsession.records import SessionRecord, Tombstone
 from django_srvsession.signals import session_ended
 from django_srvsession.store import Store
@@ -280,10 +281,10 @@ def test_old_events_are_deleted_and_newer_ones_stay(
     for age_days in (0, 6, 8, 9, 10):
         fields = {"kind": "started", "sid": "0" * 18, "user_id": "1"}
         SessionEvent.objects.create(at_ms=now_ms - age_days * DAY_MS, **fields)
-    assert conf.get("EVENT_LOG") is None
+    assert conf.event_log is None
     assert run()["events"] == 0
     settings.SRVSESSION_EVENT_LOG = 7
-    monkeypatch.setattr("django_srvsession.eventlog._PORTION", 2)
+    monkeypatch.setattr("django_srvsession.events.log._PORTION", 2)
     assert run("--dry-run")["events"] == 3
     waits: list[int] = []
     monkeypatch.setattr(Clearing, "_wait", lambda self: waits.append(self.events))

@@ -20,8 +20,10 @@ from hypothesis import given
 from hypothesis.strategies import characters, integers, lists, sampled_from, text, tuples
 from ua_parser import parse
 
-from django_srvsession import clients, devices, services
-from django_srvsession.clients import MAX_USER_AGENT, client_of
+from django_srvsession import services
+from django_srvsession.clients import address as client_address
+from django_srvsession.clients import devices
+from django_srvsession.clients.address import MAX_USER_AGENT, client_of
 from tests.every_store import every_store_fixture  # noqa: F401
 from tests.hostile import AGENTS, MARKUP, aimed_agents, aimed_at
 
@@ -294,8 +296,8 @@ def test_of_a_header_of_64_kilobytes_only_the_end_is_looked_at(
 ) -> None:
     settings.SRVSESSION_TRUSTED_PROXIES = PROXIES
     parsed: list[str] = []
-    parse = clients._parse
-    monkeypatch.setattr(clients, "_parse", lambda text: [parsed.append(text), parse(text)][1])
+    parse = client_address._parse
+    monkeypatch.setattr(client_address, "_parse", lambda text: [parsed.append(text), parse(text)][1])
     client("10.0.0.1", f"{header}10.0.0.2", header)
     assert sum(map(len, parsed)) < 3_000
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.conf import settings
 
-from django_srvsession.keys import SessionKey
+from django_srvsession.engine.keys import SessionKey
 from tests.hostile import LONG, MARKUP
 from tests.patience import patient
 from tests.processes import ASGISite, Site, WSGISite

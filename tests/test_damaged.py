@@ -20,7 +20,7 @@ from django.urls import include, path
 from django_redis import get_redis_connection
 
 from django_srvsession import services
-from django_srvsession.backends.redis.image import read_image, session_image
+from django_srvsession.backends.redis.format import read_image, session_image
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.engine import current_store
 from django_srvsession.models import Session, SessionEvent

@@ -14,14 +14,15 @@ from django.core.management import call_command
 from django.db import DatabaseError
 from redis.exceptions import ResponseError
 
-from django_srvsession import doctor, services
-from django_srvsession.backends.memory.exam import workers_asked_for
-from django_srvsession.backends.redis import exam
+from django_srvsession import services
+from django_srvsession.backends.memory.health import workers_asked_for
+from django_srvsession.backends.redis import health
 from django_srvsession.backends.redis.alias import CLUSTER_FACTORY
 from django_srvsession.engine import current_store
-from django_srvsession.health import Finding, Keeping, Level, clock_finding
 from django_srvsession.models import ClearingRun
+from django_srvsession.operations import doctor
 from django_srvsession.store import Store, StoreUnavailableError
+from django_srvsession.store.health import Finding, Level, StorageInfo, clock_finding
 from tests.backends.redis_tools import Cluster, own_pool
 from tests.backends.sessions import create, new_user
 from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
@@ -230,13 +231,13 @@ def test_what_redis_would_drop_or_lose_is_reported(redis_store: Store, server: A
     ],
 )
 def test_replicas_are_told_of(info: str, expected: list[str]) -> None:
-    parsed = exam.parse_info(f"# Replication\r\n{info}\r\n".encode())
-    assert [finding.level for finding in exam.replication(parsed)] == expected
+    parsed = health.parse_info(f"# Replication\r\n{info}\r\n".encode())
+    assert [finding.level for finding in health.replication(parsed)] == expected
 
 
 @pytest.mark.parametrize(("version", "level"), [("6.2.0", "ok"), ("7.0.15", "ok"), ("6.0.16", "error"), ("", "error")])
 def test_a_redis_that_is_too_old_is_an_error(version: str, level: str) -> None:
-    assert exam.version({"redis_version": version}).level == level
+    assert health.version({"redis_version": version}).level == level
 
 
 def test_a_server_that_forbids_config_is_examined_as_far_as_it_goes(redis_store: Store, server: Any) -> None:
@@ -246,7 +247,7 @@ def test_a_server_that_forbids_config_is_examined_as_far_as_it_goes(redis_store:
         (reply,) = redis_store._wire.call([command])  # type: ignore[attr-defined]
         return reply.replace(b"maxmemory_policy", b"hidden") if isinstance(reply, bytes) else reply
 
-    (finding,) = [one for one in exam.RedisExam(ask).findings() if one.name == "maxmemory-policy"]
+    (finding,) = [one for one in health.RedisExam(ask).findings() if one.name == "maxmemory-policy"]
     assert finding.level == Level.NOTE
 
 
@@ -255,7 +256,7 @@ def test_a_server_that_forbids_info_still_has_a_name() -> None:
         def call(self, commands: Any) -> Any:
             return [ResponseError("NOPERM") for _ in commands]
 
-    assert exam.keeping(Shy(), "sessions") == Keeping("Redis", "sessions")  # type: ignore[arg-type]
+    assert health.storage_info(Shy(), "sessions") == StorageInfo("Redis", "sessions")  # type: ignore[arg-type]
 
 
 def test_a_server_that_forbids_info_is_a_note_and_no_outage(redis_store: Store) -> None:
@@ -264,7 +265,7 @@ def test_a_server_that_forbids_info_is_a_note_and_no_outage(redis_store: Store) 
             return ResponseError("NOPERM")
         return redis_store._wire.call([command])[0]  # type: ignore[attr-defined]
 
-    findings = list(exam.RedisExam(ask).findings())
+    findings = list(health.RedisExam(ask).findings())
     assert [(one.level, one.name) for one in findings][-1] == (Level.NOTE, "info")
     assert {one.name for one in findings} == {"reachable", "clock", "info"}
 
@@ -297,7 +298,7 @@ def test_a_node_that_does_not_answer_keeps_no_other_from_being_examined() -> Non
         raise StoreUnavailableError("for the test")
 
     fine = [Finding(Level.OK, "version", "Redis 7.0.")]
-    told = list(exam._of_nodes({"a:1": fine, "b:1": exam._of_node(silent), "c:1": fine}))
+    told = list(health._of_nodes({"a:1": fine, "b:1": health._of_node(silent), "c:1": fine}))
     assert [(one.level, one.text.partition(" ")[0]) for one in told] == [(Level.OK, "a:1,"), (Level.ERROR, "b:1:")]
 
 

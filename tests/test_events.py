@@ -158,7 +158,7 @@ def test_texts_of_any_length_and_kind_fit(every_store: str, settings: Any) -> No
 
 
 def test_the_character_that_postgresql_refuses_is_left_out() -> None:
-    from django_srvsession.eventlog import _fit
+    from django_srvsession.events.log import _fit
 
     assert _fit("by", "a\0b") == "ab"
     assert _fit("by", None) == ""
@@ -203,7 +203,7 @@ def test_days_that_are_no_number_are_refused(settings: Any, days: Any) -> None:
 
     settings.SRVSESSION_EVENT_LOG = days
     with pytest.raises(ImproperlyConfigured, match="SRVSESSION_EVENT_LOG"):
-        conf.get("EVENT_LOG")
+        conf.read("EVENT_LOG")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -21,11 +21,12 @@ from django.test import RequestFactory
 from django_srvsession.backends import memory
 from django_srvsession.backends.memory import SessionStore
 from django_srvsession.backends.memory import now_ms as _now_ms
-from django_srvsession.keys import SessionKey
-from django_srvsession.lifecycle import Found, end_steps
+from django_srvsession.engine.keys import SessionKey
+from django_srvsession.engine.reading import Found
+from django_srvsession.engine.signalling import end_steps
+from django_srvsession.engine.steps import Call, Emit, Steps, run
 from django_srvsession.middleware import answer_steps
 from django_srvsession.records import Delta, Loaded, Tombstone
-from django_srvsession.steps import Call, Emit, Steps, run
 from django_srvsession.store import UpdateError
 
 View = Callable[[SessionStore], Steps[Any]]

@@ -10,7 +10,7 @@ from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_srvsession.keys import KEY_LENGTH, SessionKey
+from django_srvsession.engine.keys import KEY_LENGTH, SessionKey
 
 ALPHABET = string.ascii_letters + string.digits + "-_"
 

@@ -14,15 +14,15 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import include, path
 
-from django_srvsession import eventlog, services
-from django_srvsession.backends import user_records
+from django_srvsession import services
 from django_srvsession.backends.db import DatabaseStore, listing
 from django_srvsession.backends.redis import RedisStore
 from django_srvsession.engine import current_store
+from django_srvsession.events import log as event_log
 from django_srvsession.models import SessionEvent
 from django_srvsession.records import SessionRecord
 from django_srvsession.signals import session_ended
-from django_srvsession.store import Store, StoreUnavailableError
+from django_srvsession.store import Store, StoreUnavailableError, user_records
 from tests.backends.sessions import create, sids, stored, touch_later
 from tests.every_store import every_store_fixture
 
@@ -236,11 +236,11 @@ def test_a_database_ends_a_batch_in_one_statement(
 def test_events_of_many_are_one_statement(every_store: str, ann: Any, settings: Any) -> None:
     settings.SRVSESSION_EVENT_LOG = 30
     written: list[int] = []
-    original = eventlog._write_after_commit
+    original = event_log._write_after_commit
     several(current_store(), ann, 5)
     try:
-        eventlog._write_after_commit = lambda events: written.append(len(events))
+        event_log._write_after_commit = lambda events: written.append(len(events))
         services.revoke_all(ann)
     finally:
-        eventlog._write_after_commit = original
+        event_log._write_after_commit = original
     assert written == ([5] if current_store().ends_at_once > 1 else [1] * 5)

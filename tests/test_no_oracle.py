@@ -18,9 +18,10 @@ from django.contrib.auth import get_user_model
 from django.test import Client, override_settings
 from django.urls import URLPattern, URLResolver, get_resolver, include, path, reverse
 
-from django_srvsession import engine, services
+from django_srvsession import services
 from django_srvsession import urls as pages
-from django_srvsession.keys import SessionKey
+from django_srvsession.engine import current_store, registry
+from django_srvsession.engine.keys import SessionKey
 from django_srvsession.records import Loaded
 from tests.engine.watched import WatchedStore
 from tests.every_store import STORES, lasting_store
@@ -124,7 +125,7 @@ OF_TOMBSTONE = attrgetter("sid", "verifiers", "reason", "by", "ended_ms", "user_
 
 def contents(people: People) -> dict[str, Any]:
     """Return all that the store holds of sessions: records, values and tombstones, but for when they were last seen."""
-    store = engine.current_store()
+    store = current_store()
     sids = {record.sid for record in services.live_sessions()} | set(people.sids.values())
     return {sid: _comparable(store.load(sid)) for sid in sids}
 
@@ -284,9 +285,9 @@ def test_no_method_and_no_person_gets_an_answer_that_depends_on_what_became_of_a
 def test_the_store_is_asked_the_same_whatever_became_of_a_session(
     people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = engine.current_store()
+    store = current_store()
     watched = WatchedStore(store)
-    monkeypatch.setitem(engine._stores, type(store), watched)  # type: ignore[arg-type]
+    monkeypatch.setitem(registry._stores, type(store), watched)  # type: ignore[arg-type]
     for name in WITH_SID:
         asked = {}
         for kind, sid in people.sids.items():

@@ -18,7 +18,7 @@ from netaddr import IPSet
 
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import Table
-from django_srvsession.places import place_of
+from django_srvsession.clients.geoip import location_of
 
 SEOUL = {"city": {"names": {"en": "Seoul"}}, "country": {"iso_code": "KR", "names": {"en": "South Korea"}}}
 NOWHERE = {"country": {"iso_code": "NZ", "names": {"en": "New Zealand"}}}
@@ -65,16 +65,16 @@ def cities(tmp_path: Path, settings: Any) -> Path:
 )
 @pytest.mark.usefixtures("cities")
 def test_a_known_address_has_a_place_and_any_other_has_none(ip: str, place: str) -> None:
-    assert place_of(ip) == place
+    assert location_of(ip) == place
 
 
 def test_a_database_of_countries_will_do(tmp_path: Path, settings: Any) -> None:
     settings.GEOIP_PATH = str(write_database(tmp_path / "countries.mmdb", "GeoLite2-Country"))
-    assert place_of("203.0.113.9") == "South Korea"
+    assert location_of("203.0.113.9") == "South Korea"
 
 
 def test_without_a_database_there_are_no_places() -> None:
-    assert place_of("203.0.113.9") == ""
+    assert location_of("203.0.113.9") == ""
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no database", b"\xab\xcd\xefMaxMind.com" + b"\xff" * 50])
@@ -85,7 +85,7 @@ def test_a_missing_or_damaged_database_is_logged_once_and_there_are_no_places(
     if content is not None:
         (tmp_path / "GeoLite2-City.mmdb").write_bytes(content)
     with caplog.at_level(logging.WARNING, "django_srvsession"):
-        assert [place_of(ip) for ip in ("203.0.113.9", "198.51.100.1")] == ["", ""]
+        assert [location_of(ip) for ip in ("203.0.113.9", "198.51.100.1")] == ["", ""]
     assert len(caplog.records) == 1
 
 
@@ -96,13 +96,13 @@ def test_damage_in_the_middle_is_an_unknown_place(tmp_path: Path) -> None:
     end = content.rindex(b"\xab\xcd\xefMaxMind.com")
     content[end - 400 : end - 8] = b"\xff" * 392
     file.write_bytes(content)
-    assert place_of("203.0.113.9") in ("", "Seoul, South Korea")
+    assert location_of("203.0.113.9") in ("", "Seoul, South Korea")
 
 
 @pytest.mark.usefixtures("cities")
 def test_without_the_package_there_are_no_places(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(geoip2, "HAS_GEOIP2", False)
-    assert place_of("203.0.113.9") == ""
+    assert location_of("203.0.113.9") == ""
 
 
 @pytest.mark.usefixtures("cities")
@@ -116,7 +116,7 @@ def test_the_database_is_opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(geoip2.GeoIP2, "__init__", opening)
     for number in range(20):
-        place_of(f"203.0.113.{number}")
+        location_of(f"203.0.113.{number}")
     assert len(opened) == 1
 
 

@@ -22,7 +22,8 @@ from django.utils.decorators import method_decorator
 from django.views.debug import ExceptionReporter
 from django.views.generic import View
 
-from django_srvsession import conf, proof
+from django_srvsession import conf
+from django_srvsession.accounts import reauthentication
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import Table
 from tests.later import Later
@@ -32,21 +33,21 @@ MINUTE = 60
 
 def about(request: HttpRequest) -> HttpResponse:
     """Say who is asking, and whether the proof is recent."""
-    return HttpResponse(f"{request.user.get_username()} {proof.is_recent(request)}")
+    return HttpResponse(f"{request.user.get_username()} {reauthentication.is_recent(request)}")
 
 
 def check(request: HttpRequest) -> HttpResponse:
     """Confirm with whatever password was sent."""
-    return HttpResponse(str(proof.confirm(request, request.POST["password"])))
+    return HttpResponse(str(reauthentication.confirm(request, request.POST["password"])))
 
 
-@proof.recent_proof_required
+@reauthentication.recent_proof_required
 def guarded(request: HttpRequest) -> HttpResponse:
     """Be something that asks for the password."""
     return HttpResponse("done")
 
 
-@method_decorator(proof.recent_proof_required, name="dispatch")
+@method_decorator(reauthentication.recent_proof_required, name="dispatch")
 class Guarded(View):
     """Be the same as a class."""
 
@@ -127,7 +128,7 @@ def test_none_means_that_nobody_is_asked_again(client: Client, watch: Later, set
 def test_a_value_that_is_no_duration_is_an_error(settings: Any, value: Any) -> None:
     settings.SRVSESSION_REAUTH_AGE = value
     with pytest.raises(ImproperlyConfigured):
-        conf.get("REAUTH_AGE")
+        conf.read("REAUTH_AGE")
 
 
 def test_a_visitor_has_proved_nothing(watch: Later) -> None:
@@ -254,8 +255,8 @@ def test_a_report_of_an_error_does_not_show_the_password(monkeypatch: pytest.Mon
     password = secrets.token_hex(16)  # No text of this file, whose lines are in the report.
     client = Client(raise_request_exception=False)
     client.force_login(get_user_model().objects.create_user("zoe", password=password))
-    monkeypatch.setattr(proof, "_age_ms", lambda session: math.inf)
-    monkeypatch.setattr(proof, "CONFIRMED_MARK", object())  # A name that no session takes.
+    monkeypatch.setattr(reauthentication, "_age_ms", lambda session: math.inf)
+    monkeypatch.setattr(reauthentication, "CONFIRMED_MARK", object())  # A name that no session takes.
     reports: list[str] = []
 
     def report(sender: Any, request: Any, **kwargs: Any) -> None:
@@ -277,7 +278,7 @@ def set_mark(request: HttpRequest) -> HttpResponse:
     """Store a mark of this age, in seconds, as somebody would who could."""
     session: Any = request.session
     session.get("x")
-    session.set_mark(proof.CONFIRMED_MARK, session.now_ms - int(float(request.POST["age"]) * 1000))
+    session.set_mark(reauthentication.CONFIRMED_MARK, session.now_ms - int(float(request.POST["age"]) * 1000))
     return HttpResponse()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_srvsession.keys import SessionKey
+from django_srvsession.engine.keys import SessionKey
 from django_srvsession.records import Delta, SessionRecord, Tombstone, new_session, rotated
 
 

@@ -14,8 +14,8 @@ from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_srvsession import seal
-from django_srvsession.seal import Sealer, SealError
+from django_srvsession.engine import seal
+from django_srvsession.engine.seal import Sealer, SealError
 
 SID = "00112233445566778899"[:18]
 OTHER_SID = "ff112233445566778899"[:18]

@@ -9,9 +9,9 @@ from asgiref.sync import async_to_sync
 
 from django_srvsession import services
 from django_srvsession.engine import current_store
-from django_srvsession.listings import Wanted
 from django_srvsession.records import SessionRecord
 from django_srvsession.store import CorruptSessionError, Store
+from django_srvsession.store.listings import Filter
 from tests.backends.sessions import create, new_sid, new_user, sids, touch_later
 from tests.every_store import every_store_fixture
 
@@ -36,7 +36,7 @@ def test_lists_are_those_of_the_sync_functions(made: list[SessionRecord]) -> Non
     assert sids(first.records) == [made[2].sid, made[1].sid]
     rest = async_to_sync(services.aportion_of_sessions)(count=2, after=first.further)
     assert sids(rest.records) == [made[0].sid]
-    of_user = async_to_sync(services.aportion_of_sessions)(Wanted(signed_in=True), count=1, users=[user_id])
+    of_user = async_to_sync(services.aportion_of_sessions)(Filter(signed_in=True), count=1, users=[user_id])
     assert sids(of_user.records) == [made[1].sid]
     assert async_to_sync(services.aactivity)().live == services.activity().live == 3
 

@@ -10,8 +10,8 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
-from django_srvsession import stats
 from django_srvsession.engine import current_store
+from django_srvsession.operations import stats
 from django_srvsession.records import Client
 from django_srvsession.store import Store, StoreUnavailableError
 from tests.backends.sessions import create, make_due

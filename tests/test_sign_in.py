@@ -13,7 +13,8 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import include, path
 
-from django_srvsession import reasons, services, views
+from django_srvsession import services, views
+from django_srvsession.accounts import reasons
 from django_srvsession.records import Ended
 from django_srvsession.views.signing import TOLD_COOKIE
 from tests.later import Later

@@ -59,8 +59,12 @@ HEAVY = (
     *("ua_parser", "yaml", "redis", "django_redis", "hiredis", "tqdm", "geoip2", "maxminddb", "rest_framework"),
     *("django.contrib.admin.views.main", "django_srvsession.management"),
     *("django_srvsession.checks", "django_srvsession.admin.changelist", "django_srvsession.admin.event_list"),
-    *("django_srvsession.admin.overview", "django_srvsession.stats", "django_srvsession.doctor"),
-    *("django_srvsession.clearing", "django_srvsession.backends.db.clearing", "django_srvsession.backends.db.exam"),
+    *("django_srvsession.admin.overview", "django_srvsession.operations.stats", "django_srvsession.operations.doctor"),
+    *(
+        "django_srvsession.operations.clearing",
+        "django_srvsession.backends.db.clearing",
+        "django_srvsession.backends.db.health",
+    ),
 )
 
 

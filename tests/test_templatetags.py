@@ -14,7 +14,7 @@ from django.test import override_settings
 from django.utils import timezone
 from django.utils.translation import override
 
-from django_srvsession import devices
+from django_srvsession.clients import devices
 from django_srvsession.records import NO_CLIENT
 from django_srvsession.templatetags.srvsession import ago, device_kind, device_name, place, static_url
 

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 
-from django_srvsession.management.tables import Table, cut, width_of
+from django_srvsession.management.tables import TextTable, cut, width_of
 from django_srvsession.records import Client
 from django_srvsession.store import Store
 from tests.backends.sessions import create
@@ -120,6 +120,6 @@ def test_a_text_is_cut_by_places_not_by_characters(text: str, width: int, expect
 
 def test_the_widest_column_gives_way_first_and_none_vanishes() -> None:
     row = ("x" * 18, "u" * 30, "d" * 12)
-    assert Table([row], room=40, give=(1, 2)).width == 40
-    assert list(Table([row], room=10, give=(1, 2)).lines([row])) == [f"{'x' * 18}  uuu...  ddd..."]
-    assert list(Table([row]).lines([row])) == ["  ".join(row)]
+    assert TextTable([row], room=40, give=(1, 2)).width == 40
+    assert list(TextTable([row], room=10, give=(1, 2)).lines([row])) == [f"{'x' * 18}  uuu...  ddd..."]
+    assert list(TextTable([row]).lines([row])) == ["  ".join(row)]

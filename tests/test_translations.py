@@ -20,8 +20,8 @@ from django.template.loader import render_to_string
 from django.utils.translation import override
 
 import django_srvsession
-from django_srvsession import reasons
-from django_srvsession.devices import device_name
+from django_srvsession.accounts import reasons
+from django_srvsession.clients.devices import device_name
 from django_srvsession.records import Ended
 from tests.patience import patient
 from tests.servers import find_program, missing

@@ -19,7 +19,8 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import include, path
 
-from django_srvsession import proof, services, tries
+from django_srvsession import services
+from django_srvsession.accounts import attempts, reauthentication
 from django_srvsession.engine import SessionStore, current_store
 from django_srvsession.records import Loaded, Tombstone
 from django_srvsession.services import recent_activity
@@ -35,12 +36,12 @@ AT_ONCE = 20
 
 def check(request: HttpRequest) -> HttpResponse:
     """Confirm as a view of a site's own does."""
-    return HttpResponse(f"{proof.confirm(request, request.POST['password'])} {request.user.get_username()}")
+    return HttpResponse(f"{reauthentication.confirm(request, request.POST['password'])} {request.user.get_username()}")
 
 
 def whoami(request: HttpRequest) -> HttpResponse:
     """Name the user, and say whether the proof is recent."""
-    return HttpResponse(f"{request.user.get_username()} {proof.is_recent(request)}")
+    return HttpResponse(f"{request.user.get_username()} {reauthentication.is_recent(request)}")
 
 
 urlpatterns = [
@@ -165,9 +166,9 @@ def test_five_wrong_ones_end_the_session_and_the_person_learns_why(
     assert user_of(client) == "ann"
     answer = guess(client)
     assert (answer.status_code, answer["Location"]) == (302, f"{LOGIN}?next=/account/sessions/")
-    assert ends == [(sid, tries.REASON)]
-    assert reason_of(sid) == tries.REASON
-    assert recent_activity(ann)[0].reason == tries.REASON
+    assert ends == [(sid, attempts.REASON)]
+    assert reason_of(sid) == attempts.REASON
+    assert recent_activity(ann)[0].reason == attempts.REASON
     assert user_of(client) == ""
     page = client.get(answer["Location"]).content
     assert b"You were signed out because a wrong password was entered too often." in page
@@ -198,7 +199,7 @@ def test_every_page_that_takes_a_password_counts_into_one_row(
     for front_end in (CONFIRM, END_OTHERS, "/check/", "/api/confirm-password/"):
         assert guess(client, front_end).status_code in (200, 403)
     answer = guess(client, page)
-    assert ends == [(sid, tries.REASON)]
+    assert ends == [(sid, attempts.REASON)]
     if page == "/check/":
         assert answer.content == b"False "
     else:
@@ -251,7 +252,7 @@ def test_who_is_no_user_of_the_session_can_guess_nothing(store: Any, rf: Any) ->
     signed_in()
     request = rf.post("/check/")
     request.user, request.session = get_user_model().objects.get(), current_engine()()
-    assert [proof.confirm(request, RIGHT) for _ in range(3)] == [False] * 3
+    assert [reauthentication.confirm(request, RIGHT) for _ in range(3)] == [False] * 3
     assert SlowBackend.asked == 0
 
 
@@ -287,7 +288,7 @@ def test_no_page_counts_in_a_transaction_that_the_site_may_roll_back(
     for _ in range(5):
         guess(client, page)
     assert were_inside == [False] * 5
-    assert [reason for _, reason in ends] == [tries.REASON]
+    assert [reason for _, reason in ends] == [attempts.REASON]
 
 
 # At once.
@@ -300,8 +301,8 @@ def test_a_hundred_guesses_at_once_get_five_checks(every_store: str, ends: list[
     assert SlowBackend.asked == 5
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.content.split(b" ")[0] for answer in answers} == {b"False"}
-    assert ends == [(sid, tries.REASON)]
-    assert (user_of(client), reason_of(sid)) == ("", tries.REASON)
+    assert ends == [(sid, attempts.REASON)]
+    assert (user_of(client), reason_of(sid)) == ("", attempts.REASON)
     assert list(services.sessions_of(get_user_model().objects.get())) == []
 
 
@@ -322,7 +323,7 @@ def test_a_right_one_among_many_guesses_breaks_nothing(every_store: str, ends: l
             assert guess(client, "/check/", RIGHT).content == b"True ann"
         else:
             assert user_of(client) == ""
-            assert ends[-1] == (sid, tries.REASON)
+            assert ends[-1] == (sid, attempts.REASON)
     assert len(ends) == len(set(ends))
 
 
@@ -349,11 +350,11 @@ def test_a_right_one_takes_the_session_from_who_guesses(every_store: str, ends: 
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
         patch.setattr(SlowBackend, "authenticate", wait_in_the_check)
-        patch.setattr(tries, "MOST", 6)
+        patch.setattr(attempts, "MOST", 6)
         answer = pool.submit(fifth)
         assert inside.wait(60)
         assert guess(client, password=RIGHT).status_code == 302
-        patch.setattr(tries, "MOST", 5)
+        patch.setattr(attempts, "MOST", 5)
         go_on.set()
         assert answer.result(60) == b"False "
     assert (user_of(client), user_of(thief), ends) == ("ann", "", [])

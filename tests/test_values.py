@@ -9,8 +9,8 @@ import pytest
 from django.contrib.sessions.serializers import JSONSerializer
 from django.test import override_settings
 
-from django_srvsession.seal import Sealer, SealError
-from django_srvsession.values import SealedValues, is_same, str_name
+from django_srvsession.engine.seal import Sealer, SealError
+from django_srvsession.engine.values import SealedValues, is_same, str_name
 
 SID = "001122334455667788"
 

@@ -14,7 +14,8 @@ from django.test import Client
 from django.urls import include, path
 from django.utils.functional import lazystr
 
-from django_srvsession import proof, services
+from django_srvsession import services
+from django_srvsession.accounts import reauthentication
 from django_srvsession.checks import check_settings
 from tests.later import Later
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
@@ -26,17 +27,17 @@ REMOTE_BACKEND = "django.contrib.auth.backends.RemoteUserBackend"
 
 def whoami(request: HttpRequest) -> HttpResponse:
     """Name the user, and say whether the proof is recent."""
-    return HttpResponse(f"{request.user.get_username()} {proof.is_recent(request)}")
+    return HttpResponse(f"{request.user.get_username()} {reauthentication.is_recent(request)}")
 
 
 def again(request: HttpRequest) -> HttpResponse:
     """Be the site's own page that asks for a code."""
     if request.GET.get("code") == "123456":
-        proof.given(request)
+        reauthentication.given(request)
     return redirect(request.GET["next"])
 
 
-@proof.recent_proof_required
+@reauthentication.recent_proof_required
 def guarded(request: HttpRequest) -> HttpResponse:
     """Be something of the site's that needs a proof."""
     return HttpResponse("done")

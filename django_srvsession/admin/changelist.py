@@ -18,9 +18,9 @@ from django_srvsession import services
 from django_srvsession.admin.filters import SessionFilter
 from django_srvsession.admin.people import Viewer
 from django_srvsession.admin.rows import rows_of
-from django_srvsession.listings import Portion, Wanted
 from django_srvsession.models import LiveSession
 from django_srvsession.records import SessionRecord, is_sid
+from django_srvsession.store.listings import Filter, Portion
 
 AFTER_VAR: Final = "after"
 _START_OF_ADDRESS: Final = re.compile(r"\d{1,3}\.[\d.]{0,11}|[0-9a-f]{1,4}:[0-9a-f:.]{0,39}", re.IGNORECASE)
@@ -81,7 +81,7 @@ class LiveSessionList(ChangeList):
             self.note = ""
 
     def _portion(self) -> Portion:
-        wanted, users = Wanted(), None
+        wanted, users = Filter(), None
         for spec in self.all_filters:
             wanted = spec.narrowed(wanted)
             users = _both(users, spec.users())
@@ -94,7 +94,7 @@ class LiveSessionList(ChangeList):
             users = _both(users, self.viewer.people_named(text))
         return services.portion_of_sessions(wanted, count=self.list_per_page, after=self.after, users=users)
 
-    def _one(self, sid: str, wanted: Wanted, users: list[Any] | None) -> Portion:
+    def _one(self, sid: str, wanted: Filter, users: list[Any] | None) -> Portion:
         found = services.contents_of(sid)
         ids = None if users is None else {services.user_id_of(user) for user in users}
         if found is None or not wanted.holds(found.record) or (ids is not None and found.record.user_id not in ids):
@@ -124,7 +124,7 @@ def _both(first: list[Any] | None, second: list[Any] | None) -> list[Any] | None
     return [user for user in first if services.user_id_of(user) in ids]
 
 
-def _from_address(wanted: Wanted, text: str) -> Wanted:
+def _from_address(wanted: Filter, text: str) -> Filter:
     """Return what is wanted, and comes from an address or one that begins so."""
     matches, start = wanted.matches, text.lower()
     if _is_address(start):

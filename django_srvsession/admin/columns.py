@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_srvsession.admin.rows import is_online, name_of, shown
-from django_srvsession.devices import device_name
+from django_srvsession.clients.devices import device_name
 from django_srvsession.escaping import escaped
 from django_srvsession.models import LiveSession
 from django_srvsession.records import as_datetime

@@ -21,8 +21,9 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_srvsession import clients, services
+from django_srvsession import services
 from django_srvsession.admin.people import Viewer, superusers_of
+from django_srvsession.clients import address as client_address
 from django_srvsession.escaping import escaped
 from django_srvsession.models import LiveSession
 from django_srvsession.records import SessionRecord
@@ -113,7 +114,7 @@ def _repr(record: SessionRecord, user: Any) -> str:
 
 def _why(request: HttpRequest, what: str) -> str:
     """Say from where a session was ended, and why; an address that the site does not keep is not kept here either."""
-    address, reason = clients.client_of(request).ip, request.POST.get("reason", "").strip()[:_MOST_REASON]
+    address, reason = client_address.client_of(request).ip, request.POST.get("reason", "").strip()[:_MOST_REASON]
     where = f" from {address}" if address else ""
     return escaped(f"Ended{where} ({what})" + (f": {reason}" if reason else "."))
 
@@ -126,14 +127,14 @@ def ask_first(
     The page asks for the password, too, where that is needed; it posts what ``hidden`` holds. Who has no password
     proves elsewhere who they are, and begins again from this page, or from the list.
     """
-    from django_srvsession import proof  # Here: a site that starts needs no forms.
-    from django_srvsession.forms import ConfirmForm
+    from django_srvsession.accounts import reauthentication
+    from django_srvsession.accounts.forms import ConfirmForm
 
     vars(request)["sensitive_post_parameters"] = ["password"]  # As Django's decorator does.
-    is_proven, is_answer = proof.is_recent(request), request.POST.get("post") == "yes"
+    is_proven, is_answer = reauthentication.is_recent(request), request.POST.get("post") == "yes"
     way_back = request.get_full_path()
-    if not is_proven and not proof.can_confirm(request):
-        return proof.ask(request, way_back)
+    if not is_proven and not reauthentication.can_confirm(request):
+        return reauthentication.ask(request, way_back)
     form = None if is_proven else ConfirmForm(request, request.POST if "password" in request.POST else None)
     if is_answer and (form is None or form.is_valid()):
         return None

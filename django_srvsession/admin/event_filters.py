@@ -8,10 +8,10 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from django_srvsession.activity import REASONS
 from django_srvsession.admin.filters import SessionFilter, UserFilter
-from django_srvsession.listings import MINUTE_MS, clock_ms
+from django_srvsession.events.history import REASONS
 from django_srvsession.models import SessionEvent
+from django_srvsession.store.listings import MINUTE_MS, clock_ms
 
 _OTHER = "other"
 

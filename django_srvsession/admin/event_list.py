@@ -11,9 +11,10 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.translation import gettext
 
-from django_srvsession import activity, services
+from django_srvsession import services
 from django_srvsession.admin.changelist import LiveSessionList
 from django_srvsession.admin.rows import named
+from django_srvsession.events import history
 from django_srvsession.models import SessionEvent
 from django_srvsession.records import is_sid
 
@@ -27,23 +28,23 @@ class EventList(LiveSessionList):
 
     def get_results(self, request: HttpRequest) -> None:
         """Fetch one portion; what no index answers is asked of a bounded number."""
-        after = activity.Place.parse(self.after)
+        after = history.Place.parse(self.after)
         if self.after and after is None:
             raise IncorrectLookupParameters
-        with activity.asking_the_database():
+        with history.asking_the_database():
             found = self._found(after)
             rows = named(found.events, self.viewer)
         self.further = None if found.further is None else str(found.further)
-        note = gettext("Only the next %(count)d events were looked at.") % {"count": activity.LOOK_AT}
+        note = gettext("Only the next %(count)d events were looked at.") % {"count": history.LOOK_AT}
         self.note = note if found.is_cut else ""
         self._show(rows)
 
-    def _found(self, after: activity.Place | None) -> activity.Portion:
+    def _found(self, after: history.Place | None) -> history.EventPage:
         indexed, wanted = self._searched(self.query.strip())
         for spec in self.all_filters:
             indexed, wanted = indexed & spec.indexed(), wanted & spec.wanted()
         events = SessionEvent.objects.filter(indexed)
-        return activity.portion_of(events, count=self.list_per_page, after=after, wanted=wanted)
+        return history.portion_of(events, count=self.list_per_page, after=after, wanted=wanted)
 
     def _searched(self, text: str) -> tuple[Q, Q]:
         """Return what is typed as a condition that an index answers, and one that none does."""

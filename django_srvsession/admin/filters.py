@@ -1,4 +1,4 @@
-"""The filters of the list. They never touch a queryset: each says, as ``Wanted`` or as users, what it asks for."""
+"""The filters of the list. They never touch a queryset: each says, as ``Filter`` or as users, what it asks for."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from django_srvsession.admin import people
-from django_srvsession.devices import FAMILIES
+from django_srvsession.clients.devices import FAMILIES
 from django_srvsession.engine import current_store
-from django_srvsession.listings import LOOK_AT, MINUTE_MS, Wanted, clock_ms
 from django_srvsession.models import LiveSession
+from django_srvsession.store.listings import LOOK_AT, MINUTE_MS, Filter, clock_ms
 
 _Choices = list[tuple[str, Any]]
 
@@ -42,7 +42,7 @@ class SessionFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[LiveSession]) -> None:
         """Leave the queryset alone: it is an empty one."""
 
-    def narrowed(self, wanted: Wanted) -> Wanted:
+    def narrowed(self, wanted: Filter) -> Filter:
         """Return what is wanted, and meets this filter too."""
         return wanted
 
@@ -58,7 +58,7 @@ class SignedInFilter(SessionFilter):
     parameter_name = "kind"
     choices_offered = [("user", _("Signed in")), ("anonymous", _("Anonymous"))]
 
-    def narrowed(self, wanted: Wanted) -> Wanted:
+    def narrowed(self, wanted: Filter) -> Filter:
         """Return what is wanted, and of this kind."""
         return wanted if self.value() is None else wanted._replace(signed_in=self.value() == "user")
 
@@ -70,7 +70,7 @@ class ActivityFilter(SessionFilter):
     parameter_name = "active"
     choices_offered = [("5", _("Last 5 minutes")), ("60", _("Last hour")), ("1440", _("Last day"))]
 
-    def narrowed(self, wanted: Wanted) -> Wanted:
+    def narrowed(self, wanted: Filter) -> Filter:
         """Return what is wanted, and was active then."""
         value = self.value()
         return wanted if value is None else wanted._replace(seen_from_ms=clock_ms() - int(value) * MINUTE_MS)
@@ -109,7 +109,7 @@ class DeviceFilter(SessionFilter):
         if not current_store().has_device_index:
             self.title = format_lazy(_("device, among the next {count} sessions"), count=LOOK_AT)
 
-    def narrowed(self, wanted: Wanted) -> Wanted:
+    def narrowed(self, wanted: Filter) -> Filter:
         """Return what is wanted, and on such a device."""
         asked = self.value()
         families = frozenset(family for family, kind in FAMILIES.items() if asked in (family, kind))

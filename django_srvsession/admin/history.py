@@ -22,11 +22,12 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_srvsession import activity, eventlog
 from django_srvsession.admin import event_filters
 from django_srvsession.admin.rows import shown
-from django_srvsession.devices import device_name
+from django_srvsession.clients.devices import device_name
 from django_srvsession.escaping import escaped
+from django_srvsession.events import history
+from django_srvsession.events import log as event_log
 from django_srvsession.models import LiveSession, SessionEvent
 from django_srvsession.records import is_storable
 
@@ -42,7 +43,7 @@ PERMISSION: Final = "srvsession.view_livesession"
 
 def events_url(site: admin.AdminSite, **query: str) -> str:
     """Return the address of the list of events, narrowed; empty where it is not on the site, or nothing is kept."""
-    if eventlog.days_kept() is None or not all(map(is_storable, query.values())):
+    if event_log.days_kept() is None or not all(map(is_storable, query.values())):
         return ""
     try:
         path = reverse(f"{site.name}:srvsession_sessionevent_changelist")
@@ -64,7 +65,7 @@ def _why(event: SessionEvent) -> str:
 
 def _what(event: SessionEvent) -> str:
     """Return what happened as its user reads it; below it the reason as code and log name it, and who did it."""
-    text = activity.text_of(event.kind, event.reason)
+    text = history.text_of(event.kind, event.reason)
     return format_html('{} <span class="srvsession-reason">{}</span>', text, _why(event)) if _why(event) else text
 
 
@@ -112,7 +113,7 @@ class SessionEventAdmin(ModelAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Tell whether who asks may view live sessions, and events are kept."""
-        return eventlog.days_kept() is not None and request.user.is_active and request.user.has_perm(PERMISSION)
+        return event_log.days_kept() is not None and request.user.is_active and request.user.has_perm(PERMISSION)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SessionEvent]:
         """Return no rows: the list alone fetches some."""

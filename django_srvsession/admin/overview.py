@@ -16,9 +16,9 @@ from django.utils.translation import ngettext
 
 from django_srvsession import services
 from django_srvsession.admin.filters import DEVICE_KINDS
-from django_srvsession.devices import device_kind
-from django_srvsession.health import Keeping
-from django_srvsession.listings import Activity, Portion
+from django_srvsession.clients.devices import device_kind
+from django_srvsession.store.health import StorageInfo
+from django_srvsession.store.listings import Activity, Portion
 
 NEWEST: Final = 500
 WIDTH, HEIGHT = 480, 48
@@ -37,7 +37,7 @@ class Bar(NamedTuple):
 def overview() -> dict[str, Any]:
     """Return what the overview's template shows; raises ``StoreUnavailableError``."""
     activity = services.activity()
-    newest, kept = services.portion_of_sessions(count=NEWEST), services.keeping()
+    newest, kept = services.portion_of_sessions(count=NEWEST), services.storage_info()
     return {
         "live": _live(activity),
         "people": localize(len({record.user_id for record in newest.records} - {None})),
@@ -55,7 +55,7 @@ def overview() -> dict[str, Any]:
     }
 
 
-def _details(kept: Keeping) -> Iterator[str]:
+def _details(kept: StorageInfo) -> Iterator[str]:
     if kept.alias:
         yield kept.alias
     if kept.used_bytes is not None and kept.most_bytes is not None:

@@ -12,12 +12,12 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext
 
 from django_srvsession import conf, services
-from django_srvsession.activity import portion_of
 from django_srvsession.admin.people import Viewer, superusers_of
 from django_srvsession.escaping import escaped
-from django_srvsession.listings import clock_ms
+from django_srvsession.events.history import portion_of
 from django_srvsession.models import LiveSession, SessionEvent
 from django_srvsession.records import SessionRecord
+from django_srvsession.store.listings import clock_ms
 
 ONLINE_MS: Final = 5 * 60_000
 MOST_EVENTS: Final = 20
@@ -65,7 +65,7 @@ def row_of(
 
 def _events_of(record: SessionRecord) -> Sequence[SessionEvent]:
     """Return what was written down last of the session's user, where the site keeps events."""
-    if record.user_id is None or not conf.get("EVENT_LOG"):
+    if record.user_id is None or not conf.event_log:
         return ()
     return portion_of(services.recent_activity(record.user_id), count=MOST_EVENTS).events
 
@@ -116,7 +116,7 @@ def shown(row: LiveSession) -> Shown:
 
 def is_online(row: LiveSession) -> bool:
     """Tell whether a session was used in the last five minutes, or as exactly as uses are recorded."""
-    recorded_every_ms: int = conf.get("TOUCH_INTERVAL")
+    recorded_every_ms: int = conf.touch_interval_ms
     return shown(row).now_ms - row.last_seen_ms < max(ONLINE_MS, 2 * recorded_every_ms)
 
 

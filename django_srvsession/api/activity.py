@@ -8,13 +8,13 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
-from django_srvsession import eventlog
-from django_srvsession.activity import Place, asking_the_database, recent
 from django_srvsession.api.endpoint import Endpoint
 from django_srvsession.api.own_sessions import current_sid
 from django_srvsession.api.parameters import cursor_of, limit_of
 from django_srvsession.api.problems import ProblemError
 from django_srvsession.api.shown import entry_as_json
+from django_srvsession.events import log as event_log
+from django_srvsession.events.history import Place, asking_the_database, recent
 
 
 class ActivityEndpoint(Endpoint):
@@ -27,7 +27,7 @@ class ActivityEndpoint(Endpoint):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Answer with a page, newest first, and the cursor of the next one; a problem where nothing is kept."""
-        days = eventlog.days_kept()
+        days = event_log.days_kept()
         if days is None:
             raise ProblemError(404, _("This site keeps no recent activity."))
         found = recent(request.user, count=limit_of(request), after=cursor_of(request, Place.parse))

@@ -7,11 +7,12 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 
-from django_srvsession import proof, services, ways
+from django_srvsession import services
+from django_srvsession.accounts import authentication_methods, reauthentication
 from django_srvsession.api.endpoint import Endpoint, no_content
 from django_srvsession.api.parameters import cursor_of, limit_of
 from django_srvsession.api.problems import PROOF_REQUIRED, ProblemError, not_found
-from django_srvsession.api.shown import Position, page, session_as_json
+from django_srvsession.api.shown import Cursor, page, session_as_json
 from django_srvsession.api.signing import signed_out
 
 
@@ -20,7 +21,7 @@ class SessionsEndpoint(Endpoint):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Answer with a page, latest created first, and the cursor of the next one."""
-        after, limit = cursor_of(request, Position.parse), limit_of(request)
+        after, limit = cursor_of(request, Cursor.parse), limit_of(request)
         records, cursor = page(services.sessions_from(request.user, after, limit + 1), limit)
         current = current_sid(request)
         shown = [session_as_json(record, current) for record in services.those_that_open(request.user, records)]
@@ -62,8 +63,8 @@ def current_sid(request: HttpRequest) -> str | None:
 
 def _need_proof(request: HttpRequest) -> None:
     """Raise the problem that asks for a proof, and says by which way; who has no way needs none."""
-    way = ways.way_of(request)
-    if way is None or proof.is_recent(request):
+    way = authentication_methods.way_of(request)
+    if way is None or reauthentication.is_recent(request):
         return
     page = way.page()
     members: dict[str, Any] = {} if page is None else {"confirm_url": page}

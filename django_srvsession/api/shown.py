@@ -10,30 +10,30 @@ from typing import Any, Final, NamedTuple
 from django.http import HttpRequest
 from django.middleware.csrf import get_token
 
-from django_srvsession import reasons
-from django_srvsession.activity import Entry
-from django_srvsession.devices import device_kind, device_name
+from django_srvsession.accounts import reasons
+from django_srvsession.clients.devices import device_kind, device_name
+from django_srvsession.clients.geoip import location_of
 from django_srvsession.escaping import escaped
-from django_srvsession.places import place_of
+from django_srvsession.events.history import Entry
 from django_srvsession.records import Client, Ended, SessionRecord
 from django_srvsession.services import user_id_of
 
 _CURSOR: Final = re.compile(r"([0-9]{1,15})-([0-9a-f]{18})")
 
 
-class Position(NamedTuple):
+class Cursor(NamedTuple):
     """Mark a place in a list of sessions by what never changes of one: so activity meanwhile moves nothing."""
 
     created_ms: int
     sid: str
 
     @classmethod
-    def of(cls, record: SessionRecord) -> Position:
+    def of(cls, record: SessionRecord) -> Cursor:
         """Return the place of a session."""
         return cls(record.created_ms, record.sid)
 
     @classmethod
-    def parse(cls, cursor: str) -> Position | None:
+    def parse(cls, cursor: str) -> Cursor | None:
         """Return the place that a cursor names, or None if it is no cursor of ours."""
         found = _CURSOR.fullmatch(cursor)
         return cls(int(found[1]), found[2]) if found else None
@@ -45,7 +45,7 @@ class Position(NamedTuple):
 def page(records: Sequence[SessionRecord], limit: int) -> tuple[Sequence[SessionRecord], str | None]:
     """Return at most ``limit`` of the sessions, and the cursor of the next page if there are more of them."""
     shown = records[:limit]
-    return shown, str(Position.of(shown[-1])) if len(records) > limit else None
+    return shown, str(Cursor.of(shown[-1])) if len(records) > limit else None
 
 
 def session_as_json(record: SessionRecord, current_sid: str | None) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _client_as_json(client: Client) -> dict[str, Any]:
     return {
         "device": {"name": device_name(client.user_agent), "kind": device_kind(client.user_agent)},
         "ip": escaped(client.ip) or None,
-        "place": place_of(client.ip) or None,
+        "place": location_of(client.ip) or None,
     }
 
 

@@ -12,6 +12,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 
+from django_srvsession.accounts.attempts import outside_of_transactions
+from django_srvsession.accounts.forms import ConfirmForm, SignInForm
+from django_srvsession.accounts.sign_in import clear_site_data, sign_in
 from django_srvsession.api.bodies import Kinds, pointer_to
 from django_srvsession.api.endpoint import Endpoint, no_content
 from django_srvsession.api.problems import (
@@ -23,10 +26,7 @@ from django_srvsession.api.problems import (
     not_signed_in,
 )
 from django_srvsession.api.shown import person_as_json
-from django_srvsession.entry import clear_site_data, sign_in
-from django_srvsession.forms import ConfirmForm, SignInForm
 from django_srvsession.services import SignInRefusedError
-from django_srvsession.tries import outside_of_transactions
 
 
 class WhoAmIEndpoint(Endpoint):

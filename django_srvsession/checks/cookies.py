@@ -124,7 +124,7 @@ def _ages() -> Iterator[tuple[str, float]]:
     try:
         if not conf.flag("SESSION_EXPIRE_AT_BROWSER_CLOSE"):
             yield "SESSION_COOKIE_AGE", conf.seconds("SESSION_COOKIE_AGE", settings.SESSION_COOKIE_AGE)
-        yield "SRVSESSION_REMEMBER_AGE", conf.get("REMEMBER_AGE") / 1000
+        yield "SRVSESSION_REMEMBER_AGE", conf.remember_age_ms / 1000
     except ImproperlyConfigured:
         return
 

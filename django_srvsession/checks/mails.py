@@ -15,7 +15,7 @@ from django_srvsession import conf
 def check_mails_for_deployment(**kwargs: Any) -> list[CheckMessage]:
     """Report mails without a link, because nothing has checked the host that the link would name."""
     try:
-        is_wanted, url = conf.get("NOTIFY_NEW_DEVICE"), conf.get("SITE_URL")
+        is_wanted, url = conf.notify_new_device, conf.site_url
     except ImproperlyConfigured:
         return []  # Reported as srvsession.E002.
     if not is_wanted or url is not None or apps.is_installed("django.contrib.sites"):

@@ -13,7 +13,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.shortcuts import resolve_url
 from django.urls import NoReverseMatch
 
-from django_srvsession import clients, conf
+from django_srvsession import conf
+from django_srvsession.clients import address as client_address
 from django_srvsession.records import ROTATION_GRACE_MS
 
 _LONGEST_MS: Final = 10 * 365 * 86_400_000
@@ -36,15 +37,15 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 
 def _error_of(name: str) -> ImproperlyConfigured | None:
     try:
-        conf.get(name)
+        conf.read(name)
         if name == "TRUSTED_PROXIES":
-            clients.trusted_proxies()
-        if name == "REAUTH_URL" and conf.get(name) is not None:
-            resolve_url(conf.get(name))
+            client_address.trusted_proxies()
+        if name == "REAUTH_URL" and conf.read(name) is not None:
+            resolve_url(conf.read(name))
     except ImproperlyConfigured as error:
         return error
     except NoReverseMatch:
-        text = f"{conf.PREFIX}{name} is {conf.get(name)!r}, which is no URL and no name of one."
+        text = f"{conf.PREFIX}{name} is {conf.read(name)!r}, which is no URL and no name of one."
         return ImproperlyConfigured(text)
     return None
 
@@ -58,7 +59,7 @@ def check_settings_together(**kwargs: Any) -> list[CheckMessage]:
 def check_settings_for_deployment(**kwargs: Any) -> list[CheckMessage]:
     """Report a site on which a stolen key is good for ever, and for everything."""
     names = ("IDLE_TIMEOUT", "MAX_LIFETIME", "MAX_SESSIONS_PER_USER", "REAUTH_AGE")
-    if any(_error_of(name) or conf.get(name) is not None for name in names):
+    if any(_error_of(name) or conf.read(name) is not None for name in names):
         return []
     text = "No limit of time or number ends a session that is in use, and nothing asks again who somebody is."
     hint = "Set SRVSESSION_IDLE_TIMEOUT and SRVSESSION_MAX_LIFETIME, or at least SRVSESSION_REAUTH_AGE."
@@ -69,7 +70,7 @@ def _everybodys_proxies() -> Iterator[CheckMessage]:
     """Yield an error where the trusted networks hold so many addresses that a visitor may have one."""
     if _error_of("TRUSTED_PROXIES"):
         return
-    networks = clients.trusted_proxies().networks
+    networks = client_address.trusted_proxies().networks
     v4 = ipaddress.collapse_addresses(network for network in networks if isinstance(network, ipaddress.IPv4Network))
     v6 = ipaddress.collapse_addresses(network for network in networks if isinstance(network, ipaddress.IPv6Network))
     wide = [network for network in v4 if network.prefixlen < 8]
@@ -82,7 +83,7 @@ def _everybodys_proxies() -> Iterator[CheckMessage]:
 
 def _duration(name: str) -> int | None:
     """Return a duration in milliseconds; None also for one that is reported already."""
-    return None if _error_of(name) else conf.get(name)
+    return None if _error_of(name) else conf.read(name)
 
 
 def _contradictions(durations: dict[str, int | None]) -> Iterator[CheckMessage]:

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from django.utils import timezone
 
-from django_srvsession.devices import english_device_name
-from django_srvsession.management.tables import Table, cut
+from django_srvsession.clients.devices import english_device_name
+from django_srvsession.management.tables import TextTable, cut
 from django_srvsession.records import SessionRecord
 from django_srvsession.users import users_of
 
@@ -30,16 +30,18 @@ class Layout(NamedTuple):
         return record.sid, _user(record, names), device, record.client.ip or "-", *self.times(record)
 
 
-def layout_for(records: Iterable[SessionRecord], names: Mapping[str, str], room: int | None) -> tuple[Layout, Table]:
+def layout_for(
+    records: Iterable[SessionRecord], names: Mapping[str, str], room: int | None
+) -> tuple[Layout, TextTable]:
     """Return the fullest layout for which there is room, and the table for these and all later sessions."""
     for layout in (_FULL, _BRIEF, _NARROW):
         rows = [layout.head, *(layout.line(record, names) for record in records)]
         eased = [
             tuple(cut(cell, _COMFORTABLE) if at in _GIVING else cell for at, cell in enumerate(row)) for row in rows
         ]
-        if room is None or layout is _NARROW or Table(eased).width <= room:
+        if room is None or layout is _NARROW or TextTable(eased).width <= room:
             break
-    return layout, Table(rows, room=room, give=_GIVING)
+    return layout, TextTable(rows, room=room, give=_GIVING)
 
 
 def names_of(records: Iterable[SessionRecord]) -> dict[str, str]:

@@ -22,7 +22,7 @@ def room_in(stream: Any) -> int | None:
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
-class Table:
+class TextTable:
     """Lay out rows in columns: each as wide as the first rows, the head among them, need.
 
     With a ``room``, in places, no column is wider than 40, and those that ``give`` are cut where the lines would be

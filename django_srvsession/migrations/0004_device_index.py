@@ -4,7 +4,7 @@ from itertools import groupby
 
 from django.db import migrations, models
 
-from django_srvsession.devices import device_family
+from django_srvsession.clients.devices import device_family
 
 BATCH = 500
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext
 
-from django_srvsession import devices, places
+from django_srvsession.clients import devices, geoip
 from django_srvsession.escaping import escaped
 
 register = template.Library()
@@ -35,7 +35,7 @@ def device_kind(user_agent: object) -> str:
 @register.filter
 def place(ip: object) -> str:
     """Return the place of an address where the site has a GeoIP database; empty otherwise."""
-    return places.place_of(_text(ip))
+    return geoip.location_of(_text(ip))
 
 
 @register.filter

@@ -8,8 +8,8 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.views.generic import TemplateView
 
-from django_srvsession import eventlog
-from django_srvsession.activity import Place, asking_the_database, recent
+from django_srvsession.events import log as event_log
+from django_srvsession.events.history import Place, asking_the_database, recent
 from django_srvsession.views.own_sessions import OwnSessionsView
 
 
@@ -23,7 +23,7 @@ class ActivityView(OwnSessionsView, TemplateView):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer 503 when the database is out, which the user is asked of too, whatever store the sessions are in."""
-        if eventlog.days_kept() is None:
+        if event_log.days_kept() is None:
             raise Http404
         with asking_the_database():
             return super().dispatch(request, *args, **kwargs)
@@ -37,6 +37,6 @@ class ActivityView(OwnSessionsView, TemplateView):
             further=found.further,
             is_newest=after is None,
             current_sid=self.current_sid(),
-            days=eventlog.days_kept(),
+            days=event_log.days_kept(),
             **kwargs,
         )

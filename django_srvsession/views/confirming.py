@@ -16,9 +16,9 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView
 
-from django_srvsession import proof
-from django_srvsession.forms import ConfirmForm
-from django_srvsession.tries import outside_of_transactions
+from django_srvsession.accounts import reauthentication
+from django_srvsession.accounts.attempts import outside_of_transactions
+from django_srvsession.accounts.forms import ConfirmForm
 
 
 @method_decorator([login_not_required, never_cache, csrf_protect, sensitive_post_parameters()], name="dispatch")
@@ -34,8 +34,8 @@ class ConfirmView(RedirectURLMixin, FormView):  # type: ignore[type-arg]
         """Send visitors to sign in, and who has no password elsewhere; from there they go on without this page."""
         if not request.user.is_authenticated:
             return redirect_to_login(self.get_success_url())
-        if not proof.can_confirm(request):
-            return proof.ask(request, self.get_success_url())
+        if not reauthentication.can_confirm(request):
+            return reauthentication.ask(request, self.get_success_url())
         return super().dispatch(request, *args, **kwargs)
 
     def form_invalid(self, form: ConfirmForm) -> HttpResponse:

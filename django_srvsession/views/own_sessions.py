@@ -22,12 +22,14 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import TemplateView, View
 
-from django_srvsession import eventlog, proof, services
-from django_srvsession.devices import device_name
-from django_srvsession.entry import clear_site_data
-from django_srvsession.forms import ConfirmForm
+from django_srvsession import services
+from django_srvsession.accounts import reauthentication
+from django_srvsession.accounts.attempts import outside_of_transactions
+from django_srvsession.accounts.forms import ConfirmForm
+from django_srvsession.accounts.sign_in import clear_site_data
+from django_srvsession.clients.devices import device_name
+from django_srvsession.events import log as event_log
 from django_srvsession.records import SessionRecord
-from django_srvsession.tries import outside_of_transactions
 
 
 @method_decorator([login_not_required, never_cache, csrf_protect, sensitive_post_parameters()], name="dispatch")
@@ -74,7 +76,12 @@ class SessionsView(OwnSessionsView, TemplateView):
         others = services.those_that_open(self.request.user, listed)
         # Of many pages only this one was looked at.
         count = page.paginator.count - (current is not None) if page.has_other_pages() else len(others)
-        context = {"current": current, "others": others, "page": page, "keeps_events": eventlog.days_kept() is not None}
+        context = {
+            "current": current,
+            "others": others,
+            "page": page,
+            "keeps_events": event_log.days_kept() is not None,
+        }
         return super().get_context_data(count=count, **context, **kwargs)
 
     def _page(self) -> Any:
@@ -97,10 +104,10 @@ class ProvenView(OwnSessionsView):
 
         Who has guessed too often is sent to sign in.
         """
-        if not proof.is_asked_before_ending(self.request):
+        if not reauthentication.is_asked_before_ending(self.request):
             return None
-        if not proof.can_confirm(self.request):
-            return proof.ask(self.request, resolve_url("srvsession:sessions"))
+        if not reauthentication.can_confirm(self.request):
+            return reauthentication.ask(self.request, resolve_url("srvsession:sessions"))
         form = ConfirmForm(self.request, self.request.POST if "password" in self.request.POST else None)
         if form.is_valid():
             return None

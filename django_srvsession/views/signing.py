@@ -17,9 +17,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.generic import TemplateView
 
-from django_srvsession import conf, reasons
-from django_srvsession.entry import clear_site_data, sign_in
-from django_srvsession.forms import SignInForm
+from django_srvsession import conf
+from django_srvsession.accounts import reasons
+from django_srvsession.accounts.forms import SignInForm
+from django_srvsession.accounts.sign_in import clear_site_data, sign_in
 from django_srvsession.records import Ended
 from django_srvsession.services import SignInRefusedError
 
@@ -91,7 +92,7 @@ def _note_as_told(ended: Ended, request: HttpRequest, response: HttpResponse) ->
     response.set_cookie(
         TOLD_COOKIE,
         ended.sid,
-        max_age=conf.get("ENDED_KEEP") // 1000,
+        max_age=conf.ended_keep_ms // 1000,
         path=request.path,
         secure=bool(settings.SESSION_COOKIE_SECURE),
         httponly=True,

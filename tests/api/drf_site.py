@@ -11,7 +11,7 @@ from rest_framework.authentication import SessionAuthentication
 from rest_framework.response import Response
 
 from django_srvsession import services
-from django_srvsession.devices import device_name
+from django_srvsession.clients.devices import device_name
 
 
 class SessionSerializer(serializers.Serializer):

@@ -10,7 +10,7 @@ import pytest
 
 from django_srvsession import services
 from django_srvsession.engine import current_store
-from django_srvsession.keys import SessionKey
+from django_srvsession.engine.keys import SessionKey
 from django_srvsession.records import Client, Delta, Tombstone
 from tests.api.client import Api, errors_in, make_user, problem, url, with_key
 from tests.engine.every_store import on_every_store

@@ -22,9 +22,9 @@ from django.core.signals import got_request_exception
 from django.views.debug import ExceptionReporter
 
 from django_srvsession import services
+from django_srvsession.accounts.forms import SignInForm
 from django_srvsession.api.signing import LoginEndpoint
 from django_srvsession.engine import current_store
-from django_srvsession.forms import SignInForm
 from django_srvsession.records import Tombstone
 from tests.api.client import Api, errors_in, make_user, problem, refusal_in, url, with_key
 from tests.engine.watched import WatchedStore

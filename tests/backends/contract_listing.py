@@ -9,10 +9,9 @@ from secrets import randbelow, token_hex
 import pytest
 from django.test import override_settings
 
-from django_srvsession import listings
-from django_srvsession.listings import EVERYONE, Wanted
 from django_srvsession.records import Client, Delta, SessionRecord, Tombstone
-from django_srvsession.store import LimitReachedError, Store, created_and_sid
+from django_srvsession.store import LimitReachedError, Store, created_and_sid, listings
+from django_srvsession.store.listings import EVERYONE, Filter
 from tests.backends.sessions import create, make_due, new_user, new_verifier, sids, snapshot, stored, touch_later
 
 ODD_USERS = {
@@ -339,29 +338,29 @@ class PortionContract:
 
     def test_signed_in_and_anonymous_sessions_can_be_had_apart(self, store: Store) -> None:
         mine, nobodys = several(store, new_user(), 3), several(store, None, 3)
-        assert sids(everyone_in_portions(store, 2, Wanted(signed_in=True)))[:3] == mine[::-1]
-        assert sids(everyone_in_portions(store, 2, Wanted(signed_in=False)))[:3] == nobodys[::-1]
+        assert sids(everyone_in_portions(store, 2, Filter(signed_in=True)))[:3] == mine[::-1]
+        assert sids(everyone_in_portions(store, 2, Filter(signed_in=False)))[:3] == nobodys[::-1]
 
     def test_who_signs_in_changes_lists(self, store: Store) -> None:
         record = create(store).record
         store.update(record.sid, record.verifier, Delta(user_id=new_user()))
-        assert sids(store.portion(Wanted(signed_in=True), 1).records) == [record.sid]
-        assert record.sid not in sids(everyone_in_portions(store, 50, Wanted(signed_in=False)))
+        assert sids(store.portion(Filter(signed_in=True), 1).records) == [record.sid]
+        assert record.sid not in sids(everyone_in_portions(store, 50, Filter(signed_in=False)))
 
     def test_only_those_seen_since_a_moment_can_be_had(self, store: Store) -> None:
         older, newer = several(store, None, 2)
         seen_ms = stored(store, newer).record.last_seen_ms
-        assert sids(everyone_in_portions(store, 2, Wanted(seen_from_ms=seen_ms))) == [newer]
-        both = everyone_in_portions(store, 2, Wanted(seen_from_ms=stored(store, older).record.last_seen_ms))
+        assert sids(everyone_in_portions(store, 2, Filter(seen_from_ms=seen_ms))) == [newer]
+        both = everyone_in_portions(store, 2, Filter(seen_from_ms=stored(store, older).record.last_seen_ms))
         assert sids(both)[:2] == [newer, older]
-        assert store.portion(Wanted(seen_from_ms=seen_ms + 3_600_000)) == ([], None, 0)
+        assert store.portion(Filter(seen_from_ms=seen_ms + 3_600_000)) == ([], None, 0)
 
     def test_what_no_index_knows_is_looked_for_among_so_many_and_further_on(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(listings, "LOOK_AT", 4)
         wanted, *_ = several(store, None, 6)
-        mine = Wanted(matches=lambda record: record.sid == wanted)
+        mine = Filter(matches=lambda record: record.sid == wanted)
         portion = store.portion(mine, 2)
         assert (portion.records, portion.looked_at) == ([], 4)
         assert portion.further is not None
@@ -372,7 +371,7 @@ class PortionContract:
         store.end(ended, "logout")
         make_due(store, stored(store, due))
         for signed_in in (None, True):
-            found = sids(everyone_in_portions(store, 2, Wanted(signed_in=signed_in)))
+            found = sids(everyone_in_portions(store, 2, Filter(signed_in=signed_in)))
             assert found[0] == live
             assert not {ended, due} & set(found)
 
@@ -382,31 +381,31 @@ class PortionContract:
     @pytest.mark.parametrize("signed_in", [None, True])
     def test_what_is_no_place_is_refused(self, store: Store, place: str, signed_in: bool | None) -> None:
         with pytest.raises(ValueError, match="no place"):
-            store.portion(Wanted(signed_in=signed_in), 2, place)
+            store.portion(Filter(signed_in=signed_in), 2, place)
 
     def test_sessions_of_one_address_can_be_had(self, store: Store) -> None:
         ip = f"2001:db8::{token_hex(2)}:1"
         here = Client(ip, "agent")
         mine = [create(store, client=here).record.sid, create(store, client=here, user_id=new_user()).record.sid]
         create(store, client=Client(f"{ip}1", "agent"))
-        assert set(sids(everyone_in_portions(store, 1, Wanted(ip=ip)))) == set(mine)
-        assert sids(everyone_in_portions(store, 5, Wanted(ip=ip, signed_in=True))) == mine[1:]
+        assert set(sids(everyone_in_portions(store, 1, Filter(ip=ip)))) == set(mine)
+        assert sids(everyone_in_portions(store, 5, Filter(ip=ip, signed_in=True))) == mine[1:]
 
     def test_sessions_on_some_families_of_devices_can_be_had(self, store: Store) -> None:
         """Marked by an address, because tests share a server."""
         agents = ("iPhone", "Android Mobile", "iPad", "Windows NT 10.0", "iPhone; later")
         marks = [Client(f"2001:db8::{token_hex(2)}:{number}", agent) for number, agent in enumerate(agents)]
         phone, android, _, _, again = (touch_later(store, create(store, client=mark)).record.sid for mark in marks)
-        wanted = Wanted(devices=frozenset({"iphone", "android-phone"}), matches=lambda record: record.client in marks)
+        wanted = Filter(devices=frozenset({"iphone", "android-phone"}), matches=lambda record: record.client in marks)
         for count in (1, 2, 7):
             assert sids(everyone_in_portions(store, count, wanted)) == [again, android, phone]
         changed = stored(store, phone).record
         store.update(phone, changed.verifier, Delta(client=Client(marks[0].ip, "iPad")))
         assert sids(everyone_in_portions(store, 2, wanted)) == [again, android]
         moved = Client(marks[0].ip, "iPad")
-        on_ipad = Wanted(devices=frozenset({"ipad"}), matches=lambda record: record.client == moved)
+        on_ipad = Filter(devices=frozenset({"ipad"}), matches=lambda record: record.client == moved)
         assert sids(everyone_in_portions(store, 2, on_ipad)) == [phone]
-        combined = Wanted(devices=frozenset({"iphone"}), ip=marks[4].ip)
+        combined = Filter(devices=frozenset({"iphone"}), ip=marks[4].ip)
         assert sids(everyone_in_portions(store, 2, combined)) == [again]
         assert everyone_in_portions(store, 2, combined._replace(signed_in=True)) == []
 
@@ -422,7 +421,7 @@ class PortionContract:
         assert after.precision in ("exact", "about", "at least")
 
 
-def everyone_in_portions(store: Store, count: int, wanted: Wanted = EVERYONE) -> list[SessionRecord]:
+def everyone_in_portions(store: Store, count: int, wanted: Filter = EVERYONE) -> list[SessionRecord]:
     """Go through all portions, and return what they hold."""
     found, after = [], ""
     while True:

@@ -14,7 +14,7 @@ import redis
 
 from django_srvsession.backends.redis import RedisStore
 from django_srvsession.backends.redis.codec import Command
-from django_srvsession.backends.redis.image import NEVER, read_image, session_image
+from django_srvsession.backends.redis.format import NEVER, read_image, session_image
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.backends.redis.wire import Ask
 from django_srvsession.records import Delta, Loaded

@@ -16,12 +16,12 @@ from django.contrib.auth.models import Permission
 from django.core.management import call_command
 from django.db import connections
 
-from django_srvsession.backends.clock import LocalClock
 from django_srvsession.backends.db import DatabaseStore, SessionStore
-from django_srvsession.backends.db.statements import BY_KEY_BEFORE
-from django_srvsession.devices import device_family
+from django_srvsession.backends.db.sql import BY_KEY_BEFORE
+from django_srvsession.clients.devices import device_family
 from django_srvsession.models import LiveSession, Session
 from django_srvsession.records import TOUCH, Client, Delta
+from django_srvsession.store.clock import LocalClock
 from tests.backends.sessions import create, new_sid, new_verifier, sids, snapshot, stored
 from tests.databases import SendEverythingTo
 

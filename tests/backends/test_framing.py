@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_srvsession.backends import framing
-from django_srvsession.backends.framing import frame, unframe
-from django_srvsession.store import CorruptSessionError
+from django_srvsession.store import CorruptSessionError, framing
+from django_srvsession.store.framing import frame, unframe
 
 NAMES = st.text(st.characters(codec=None, exclude_categories=()))  # lone surrogates and NUL too
 

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_srvsession.backends.framing import frame
-from django_srvsession.backends.redis.image import (
+from django_srvsession.backends.redis.format import (
     HEAD_BYTES,
     MOVED_TO,
     NEVER,
@@ -25,6 +24,7 @@ from django_srvsession.backends.redis.image import (
 )
 from django_srvsession.records import LATEST_MS, MOST, Client, Loaded, SessionRecord
 from django_srvsession.store import CorruptSessionError
+from django_srvsession.store.framing import frame
 
 SID = "5" * 18
 TEXTS = st.text(st.characters(codec=None, exclude_categories=()))  # lone surrogates and NUL too

@@ -12,13 +12,15 @@ from django.contrib.auth import get_user_model
 from django.contrib.sessions.serializers import JSONSerializer
 from django.db import OperationalError, connections, models
 
-from django_srvsession import checks, eventlog, seal, services
+from django_srvsession import checks, services
 from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.backends.db import connection as db_connection
 from django_srvsession.backends.memory import SessionStore
+from django_srvsession.engine import seal
+from django_srvsession.engine.seal import Sealer
+from django_srvsession.events import log as event_log
 from django_srvsession.models import SessionEvent
 from django_srvsession.records import Client, Delta, Tombstone
-from django_srvsession.seal import Sealer
 from django_srvsession.signals import session_started
 from django_srvsession.store import Store, TooLargeError
 from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
@@ -158,7 +160,7 @@ def test_an_emoji_in_a_user_agent_is_kept_over_a_connection_with_charset_utf8(
     store.update(other.record.sid, other.record.verifier, Delta(client=Client("192.0.2.2", agent)), other)
     assert len(store.records(user_id)) == 2
     settings.SRVSESSION_EVENT_LOG = 30
-    eventlog.EventLog().write(session_started, [{"record": session.record}])
+    event_log.EventLog().write(session_started, [{"record": session.record}])
     connection.close()
     monkeypatch.undo()
     assert stored(store, session.record.sid).record.client.user_agent == agent

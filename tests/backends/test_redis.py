@@ -12,13 +12,12 @@ from django.core.exceptions import ImproperlyConfigured
 from redis import Redis
 from redis.crc import key_slot
 
-from django_srvsession.backends.framing import frame
 from django_srvsession.backends.redis import RedisStore
-from django_srvsession.backends.redis import lists as redis_lists
+from django_srvsession.backends.redis import listing as redis_lists
 from django_srvsession.backends.redis.alias import CLUSTER_FACTORY
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.codec import Command
-from django_srvsession.backends.redis.image import (
+from django_srvsession.backends.redis.format import (
     HEAD_BYTES,
     INDEXED_FROM,
     MOVED_TO,
@@ -29,7 +28,6 @@ from django_srvsession.backends.redis.image import (
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.backends.redis.scripts import ADMITTED_FROM, CREATE, MARGIN_MS, TEXTS, TTL_STEP_MS
 from django_srvsession.backends.redis.wire import packed
-from django_srvsession.health import IndexHealth
 from django_srvsession.records import LATEST_MS, ROTATION_GRACE_MS, TOUCH, Client, Delta, Loaded, Tombstone
 from django_srvsession.store import (
     ConflictError,
@@ -39,6 +37,8 @@ from django_srvsession.store import (
     StoreUnavailableError,
     UpdateError,
 )
+from django_srvsession.store.framing import frame
+from django_srvsession.store.health import IndexHealth
 from tests.backends.contract import StoreContract
 from tests.backends.redis_tools import Cluster, Recorder, own_pool, pool_entry, rewrite, use
 from tests.backends.sessions import HOUR_MS, create, new_delta, new_sid, new_user, new_verifier, sids, stored

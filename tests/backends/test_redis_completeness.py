@@ -19,11 +19,11 @@ from django_srvsession.backends.redis import RedisStore
 from django_srvsession.backends.redis.alias import CLUSTER_FACTORY
 from django_srvsession.backends.redis.checks import messages
 from django_srvsession.backends.redis.keys import Keys
-from django_srvsession.clearing import Clearing
 from django_srvsession.engine import current_store
-from django_srvsession.health import IndexHealth
+from django_srvsession.operations.clearing import Clearing
 from django_srvsession.records import Loaded, SessionRecord, Tombstone
 from django_srvsession.store import StoreUnavailableError
+from django_srvsession.store.health import IndexHealth
 from tests.backends.redis_tools import Recorder, own_pool
 from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, sids
 from tests.backends.test_redis_cluster import begin_move

@@ -26,9 +26,9 @@ from django_srvsession import services
 from django_srvsession.backends.redis import RedisStore
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.engine import current_store
-from django_srvsession.health import IndexHealth
 from django_srvsession.records import Delta, Loaded, SessionRecord
 from django_srvsession.store import UpdateError
+from django_srvsession.store.health import IndexHealth
 from tests.backends import tenancy
 from tests.backends.sessions import create, make_due, new_delta, new_sid, new_user, new_verifier, sids, stored
 from tests.backends.tenancy import at

@@ -14,13 +14,12 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 
-from django_srvsession import waiting
 from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.backends.file import FileStore
 from django_srvsession.backends.redis import RedisStore
 from django_srvsession.models import Session
 from django_srvsession.records import TOUCH, Loaded
-from django_srvsession.store import Store, StoreUnavailableError
+from django_srvsession.store import Store, StoreUnavailableError, waiting
 from tests.backends.redis_tools import own_pool
 from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier
 from tests.patience import patient

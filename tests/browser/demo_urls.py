@@ -16,7 +16,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils import timezone
 
-from django_srvsession import activity, services
+from django_srvsession import services
+from django_srvsession.events import history
 from django_srvsession.models import Session, SessionEvent
 from django_srvsession.records import Client
 from django_srvsession.store import StoreUnavailableError
@@ -81,7 +82,7 @@ def write_past(request: HttpRequest, count: int) -> HttpResponse:
     # Nobody is shown what happened before the account was there, or to one that was deleted.
     get_user_model().objects.filter(pk=owner).update(date_joined=timezone.now() - timedelta(hours=count + 1))
     by_whom = {"logout": owner, "revoked": "boss", "password_changed": owner}
-    told = [("ended", reason, by_whom.get(reason, "")) for reason in activity.REASONS if reason != "user_deleted"]
+    told = [("ended", reason, by_whom.get(reason, "")) for reason in history.REASONS if reason != "user_deleted"]
     for number, (kind, reason, by) in enumerate(itertools.islice(itertools.cycle([("started", "", ""), *told]), count)):
         ip, agent, _ = DEVICES[number % len(DEVICES)]
         moment, sid = now_ms - (number + 1) * 3_600_000, f"{number:018x}"

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 
-from django_srvsession import engine as engine_module
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import Table
+from django_srvsession.engine import registry
 from tests.engine.pages import STOCK, Browser, make_user
 from tests.engine.watched import WatchedStore
 
@@ -41,7 +41,7 @@ def store(engine: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The store of ``engine``, watched: it notes all calls, and can be told to be out."""
     store_class = engine.SessionStore.store_class
     watched = WatchedStore(store_class())
-    monkeypatch.setitem(engine_module._stores, store_class, watched)  # type: ignore[arg-type]
+    monkeypatch.setitem(registry._stores, store_class, watched)  # type: ignore[arg-type]
     return watched
 
 

@@ -27,8 +27,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from django_srvsession import accounts, services, visits
-from django_srvsession.keys import SessionKey
+from django_srvsession import services
+from django_srvsession.accounts import account_changes, current_request
+from django_srvsession.engine.keys import SessionKey
 from django_srvsession.signals import session_ended
 from tests.engine.every_store import DB, on_every_store
 from tests.engine.made_models import model
@@ -511,9 +512,9 @@ def test_a_site_that_visits_itself_forgets_neither_request(ann: Any, bob: Any) -
     seen: list[Any] = []
 
     def visit_itself(request: HttpRequest) -> str:
-        before = visits.current()
-        seen.append(inner.show(lambda request: visits.current().user_id))  # type: ignore[union-attr]
-        assert visits.current() is before
+        before = current_request.current()
+        seen.append(inner.show(lambda request: current_request.current().user_id))  # type: ignore[union-attr]
+        assert current_request.current() is before
         return change_own_password(request)
 
     outer, other = signed_in(ann), signed_in(ann)
@@ -528,10 +529,10 @@ def test_after_the_answer_the_request_is_forgotten(asgi: bool, fails: bool, ann:
     found: list[Any] = []
 
     def page(request: HttpRequest) -> Any:
-        found.append(visits.current())
+        found.append(current_request.current())
         if fails:
             raise ZeroDivisionError
-        return StreamingHttpResponse(found.append(visits.current()) or "." for _ in range(1))
+        return StreamingHttpResponse(found.append(current_request.current()) or "." for _ in range(1))
 
     browser = signed_in(ann, asgi)
     response = browser.visit(page)
@@ -540,14 +541,14 @@ def test_after_the_answer_the_request_is_forgotten(asgi: bool, fails: bool, ann:
         list(response.streaming_content)
         assert found[1:] == [None]
     assert found[0] is not None
-    assert visits.current() is None
+    assert current_request.current() is None
 
 
 def test_requests_side_by_side_know_their_own_sessions(ann: Any, bob: Any) -> None:
     async def both() -> list[Any]:
         async def page(request: HttpRequest) -> Any:
             await asyncio.sleep(0)
-            return await sync_to_async(lambda: visits.current().user_id)()  # type: ignore[union-attr]
+            return await sync_to_async(lambda: current_request.current().user_id)()  # type: ignore[union-attr]
 
         return await asyncio.gather(*(browser.client.get(url_of(page)) for browser in browsers))
 
@@ -599,7 +600,7 @@ def test_a_new_user_with_a_key_of_its_own_making_costs_no_query_more(
     with model("Numbered", AbstractBaseUser, id=key, USERNAME_FIELD="id", EMAIL_FIELD="id") as numbered:
         new = numbered(password="x")
         with django_assert_num_queries(0):
-            accounts.note_change(new, using="default", update_fields=None)
+            account_changes.note_change(new, using="default", update_fields=None)
 
 
 class PersonManager(BaseUserManager):
@@ -640,7 +641,7 @@ def test_a_user_model_without_address_and_password_is_left_alone(ann: Any, djang
 
     bare = Bare(pk=ann.pk)
     with django_assert_num_queries(0):
-        accounts.note_change(bare, using="default", update_fields=None)
-        accounts.end_others(bare, using="default")
+        account_changes.note_change(bare, using="default", update_fields=None)
+        account_changes.end_others(bare, using="default")
     del apps.all_models["auth"]["bare"]
     apps.clear_cache()

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.http import HttpRequest
 
-from django_srvsession.lifecycle import bookkeeping
+from django_srvsession.engine import bookkeeping
 from django_srvsession.store import StoreUnavailableError
 from tests.engine.every_store import on_every_store
 from tests.engine.pages import Browser, View, login, name_user, put, read, set_cookie, untouched

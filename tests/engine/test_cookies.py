@@ -15,7 +15,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest
 from django.test import RequestFactory, override_settings
 
-from django_srvsession.keys import SessionKey
+from django_srvsession.engine.keys import SessionKey
 from tests.engine.pages import (
     Browser,
     View,

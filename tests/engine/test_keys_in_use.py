@@ -17,7 +17,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 
 from django_srvsession import services
-from django_srvsession.keys import SessionKey
+from django_srvsession.engine.keys import SessionKey
 from django_srvsession.store import UpdateError
 from tests.engine.every_store import DB, on_every_store
 from tests.engine.pages import (

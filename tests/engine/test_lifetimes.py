@@ -11,8 +11,9 @@ import pytest
 from django.http import HttpRequest
 from django.utils import timezone
 
-from django_srvsession import lifetimes, services
-from django_srvsession.keys import SessionKey
+from django_srvsession import services
+from django_srvsession.engine import lifetimes
+from django_srvsession.engine.keys import SessionKey
 from django_srvsession.records import LATEST_MS, UNSET, Delta, SessionRecord
 from tests.engine.every_store import on_every_store
 from tests.engine.pages import Browser, View, login, logout, put, read, set_cookie, untouched

@@ -19,7 +19,7 @@ from django.test import AsyncClient, Client
 from django.utils import translation
 
 from django_srvsession import services
-from django_srvsession.keys import SessionKey
+from django_srvsession.engine.keys import SessionKey
 from django_srvsession.services import SignInRefusedError
 from django_srvsession.signals import session_ended
 from django_srvsession.store import StoreUnavailableError

@@ -23,9 +23,11 @@ from django.urls import include, path
 from django.utils import timezone, translation
 from django.utils.formats import date_format
 
-from django_srvsession import new_devices, notices, services
+from django_srvsession import services
+from django_srvsession.accounts import mail as session_mail
+from django_srvsession.accounts import new_devices
 from django_srvsession.engine import SessionStore
-from django_srvsession.keys import SessionKey
+from django_srvsession.engine.keys import SessionKey
 from django_srvsession.models import SessionEvent
 from django_srvsession.signals import signed_in_on_new_device
 from tests.engine import pages
@@ -462,7 +464,7 @@ def test_of_many_sign_ins_five_in_an_hour_are_mailed_and_all_are_told(
     assert caplog.text.count(f"User {ann.pk} is mailed about no further sign-in within this hour.") == 2
     Browser().visit(login(bob))
     assert sent()[5:] == [["bob@example.com"]]
-    monkeypatch.setattr(notices, "time", SimpleNamespace(time=lambda: time.time() + 3600))
+    monkeypatch.setattr(session_mail, "time", SimpleNamespace(time=lambda: time.time() + 3600))
     Browser().visit(login(ann))
     assert sent()[6:] == [["ann@example.com"]]
 
@@ -618,7 +620,7 @@ def test_with_the_sites_framework_the_link_names_the_site(
 ) -> None:
     settings.ROOT_URLCONF = __name__
     site = SimpleNamespace(name="Pears & Co", domain="pears.example.com")
-    monkeypatch.setattr(notices, "get_current_site", lambda request: site)
+    monkeypatch.setattr(session_mail, "get_current_site", lambda request: site)
     Browser().visit(login(ann))
     (message,) = mail.outbox
     assert message.subject == "New sign-in to Pears & Co"

@@ -11,7 +11,7 @@ from django.contrib.auth import login as django_login
 from django.http import HttpRequest, HttpResponse
 
 from django_srvsession import services
-from django_srvsession.keys import SessionKey
+from django_srvsession.engine.keys import SessionKey
 from django_srvsession.records import Delta, Loaded
 from django_srvsession.signals import session_ended
 from django_srvsession.store import Store

@@ -12,9 +12,9 @@ import pytest
 from django.contrib.sessions.serializers import JSONSerializer
 from django.http import HttpRequest
 
-from django_srvsession.keys import SessionKey
+from django_srvsession.engine.keys import SessionKey
+from django_srvsession.engine.seal import Sealer
 from django_srvsession.records import Delta
-from django_srvsession.seal import Sealer
 from django_srvsession.store import CorruptSessionError
 from tests.engine.pages import (
     Browser,

@@ -11,9 +11,10 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import OperationalError, connections, models
 
-from django_srvsession import listings, services
+from django_srvsession import services
 from django_srvsession.engine import current_store
 from django_srvsession.records import Loaded
+from django_srvsession.store import listings
 from tests.databases import add_database, empty_database, sqlite_file_settings
 from tests.engine.pages import Browser, login, make_user, name_user
 from tests.runs import new_directory

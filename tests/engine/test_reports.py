@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.test.utils import CaptureQueriesContext
 from django.views.debug import ExceptionReporter
 
-from django_srvsession.keys import SessionKey
+from django_srvsession.engine.keys import SessionKey
 from tests.engine.every_store import on_every_store
 from tests.engine.pages import Browser, View, count_view, flush, login, logout, put, read, rotate
 from tests.engine.watched import WatchedStore

@@ -21,17 +21,18 @@ from django.db import connection
 from django.http import HttpRequest
 from django_redis import get_redis_connection
 
-from django_srvsession import proof, services
-from django_srvsession import store as store_module
+from django_srvsession import services
+from django_srvsession.accounts import reauthentication
 from django_srvsession.backends.file.format import encode
-from django_srvsession.backends.framing import frame
 from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.redis.image import indexed_until_ms, session_image
+from django_srvsession.backends.redis.format import indexed_until_ms, session_image
 from django_srvsession.backends.redis.keys import Keys
-from django_srvsession.keys import SessionKey
-from django_srvsession.lifecycle.sealed_record import RECORD, SealedRecord
+from django_srvsession.engine.keys import SessionKey
+from django_srvsession.engine.seal import Sealer, is_current
+from django_srvsession.engine.sealed_record import RECORD, SealedRecord
 from django_srvsession.records import TOUCH, UNSET, Loaded, SessionRecord
-from django_srvsession.seal import Sealer, is_current
+from django_srvsession.store import interface as store_module
+from django_srvsession.store.framing import frame
 from tests.engine.every_store import on_every_store
 from tests.engine.pages import Browser, View, login, logout, put, read, rotate
 from tests.engine.watched import WatchedStore
@@ -72,6 +73,7 @@ class Forger:
 
     def _write_db(self, session: Loaded) -> None:
         fields = session.record._asdict() | {"data": frame(session.values)}
+        del fields["details"]
         del fields["client"]
         names = ", ".join(f"{name} = %({name})s" for name in fields)
         with connection.cursor() as cursor:
@@ -123,11 +125,11 @@ def signed_in(browser: Browser, ann: Any) -> Browser:
 
 
 def is_recent(request: HttpRequest) -> bool:
-    return proof.is_recent(request)
+    return reauthentication.is_recent(request)
 
 
 def guess(request: HttpRequest) -> bool:
-    return proof.confirm(request, "wrong")
+    return reauthentication.confirm(request, "wrong")
 
 
 def renew(request: HttpRequest) -> None:

@@ -12,8 +12,8 @@ from django.contrib.sessions.models import Session
 from django.http import HttpRequest
 
 from django_srvsession import services
-from django_srvsession.keys import SessionKey
-from django_srvsession.seal import is_current
+from django_srvsession.engine.keys import SessionKey
+from django_srvsession.engine.seal import is_current
 from tests.engine.pages import (
     Browser,
     View,

@@ -17,7 +17,7 @@ from django.http import HttpRequest
 
 from django_srvsession import services
 from django_srvsession.engine import SessionStore, current_store
-from django_srvsession.keys import SessionKey
+from django_srvsession.engine.keys import SessionKey
 from django_srvsession.records import Delta, SessionRecord
 from django_srvsession.signals import session_ended, session_started
 from django_srvsession.store import StoreUnavailableError

@@ -14,8 +14,8 @@ from django.http import HttpRequest
 
 from django_srvsession import services
 from django_srvsession.engine import SessionStore
+from django_srvsession.engine.turns import SessionBusyError
 from django_srvsession.signals import session_ended, session_started
-from django_srvsession.turns import SessionBusyError
 from tests.engine.every_store import on_every_store
 from tests.engine.pages import Browser, at_once, login, put, read
 from tests.engine.watched import WatchedStore

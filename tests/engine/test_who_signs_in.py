@@ -13,7 +13,9 @@ from django.contrib.sessions.exceptions import SuspiciousSession
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import escape
 
-from django_srvsession import conf, proof, seal, services
+from django_srvsession import conf, services
+from django_srvsession.accounts import reauthentication
+from django_srvsession.engine import seal
 from django_srvsession.store import UpdateError
 from tests.engine.every_store import DB, on_every_store
 from tests.engine.pages import BACKEND, Browser, View, logout, name_user, put, read, set_cookie, while_
@@ -22,7 +24,7 @@ from tests.later import Later
 
 
 def is_recent(request: HttpRequest) -> bool:
-    return proof.is_recent(request)
+    return reauthentication.is_recent(request)
 
 
 def keep(request: HttpRequest) -> None:
@@ -76,7 +78,7 @@ def test_whoever_has_the_user_assigned_anew_gives_no_proof_and_gets_no_more_gues
     assert not browser.show(is_recent)
     checked = 0
     while checked < 12 and browser.user() == "ann":
-        browser.visit(lambda request: proof.confirm(request, "wrong"))
+        browser.visit(lambda request: reauthentication.confirm(request, "wrong"))
         checked += 1
         browser.visit(view, data={"_auth_user_id": str(ann.pk)})
         later.advance(1)
@@ -144,7 +146,7 @@ def test_a_user_whom_code_puts_in_the_place_of_the_sessions_has_proved_nothing(
 ) -> None:
     def as_bob(request: HttpRequest) -> bool:
         request.user = bob
-        return proof.is_recent(request)
+        return reauthentication.is_recent(request)
 
     browser.visit(log_in(ann))
     assert browser.show(is_recent)
@@ -188,7 +190,7 @@ def test_a_proof_that_is_given_for_somebody_else_counts_for_nobody(
 ) -> None:
     def give_as_bob(request: HttpRequest) -> None:
         request.user = bob
-        proof.given(request)
+        reauthentication.given(request)
 
     browser.visit(log_in(ann))
     Later(monkeypatch, 3600)

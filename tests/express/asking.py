@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_srvsession.keys import SessionKey
+from django_srvsession.engine.keys import SessionKey
 from django_srvsession.records import SessionRecord, Tombstone
 from tests.engine.pages import Browser
 from tests.engine.watched import WatchedStore

@@ -9,7 +9,7 @@ import pytest
 from django.http import HttpRequest
 from django.test import RequestFactory
 
-from django_srvsession.clients import client_of
+from django_srvsession.clients.address import client_of
 from tests.engine.every_store import on_every_store
 from tests.engine.pages import (
     Browser,

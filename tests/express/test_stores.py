@@ -15,8 +15,8 @@ from django.core.management import call_command
 from django.db import connections
 from django_redis import get_redis_connection
 
-from django_srvsession import engine as engine_module
 from django_srvsession import services
+from django_srvsession.engine import registry
 from django_srvsession.store import UpdateError
 from tests.engine.every_store import on_every_store
 from tests.engine.pages import Browser, put, read, set_cookie
@@ -62,7 +62,7 @@ def test_what_was_read_is_a_copy_that_changes_nothing_until_it_is_saved(browser:
 def test_another_process_sees_the_session(browser: Browser, engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     browser.visit(put(a=1))
     # A store of its own, as a restarted server and its neighbours have.
-    monkeypatch.setattr(engine_module, "_stores", {})
+    monkeypatch.setattr(registry, "_stores", {})
     assert browser.show(read) == {"a": 1}
 
 

@@ -157,9 +157,9 @@ def increment(request: HttpRequest) -> JsonResponse:
 
 def guess(request: HttpRequest) -> JsonResponse:
     """Confirm a password; say whether it was right, and whether anybody was asked that it is wrong."""
-    from django_srvsession import proof
+    from django_srvsession.accounts import reauthentication
 
-    right = proof.confirm(request, argument(request, "password"))
+    right = reauthentication.confirm(request, argument(request, "password"))
     return answer(right=right, was_refused=hasattr(request, "was_refused"), user=request.user.get_username())
 
 

@@ -15,15 +15,15 @@ from django.db import connections, router, transaction
 from django_srvsession import conf, engine
 from django_srvsession.backends.db import connection as db_connection
 from django_srvsession.backends.db import listing
-from django_srvsession.backends.db.changes import Change, ending_params
+from django_srvsession.backends.db.format import Change, ending_params
 from django_srvsession.backends.db.listing import AllRecords, UserRecords
-from django_srvsession.backends.db.statements import FOREVER, Params, Row, Statements, records_of
+from django_srvsession.backends.db.sql import FOREVER, Params, Row, Statements, records_of
 from django_srvsession.backends.db.table import Table
-from django_srvsession.health import Finding, Keeping
-from django_srvsession.listings import EVERYONE, Activity, Step, Wanted
 from django_srvsession.models import Session
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone, is_sid, is_storable
 from django_srvsession.store import GONE, Store, UpdateError
+from django_srvsession.store.health import Finding, StorageInfo
+from django_srvsession.store.listings import EVERYONE, Activity, Filter, Step
 
 T = TypeVar("T")
 
@@ -130,7 +130,7 @@ class DatabaseStore(Store):
 
     def end_many(self, sids: Sequence[str], reason: str, by: str | None = None) -> Sequence[SessionRecord]:
         """Do as the interface says, in one statement; MariaDB and MySQL need two."""
-        params = {**ending_params(reason, by), "keep_ms": conf.get("ENDED_KEEP"), "nothing": b""}
+        params = {**ending_params(reason, by), "keep_ms": conf.ended_keep_ms, "nothing": b""}
         return self._run(lambda table: table.end_many(list(filter(is_sid, sids)), params))
 
     def expire(self, sid: str) -> SessionRecord | None:
@@ -142,7 +142,7 @@ class DatabaseStore(Store):
     ) -> SessionRecord | None:
         if not is_sid(sid):
             return None
-        params |= {"sid": sid, "keep_ms": conf.get("ENDED_KEEP"), "nothing": b""}
+        params |= {"sid": sid, "keep_ms": conf.ended_keep_ms, "nothing": b""}
         return self._run(lambda table: table.end(params, expected, is_due))
 
     def admit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
@@ -151,9 +151,9 @@ class DatabaseStore(Store):
         That a sid was handed out is remembered for a minute; if its caller has not ended it by then, the next one gets
         it. Under "refuse" a session of more than a minute ago counts as admitted, also from before there was a limit.
         """
-        from django_srvsession.backends.db import admission
+        from django_srvsession.backends.db.limit import admit
 
-        return self._run(lambda table: admission.admit(table, user_id, sid, limit, policy))
+        return self._run(lambda table: admit(table, user_id, sid, limit, policy))
 
     def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
         """Do as the interface says; ``len()`` counts exactly, which for all sessions reads a whole index."""
@@ -165,7 +165,7 @@ class DatabaseStore(Store):
         rows = self._fetch("of_user_from", {"user_id": user_id, "created": created, "sid": sid, "limit": count})
         return list(records_of(rows))
 
-    def walk(self, after: str = "", wanted: Wanted = EVERYONE) -> Iterator[Step]:
+    def walk(self, after: str = "", wanted: Filter = EVERYONE) -> Iterator[Step]:
         """Do as the interface says, by the index of last uses; a kind, or an address, is looked for in its windows."""
         return listing.walk(self._fetch, after, wanted)
 
@@ -173,17 +173,17 @@ class DatabaseStore(Store):
         """Do as the interface says: exactly up to 10,000 sessions, of more a sample, or else of the newest."""
         return listing.activity(self._fetch, can_sample=connections[self.using].vendor == "postgresql")
 
-    def keeping(self) -> Keeping:
+    def storage_info(self) -> StorageInfo:
         """Return which database the sessions are in."""
-        from django_srvsession.backends.db import exam
+        from django_srvsession.backends.db import health
 
-        return self._run(exam.keeping, writes=False)
+        return self._run(health.storage_info, writes=False)
 
     def examine(self) -> Iterator[Finding]:
         """Ask the database what an operator should know of it."""
-        from django_srvsession.backends.db import exam
+        from django_srvsession.backends.db import health
 
-        return iter(self._run(exam.findings, writes=False))
+        return iter(self._run(health.findings, writes=False))
 
     def _fetch(self, name: str, params: Params) -> list[Row]:
         # No user has such an id, and databases refuse to look for it.
@@ -210,7 +210,7 @@ class DatabaseStore(Store):
         from django_srvsession.backends.db.clearing import Clearing
 
         total = 0
-        clearing = Clearing(batch_size, conf.get("ENDED_KEEP"), with_records=on_ended is not None)
+        clearing = Clearing(batch_size, conf.ended_keep_ms, with_records=on_ended is not None)
         while not clearing.is_done:
             batch = self._run(clearing.batch)
             total += batch.ended

@@ -12,7 +12,7 @@ from typing import Final
 from django.db import OperationalError, transaction
 
 from django_srvsession.backends.db.clearing_walk import Batch, IndexWalk, Walk
-from django_srvsession.backends.db.statements import EXPIRE, RECORD_COLUMNS, Row, Statements
+from django_srvsession.backends.db.sql import EXPIRE, RECORD_COLUMNS, Row, Statements
 from django_srvsession.backends.db.table import Table
 
 _LEAST_PAGES: Final = 1000

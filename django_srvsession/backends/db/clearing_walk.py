@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
-from django_srvsession.backends.db.statements import Params, Row, records_of
+from django_srvsession.backends.db.sql import Params, Row, records_of
 from django_srvsession.backends.db.table import Table
 from django_srvsession.records import SessionRecord
 

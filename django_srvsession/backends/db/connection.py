@@ -24,9 +24,8 @@ from django.db import (
 )
 from django.db.transaction import TransactionManagementError
 
-from django_srvsession import waiting
-from django_srvsession.backends.db.limits import limited
-from django_srvsession.store import StoreUnavailableError, TooLargeError
+from django_srvsession.backends.db.waiting import limited
+from django_srvsession.store import StoreUnavailableError, TooLargeError, waiting
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple, overload
 
-from django_srvsession.backends.db.statements import FOREVER, RECORD_COLUMNS, Params, Row, records_of
-from django_srvsession.listings import (
+from django_srvsession.backends.db.sql import FOREVER, RECORD_COLUMNS, Params, Row, records_of
+from django_srvsession.records import LATEST_MS, SessionRecord, is_instant, is_sid
+from django_srvsession.store.listings import (
     Activity,
+    Filter,
     Step,
-    Wanted,
     clock_ms,
     hour_begins,
     parse_place,
@@ -19,7 +20,6 @@ from django_srvsession.listings import (
     place_of,
     spread,
 )
-from django_srvsession.records import LATEST_MS, SessionRecord, is_instant, is_sid
 
 Fetch = Callable[[str, Params], list[Row]]
 """Execute the statement of this name (an attribute of ``Statements``) and return its rows."""
@@ -162,14 +162,14 @@ class _Way(NamedTuple):
     end: str = "window_end"
 
 
-def walk(fetch: Fetch, after: str, wanted: Wanted) -> Iterator[Step]:
+def walk(fetch: Fetch, after: str, wanted: Filter) -> Iterator[Step]:
     """Walk the live sessions from behind a place on; see ``Store.walk``."""
     seen, sid = parse_place(after) if after else (FOREVER, "~")
     walks = (_walk_along(fetch, way, seen, sid, wanted) for way in _ways(wanted))
     return heapq.merge(*walks, key=lambda step: parse_place(step.place), reverse=True)
 
 
-def _ways(wanted: Wanted) -> list[_Way]:
+def _ways(wanted: Filter) -> list[_Way]:
     """Return the ways along which all that is wanted is found; each family of devices has its own part of an index."""
     if wanted.ip:
         return [_Way("of_ip", _WINDOW, {"ip": wanted.ip})]
@@ -181,7 +181,7 @@ def _ways(wanted: Wanted) -> list[_Way]:
     return [_Way("signed_in" if wanted.signed_in else "anonymous", _WINDOW, {})]
 
 
-def _walk_along(fetch: Fetch, way: _Way, seen: int, sid: str, wanted: Wanted) -> Iterator[Step]:
+def _walk_along(fetch: Fetch, way: _Way, seen: int, sid: str, wanted: Filter) -> Iterator[Step]:
     """Walk window by window; where one ends without enough sessions, say so by a step that stands for all of it."""
     limit, window = _FIRST_BATCH, way.first_window
     while True:

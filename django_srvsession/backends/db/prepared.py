@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db.backends.utils import CursorWrapper
 
 if TYPE_CHECKING:
-    from django_srvsession.backends.db.statements import Params
+    from django_srvsession.backends.db.sql import Params
 
 AFTER_USES: Final = 5
 """How often a connection executes a statement as it stands."""

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from django.db import IntegrityError, OperationalError, transaction
 
 from django_srvsession.backends.db import packets
-from django_srvsession.backends.db.changes import Change, new_params, version_step
 from django_srvsession.backends.db.cursors import open_cursor
-from django_srvsession.backends.db.statements import (
+from django_srvsession.backends.db.format import Change, new_params, version_step
+from django_srvsession.backends.db.sql import (
     RECORD_COLUMNS,
     Found,
     Params,

@@ -29,16 +29,15 @@ from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 
 from django_srvsession import conf, engine
-from django_srvsession.backends import rules
-from django_srvsession.backends.file import exam as file_exam
+from django_srvsession.backends.file import health as file_exam
 from django_srvsession.backends.file.directory import SessionDirectory, now_ms, problem_with
 from django_srvsession.backends.file.recent import MINUTE_MS, minute_of
 from django_srvsession.backends.file.users import UserMarkers, digest_of
-from django_srvsession.backends.user_records import UserRecords
-from django_srvsession.health import Finding, IndexHealth, Keeping
-from django_srvsession.listings import EVERYONE, Step, Wanted, note_damaged, parse_place, place_at
 from django_srvsession.records import UNSET, Delta, Loaded, SessionRecord, Tombstone, Unset, is_sid, new_session
-from django_srvsession.store import CorruptSessionError, CreateError, Store, StoreUnavailableError
+from django_srvsession.store import CorruptSessionError, CreateError, Store, StoreUnavailableError, rules
+from django_srvsession.store.health import Finding, IndexHealth, StorageInfo
+from django_srvsession.store.listings import EVERYONE, Filter, Step, note_damaged, parse_place, place_at
+from django_srvsession.store.user_records import UserRecords
 
 
 class _Answering(contextlib.ContextDecorator):
@@ -192,7 +191,7 @@ class FileStore(Store):
             record = choose(self._sessions.read_sound(sid, now), now)
             if record is None:
                 return None
-            if is_cleared and record.expires_ms + conf.get("ENDED_KEEP") <= now:
+            if is_cleared and record.expires_ms + conf.ended_keep_ms <= now:
                 self._sessions.remove(record)
             else:
                 tombstone = rules.tombstone(record, reason or record.expiry_reason, by, now)
@@ -282,7 +281,7 @@ class FileStore(Store):
             answering(lambda sids: self._all_live(sids, digest)),
         )
 
-    def walk(self, after: str = "", wanted: Wanted = EVERYONE) -> Iterator[Step]:
+    def walk(self, after: str = "", wanted: Filter = EVERYONE) -> Iterator[Step]:
         """Do as :meth:`Store.walk`, minute by minute, and in each in the order in which the files were last written.
 
         Asks for the time of each file of a minute: of no more than can be written in one.
@@ -314,10 +313,10 @@ class FileStore(Store):
     # Health.
 
     @answering
-    def keeping(self) -> Keeping:
+    def storage_info(self) -> StorageInfo:
         """Return how much room there is on the disk."""
         self._sessions.prepare()
-        return file_exam.keeping(self._sessions.path)
+        return file_exam.storage_info(self._sessions.path)
 
     def examine(self) -> Iterator[Finding]:
         """Tell how much room is left on the disk."""

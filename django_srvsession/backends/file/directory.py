@@ -14,7 +14,6 @@ from typing import Final
 from django.core.exceptions import ImproperlyConfigured
 
 from django_srvsession import conf
-from django_srvsession.backends import rules
 from django_srvsession.backends.file import format as file_format
 from django_srvsession.backends.file.recent import MINUTE_MS, RecentMarkers, minute_of
 from django_srvsession.backends.file.system import (
@@ -28,7 +27,7 @@ from django_srvsession.backends.file.system import (
     write_file,
 )
 from django_srvsession.records import Loaded, SessionRecord, Tombstone, is_sid
-from django_srvsession.store import CorruptSessionError, StoreUnavailableError, TooLargeError
+from django_srvsession.store import CorruptSessionError, StoreUnavailableError, TooLargeError, rules
 
 _SESSION_FILE: Final = re.compile(r"([0-9a-f]{18})\.json")
 _SHARD: Final = re.compile(r"[0-9a-f]{2}")
@@ -140,7 +139,7 @@ class SessionDirectory:
     def _bury(self, tombstone: Tombstone, durable: bool) -> None:
         path = self._file(tombstone.sid)
         try:
-            keep_until_ms = tombstone.ended_ms + conf.get("ENDED_KEEP")
+            keep_until_ms = tombstone.ended_ms + conf.ended_keep_ms
             write_file(path, file_format.encode(tombstone), keep_until_ms, durable=durable)
         except OSError as error:
             if error.errno not in _FULL:

@@ -16,8 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from django_srvsession import waiting
-from django_srvsession.store import CorruptSessionError
+from django_srvsession.store import CorruptSessionError, waiting
 
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 """Above it a file is neither written nor read."""

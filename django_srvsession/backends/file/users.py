@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from django_srvsession.backends import rules
 from django_srvsession.backends.file.system import (
     locked,
     make_directory,
@@ -23,6 +22,7 @@ from django_srvsession.backends.file.system import (
     remove_file,
     write_file,
 )
+from django_srvsession.store import rules
 
 ADMITTED: Final = b"admitted"
 _LEAVING: Final = b"leaving "

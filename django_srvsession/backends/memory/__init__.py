@@ -18,13 +18,12 @@ from typing import ClassVar
 from django.core.checks import CheckMessage, Warning
 
 from django_srvsession import engine
-from django_srvsession.backends import rules
-from django_srvsession.backends.memory import exam as memory_exam
+from django_srvsession.backends.memory import health as memory_exam
 from django_srvsession.backends.memory.table import Ended, Table
-from django_srvsession.health import Finding
-from django_srvsession.lifecycle import ended
+from django_srvsession.engine.signalling import ended
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone, new_session
-from django_srvsession.store import Store
+from django_srvsession.store import Store, rules
+from django_srvsession.store.health import Finding
 
 
 def now_ms() -> int:

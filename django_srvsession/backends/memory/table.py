@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from django_srvsession import conf
-from django_srvsession.backends import rules
 from django_srvsession.records import Loaded, SessionRecord, Tombstone
+from django_srvsession.store import rules
 
 USER_SHARE: Final = 10
 """Who has more than one in so many of the places for signed-in sessions makes room before anybody else does."""
@@ -123,7 +123,7 @@ class Table:
         before = len(self.tombstones)
         while self.tombstones:
             ended = next(iter(self.tombstones.values()))
-            if len(self.tombstones) <= conf.get("MEMORY_MAX_SESSIONS") and not _is_old(ended, now_ms):
+            if len(self.tombstones) <= conf.memory_max_sessions and not _is_old(ended, now_ms):
                 break
             self.tombstones.popitem(last=False)
         return before - len(self.tombstones)
@@ -189,7 +189,7 @@ class Table:
 
 def _places() -> tuple[int, int]:
     """Return how many places there are, and how many of them are for signed-in sessions."""
-    most = max(conf.get("MEMORY_MAX_SESSIONS"), 2)
+    most = max(conf.memory_max_sessions, 2)
     return most, most - max(most // ANONYMOUS_SHARE, 1)
 
 
@@ -198,7 +198,7 @@ def _share_of_one() -> int:
 
 
 def _is_old(ended: Tombstone, now_ms: int) -> bool:
-    return bool(now_ms - ended.ended_ms >= conf.get("ENDED_KEEP"))
+    return bool(now_ms - ended.ended_ms >= conf.ended_keep_ms)
 
 
 def _seen_at(ended: Tombstone, now_ms: int) -> Tombstone:

@@ -20,24 +20,24 @@ from django.core.checks import CheckMessage
 
 from django_srvsession import conf, engine
 from django_srvsession.backends.redis import checks as redis_checks
-from django_srvsession.backends.redis import exam as redis_exam
-from django_srvsession.backends.redis import lists as redis_lists
+from django_srvsession.backends.redis import health as redis_exam
+from django_srvsession.backends.redis import listing as redis_lists
 from django_srvsession.backends.redis.alias import open_wire
 from django_srvsession.backends.redis.audit import IndexAudit
+from django_srvsession.backends.redis.clearing import Sweep
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.cluster_wire import ClusterWire
 from django_srvsession.backends.redis.completeness import Completeness
 from django_srvsession.backends.redis.limit import admit_steps
-from django_srvsession.backends.redis.lists import AllRecords
+from django_srvsession.backends.redis.listing import AllRecords
 from django_srvsession.backends.redis.loops import LoopWires
-from django_srvsession.backends.redis.sweep import Sweep
 from django_srvsession.backends.redis.tenants import Tenants
 from django_srvsession.backends.redis.wire import Steps, Wire, arun, run
-from django_srvsession.backends.user_records import UserRecords
-from django_srvsession.health import Finding, IndexHealth, Keeping
-from django_srvsession.listings import EVERYONE, Activity, Step, Wanted
 from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import Store, created_and_sid
+from django_srvsession.store.health import Finding, IndexHealth, StorageInfo
+from django_srvsession.store.listings import EVERYONE, Activity, Filter, Step
+from django_srvsession.store.user_records import UserRecords
 
 T = TypeVar("T")
 
@@ -211,7 +211,7 @@ class RedisStore(Store):
         ordered = sorted(self._run(self._tenants.now().lists.user(user_id)), key=created_and_sid, reverse=True)
         return [record for record in ordered if after is None or created_and_sid(record) < after][:count]
 
-    def walk(self, after: str = "", wanted: Wanted = EVERYONE) -> Iterator[Step]:
+    def walk(self, after: str = "", wanted: Filter = EVERYONE) -> Iterator[Step]:
         """Walk the entries of the lists of last uses, whose order is a second coarse; each kind has its own lists."""
         return redis_lists.walk(self._tenants.now().lists, self._run, after, wanted.signed_in)
 
@@ -228,9 +228,9 @@ class RedisStore(Store):
         lists = (await self._tenants.anow()).lists
         return await self._arun(lists.everyone() if user_id is None else lists.user(user_id))
 
-    def keeping(self) -> Keeping:
+    def storage_info(self) -> StorageInfo:
         """Return which server the sessions are in, and how full it is: one round trip."""
-        return redis_exam.keeping(self._wire, settings.SESSION_CACHE_ALIAS)
+        return redis_exam.storage_info(self._wire, settings.SESSION_CACHE_ALIAS)
 
     def examine(self) -> Iterator[Finding]:
         """Ask the server, or each primary node of the cluster, what an operator should know of it."""
@@ -274,7 +274,7 @@ class RedisStore(Store):
         """
         sweep, total = Sweep(self._wire, self._tenants.now().keys, self._clock, batch_size), 0
         for due in sweep.due(forget=not dry_run):
-            ended = [] if dry_run else sweep.expire(due, conf.get("ENDED_KEEP"))
+            ended = [] if dry_run else sweep.expire(due, conf.ended_keep_ms)
             for record in ended:
                 (on_ended or _nobody)(record)
             sweep.forget(ended)

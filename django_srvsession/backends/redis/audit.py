@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from django_srvsession.backends.redis.clearing import Sweep
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.cluster_wire import ClusterWire
 from django_srvsession.backends.redis.codec import Command, listed_record
-from django_srvsession.backends.redis.image import indexed_until_ms
+from django_srvsession.backends.redis.format import indexed_until_ms
 from django_srvsession.backends.redis.keys import Keys, kind_of
 from django_srvsession.backends.redis.looks import look_at
-from django_srvsession.backends.redis.sweep import Sweep
 from django_srvsession.backends.redis.wire import Wire, checked_index, run
-from django_srvsession.health import IndexHealth
 from django_srvsession.records import SessionRecord
+from django_srvsession.store.health import IndexHealth
 
 _PORTION: Final = 500
 

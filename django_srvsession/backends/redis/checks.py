@@ -14,7 +14,7 @@ from django_redis.client import DefaultClient
 from django_srvsession.backends.redis.alias import CLUSTER_FACTORY, open_wire, why_unusable
 from django_srvsession.backends.redis.cluster_wire import ClusterWire
 from django_srvsession.backends.redis.completeness import incarnation
-from django_srvsession.backends.redis.exam import config, parse_info
+from django_srvsession.backends.redis.health import config, parse_info
 from django_srvsession.backends.redis.wire import Ask
 from django_srvsession.store import StoreUnavailableError
 

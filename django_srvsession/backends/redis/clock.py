@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_srvsession.backends.clock import ServerClock
+from django_srvsession.store.clock import ServerClock
 
 
 class RedisClock(ServerClock):

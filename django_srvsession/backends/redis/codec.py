@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from django_srvsession.backends.framing import frame
-from django_srvsession.backends.redis.image import (
+from django_srvsession.backends.redis.format import (
     RECORD_BYTES,
     is_tombstone,
     new_raw_verifier,
@@ -18,6 +17,7 @@ from django_srvsession.backends.redis.keys import decoded, encoded
 from django_srvsession.backends.redis.scripts import CREATE, END, SAVE, WRITE, Script
 from django_srvsession.records import UNSET, Delta, Loaded, SessionRecord
 from django_srvsession.store import CorruptSessionError
+from django_srvsession.store.framing import frame
 
 Command = tuple[Any, ...]
 """A command of Redis and its arguments, as bytes, str, int or float."""

@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 
 from django_srvsession.backends.redis.audit import IndexAudit
 from django_srvsession.backends.redis.cluster_wire import ClusterWire
-from django_srvsession.backends.redis.exam import parse_info
+from django_srvsession.backends.redis.health import parse_info
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.backends.redis.wire import Ask, Wire, checked_index
 

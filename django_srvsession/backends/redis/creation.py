@@ -69,7 +69,7 @@ class Creation:
 
 def keep_ms() -> int:
     """Return how long a session stays after its expiry, in milliseconds, for somebody to notice it and end it."""
-    return max(int(conf.get("ENDED_KEEP")), MARGIN_MS) + TTL_STEP_MS
+    return max(int(conf.ended_keep_ms), MARGIN_MS) + TTL_STEP_MS
 
 
 def bound(expires_ms: int, lifetime_ms: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.codec import Command, evalsha, listed_record
-from django_srvsession.backends.redis.image import is_tombstone
+from django_srvsession.backends.redis.format import is_tombstone
 from django_srvsession.backends.redis.keys import KINDS, Keys, decoded
 from django_srvsession.backends.redis.looks import look_at
 from django_srvsession.backends.redis.scripts import ADMIT, MARGIN_MS

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django_srvsession.backends.redis.codec import record_command
-from django_srvsession.backends.redis.image import RECORD_BYTES, record_end
+from django_srvsession.backends.redis.format import RECORD_BYTES, record_end
 from django_srvsession.backends.redis.wire import Steps, checked_look
 
 

@@ -11,10 +11,10 @@ import redis.asyncio as aioredis
 from asgiref.sync import AsyncToSync
 from redis.exceptions import NoScriptError, ResponseError
 
-from django_srvsession import waiting
 from django_srvsession.backends.redis.codec import Command
 from django_srvsession.backends.redis.connections import is_plain
 from django_srvsession.backends.redis.wire import FAILURES, is_from_the_primary, packed, unavailable, with_text
+from django_srvsession.store import waiting
 
 _ASYNC_CLASSES: Final[dict[Any, Any]] = {
     redis.Connection: aioredis.Connection,

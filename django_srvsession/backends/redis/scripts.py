@@ -12,8 +12,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from django_srvsession.backends.framing import VERSION
-from django_srvsession.backends.redis.image import (
+from django_srvsession.backends.redis.format import (
     ABSENT,
     HEAD_BYTES,
     LENGTHS_FROM,
@@ -30,6 +29,7 @@ from django_srvsession.backends.redis.image import (
     TOMBSTONE,
 )
 from django_srvsession.records import LATEST_MS, ROTATION_GRACE_MS
+from django_srvsession.store.framing import VERSION
 
 MARGIN_MS: Final = 60_000
 """How far a client's idea of Redis' clock, and the two steps of a login, may be apart; milliseconds."""

@@ -18,7 +18,7 @@ from django_srvsession.backends.redis.codec import (
     write_command,
 )
 from django_srvsession.backends.redis.creation import Creation, bound, keep_ms, senseless
-from django_srvsession.backends.redis.image import read_image, read_record
+from django_srvsession.backends.redis.format import read_image, read_record
 from django_srvsession.backends.redis.keys import ANONYMOUS, KINDS, Keys, decoded, kind_of
 from django_srvsession.backends.redis.limit import forget_commands
 from django_srvsession.backends.redis.scripts import EXPIRE, MARGIN_MS
@@ -148,11 +148,11 @@ class SessionSteps:
     ) -> Steps[SessionRecord | None]:
         """Put a tombstone in the session's place, then take the session out of the indexes."""
         key = self._keys.session(sid)
-        return (yield from self._buried(sid, end_command(key, reason, by, verifier, expected, conf.get("ENDED_KEEP"))))
+        return (yield from self._buried(sid, end_command(key, reason, by, verifier, expected, conf.ended_keep_ms)))
 
     def end_many(self, sids: Sequence[str], reason: str, by: str | None) -> Steps[list[SessionRecord]]:
         """Put a tombstone in the place of each, then take them out of the indexes: two round trips for all."""
-        keep_ms = conf.get("ENDED_KEEP")
+        keep_ms = conf.ended_keep_ms
         replies = yield [end_command(self._keys.session(sid), reason, by, None, None, keep_ms) for sid in sids]
         ended: list[SessionRecord] = []
         for sid, reply in zip(sids, replies, strict=True):
@@ -166,7 +166,7 @@ class SessionSteps:
 
     def expire(self, sid: str) -> Steps[SessionRecord | None]:
         """Do as :meth:`end` when the time is up by Redis' clock."""
-        command = evalsha(EXPIRE, self._keys.session(sid), conf.get("ENDED_KEEP"))
+        command = evalsha(EXPIRE, self._keys.session(sid), conf.ended_keep_ms)
         return (yield from self._buried(sid, command))
 
     def _buried(self, sid: str, command: Command) -> Steps[SessionRecord | None]:

@@ -19,7 +19,7 @@ from django_srvsession import conf
 from django_srvsession.backends.redis.alias import why_unusable
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.keys import Keys
-from django_srvsession.backends.redis.lists import Lists
+from django_srvsession.backends.redis.listing import Lists
 from django_srvsession.backends.redis.steps import SessionSteps
 
 _MOST_KEPT = 1000
@@ -60,7 +60,7 @@ class Tenants:
 
     @cached_property
     def _only(self) -> Tenant | None:
-        is_one = not self._alias_is_asked and not callable(conf.get("REDIS_PREFIX"))
+        is_one = not self._alias_is_asked and not callable(conf.redis_prefix)
         return self._of(_chosen_prefix()) if is_one else None
 
     @cached_property
@@ -86,7 +86,7 @@ def _is_plain(alias: str) -> bool:
 
 
 def _chosen_prefix() -> str:
-    prefix = conf.get("REDIS_PREFIX")
+    prefix = conf.redis_prefix
     return _text("SRVSESSION_REDIS_PREFIX", prefix()) if callable(prefix) else prefix
 
 

@@ -23,11 +23,10 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from django_srvsession import waiting
 from django_srvsession.backends.redis.codec import Command
 from django_srvsession.backends.redis.connections import Connections
 from django_srvsession.backends.redis.scripts import TEXTS
-from django_srvsession.store import CorruptSessionError, StoreUnavailableError
+from django_srvsession.store import CorruptSessionError, StoreUnavailableError, waiting
 
 try:
     from hiredis import pack_command as _pack_command

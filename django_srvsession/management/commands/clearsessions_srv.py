@@ -8,9 +8,9 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils.translation import ngettext
 
-from django_srvsession.clearing import Clearing
 from django_srvsession.management import arguments
 from django_srvsession.management.base import SessionCommand
+from django_srvsession.operations.clearing import Clearing
 
 
 class Command(SessionCommand):

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from django.core.management.base import CommandParser
 
-from django_srvsession.doctor import examine
 from django_srvsession.escaping import escaped
-from django_srvsession.health import Finding, Level
 from django_srvsession.management.base import SessionCommand
 from django_srvsession.management.tables import room_in
+from django_srvsession.operations.doctor import examine
+from django_srvsession.store.health import Finding, Level
 
 _WIDTH: Final = 88
 _NARROWEST: Final = 40

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from django.core.management.base import CommandError, CommandParser
 
-from django_srvsession.choosing import Choice
 from django_srvsession.management import arguments
 from django_srvsession.management.base import SessionCommand
 from django_srvsession.management.showing import json_of, layout_for, names_of
-from django_srvsession.management.tables import Table, room_in
+from django_srvsession.management.tables import TextTable, room_in
+from django_srvsession.operations.selection import Choice
 from django_srvsession.records import SessionRecord
 
 _PORTION: Final = 500
@@ -37,7 +37,7 @@ of the memory engine are seen by their own process only, not by this one.
 Exit status: 0, also when there are none; 1 when there is no such user, the engine is not
 one of django-srvsession or its store does not answer; 130 when interrupted."""
 
-    _table: Table | None = None
+    _table: TextTable | None = None
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the conditions and the limit."""

@@ -9,10 +9,10 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from django_srvsession import services
-from django_srvsession.choosing import Choice
 from django_srvsession.engine import current_store
 from django_srvsession.management import arguments
 from django_srvsession.management.base import SessionCommand, add_no_input, ask
+from django_srvsession.operations.selection import Choice
 from django_srvsession.records import Loaded, SessionRecord
 
 

@@ -11,8 +11,8 @@ from django.core.management.base import CommandParser
 
 from django_srvsession.management import arguments
 from django_srvsession.management.base import SessionCommand
-from django_srvsession.management.tables import Table, bar_of, room_in
-from django_srvsession.stats import SPANS, Statistics, gather
+from django_srvsession.management.tables import TextTable, bar_of, room_in
+from django_srvsession.operations.stats import SPANS, Statistics, gather
 
 _TOP: Final = 10
 _DRAWN: Final = "▏█"
@@ -84,7 +84,7 @@ answer; 130 when interrupted."""
     def _lines(self, rows: Sequence[Sequence[str]]) -> None:
         """Print a name, a number (further ones), and what else there is in each row; long names give way."""
         numbers = [at for at, text in enumerate(rows[-1]) if text[:1].isdigit()]
-        for line in Table(rows, room=room_in(self.stdout), give=(0,), right=numbers).lines(rows):
+        for line in TextTable(rows, room=room_in(self.stdout), give=(0,), right=numbers).lines(rows):
             self.say(line)
 
     def _can_draw(self) -> bool:

@@ -1,0 +1,69 @@
+"""The forms of the pages: sign in, and confirm it is you."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django import forms
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.sessions.backends.base import SessionBase
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
+
+from django_srvsession import conf
+from django_srvsession.accounts import reauthentication
+
+INPUT_CLASS: Final = "form-control"
+"""As Bootstrap calls it; our own stylesheet does not need it."""
+
+
+class SignInForm(AuthenticationForm):
+    """Ask for name and password, through Django's authentication backends, and whether to stay signed in.
+
+    Whoever may not sign in reads one and the same text: nobody learns which accounts there are.
+    """
+
+    remember = forms.BooleanField(label=_("Keep me signed in"), required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("username", "password"):
+            self.fields[name].widget.attrs["class"] = INPUT_CLASS
+        self.fields["remember"].widget.attrs["class"] = "form-check-input"
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        """Refuse a deactivated user, whom some backends let through, in the words for a wrong password."""
+        try:
+            super().confirm_login_allowed(user)
+        except ValidationError:
+            raise self.get_invalid_login_error() from None
+
+
+class ConfirmForm(forms.Form):
+    """Ask the signed-in user for the password; to be valid is the proof, and has changed the session's key."""
+
+    password = forms.CharField(
+        label=_("Password"),
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True, "class": INPUT_CLASS}),
+    )
+
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        self.request = request
+        super().__init__(*args, **kwargs)
+
+    @method_decorator(sensitive_variables())
+    def clean_password(self) -> str:
+        """Give the proof."""
+        password: str = self.cleaned_data["password"]
+        if not reauthentication.confirm(self.request, password):
+            raise ValidationError(_("That is not your password."), code="wrong_password")
+        return password
+
+
+def set_lifetime(session: SessionBase, remember: bool) -> None:
+    """Keep a session for ``SRVSESSION_REMEMBER_AGE``, or let its cookie end with the browser."""
+    session.set_expiry(conf.remember_age_ms // 1000 if remember else 0)

@@ -1,0 +1,283 @@
+"""A value and its stored bytes: serialize, compress, sign, bound to the session and to the name it stands under.
+
+A sealed value is ``format (1 byte) · key id (4) · flags (1) · payload · MAC (16)``. The MAC is keyed BLAKE2b (RFC 7693)
+over the sid, the name and all of it: a value that was forged, cut, or moved to another session or another name does not
+verify. It does not stop the replay or the removal of a value by someone who can write the store (see SECURITY.rst).
+
+Sealing is deterministic, so that equal values have equal bytes. The key id tells, without any cryptography, which of
+``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS`` made the seal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from hmac import compare_digest
+from typing import Any, Final, Protocol
+
+from django.contrib.sessions.serializers import JSONSerializer
+from django.utils.encoding import force_bytes
+
+from django_srvsession import conf
+from django_srvsession.store.errors import TooLargeError
+
+FORMAT: Final = 1
+_COMPRESSED: Final = 1
+_ORIGIN: Final = slice(0, 5)  # Format and key id.
+_FLAGS: Final = 5
+_PAYLOAD: Final = slice(6, -16)
+_SEALED: Final = slice(None, -16)  # All that the MAC speaks for.
+_MAC: Final = slice(-16, None)
+_MAX_PAYLOAD_BYTES: Final = 64 * 1024 * 1024  # Ends a decompression bomb; far above any session. Holds for both ways.
+_DEEPEST: Final = 200
+"""How many lists and dicts JSON may have inside of each other: Python reads no more than its stack has room for."""
+_CHECKED_FROM_BYTES: Final = 2 * _DEEPEST
+_TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_MAX_STATES: Final = 1024
+_LONGEST_KEPT: Final = 100
+_SALT: Final = b"django_srvsession.engine.seal"
+
+
+class SealError(ValueError):
+    """Report a sealed value that is not ours as it stands: damaged, moved, forged, or of a newer format."""
+
+
+class Serializer(Protocol):
+    """Describe what ``SESSION_SERIALIZER`` names."""
+
+    def dumps(self, obj: Any) -> bytes:
+        """Serialize a value."""
+
+    def loads(self, data: bytes) -> Any:
+        """Restore a value."""
+
+
+class _SameAsDjangos:
+    """Do what Django's ``JSONSerializer`` does, to the byte, without making an encoder for each value."""
+
+    _decode = staticmethod(json.JSONDecoder().raw_decode)
+
+    def __init__(self) -> None:
+        encoder = json.JSONEncoder(separators=(",", ":"))
+        self._encode = encoder.encode
+        self._text = text = json.encoder.encode_basestring_ascii
+        # What that encoder calls, in C, where there is such a thing; in the mapping it notes what it is inside of.
+        self._make: Callable[..., Any] | None = getattr(json.encoder, "c_make_encoder", None)
+        self._options = encoder.default, text, None, ":", ",", encoder.sort_keys, encoder.skipkeys, encoder.allow_nan
+
+    def dumps(self, obj: Any) -> bytes:
+        return self.encoder()(obj)
+
+    def encoder(self) -> Callable[[Any], bytes]:
+        """Return what serializes values, in this thread, until it raises: then it may take other values for circles."""
+        if self._make is None:
+            return lambda obj: self._encode(obj).encode("ascii")
+        text, chunks = self._text, self._make({}, *self._options)
+
+        def encode(obj: Any) -> bytes:
+            return (text(obj) if type(obj) is str else "".join(chunks(obj, 0))).encode("ascii")
+
+        return encode
+
+    def loads(self, data: bytes) -> Any:
+        text = data.decode("latin-1")
+        value, end = self._decode(text)
+        return value if end == len(text) else JSONSerializer().loads(data)
+
+
+_JSON: Final = _SameAsDjangos()
+
+
+class _SealKey:
+    """Hold one secret's origin (format and key id) and keyed hash state; the state is copied, never updated."""
+
+    __slots__ = ("origin", "state")
+
+    def __init__(self, secret: str | bytes) -> None:
+        digest = hashlib.sha512(_SALT + b":" + force_bytes(secret)).digest()
+        self.origin = bytes((FORMAT,)) + digest[32:36]
+        self.state = hashlib.blake2b(key=digest[:32], digest_size=16)
+
+
+_seal_key = lru_cache(maxsize=16)(_SealKey)
+
+
+class _States(dict[str, Any]):
+    """Hold one secret's hash states by name: names come again in every session."""
+
+    def __init__(self, key: _SealKey) -> None:
+        self._key = key
+
+    def __missing__(self, name: str) -> Any:
+        state = self._key.state.copy()
+        encoded = name.encode("utf-8", "surrogatepass")
+        state.update(b"%d:%b" % (len(encoded), encoded))
+        if len(name) <= _LONGEST_KEPT:  # Visitors may choose names, and long ones would stay in memory for ever.
+            if len(self) >= _MAX_STATES:
+                self.clear()
+            self[name] = state
+        return state
+
+
+class _StatesOfSecrets(dict[bytes, _States]):
+    """Hold those of each secret, by origin; ``current`` is the first one's."""
+
+    def __init__(self, secrets: tuple[str | bytes, ...]) -> None:
+        super().__init__((key.origin, _States(key)) for key in map(_seal_key, reversed(secrets)))
+        self.current = _seal_key(secrets[0]).origin
+
+    def __missing__(self, origin: bytes) -> _States:
+        raise SealError("not a sealed value, of another format, or under a secret that this site does not know")
+
+
+_states_of = lru_cache(maxsize=4)(_StatesOfSecrets)
+
+
+class Sealer:
+    """Seal and open the values of one session."""
+
+    __slots__ = ("_compress_from", "_loads", "_serializer", "_sid", "_states")
+
+    def __init__(self, sid: str, serializer: Serializer, compress_from_bytes: int = 4096) -> None:
+        self._compress_from = compress_from_bytes
+        self._sid = bytes.fromhex(sid)
+        self._serializer = serializer = _JSON if type(serializer) is JSONSerializer else serializer
+        self._loads = serializer.loads
+        self._states = _states_of(conf.secrets())
+
+    def serialize(self, value: Any) -> bytes:
+        """Serialize without sealing; raises what the serializer raises (``TypeError`` for JSON)."""
+        return self._serializer.dumps(value)
+
+    def _dumps_all(self) -> Callable[[Any], bytes]:
+        """Return what serializes several values, one after the other."""
+        serializer = self._serializer
+        return serializer.encoder() if isinstance(serializer, _SameAsDjangos) else serializer.dumps
+
+    def seal(self, name: str, payload: bytes) -> bytes:
+        """Return the stored bytes of a serialized value under the current ``SECRET_KEY``.
+
+        Raises :class:`TooLargeError` above 64 MiB, or 200 levels of JSON: it could not be read again.
+        """
+        flags = b"\x00"
+        if len(payload) > _CHECKED_FROM_BYTES:
+            self._check(name, payload)
+        if len(payload) >= self._compress_from:
+            compressed = zlib.compress(payload, 1)
+            if len(compressed) < len(payload):
+                payload, flags = compressed, b"\x01"
+        origin = self._states.current
+        sealed = origin + flags + payload
+        mac = self._states[origin][name].copy()
+        mac.update(self._sid + sealed)
+        return sealed + bytes(mac.digest())
+
+    def seal_all(self, values: Mapping[str, Any]) -> dict[str, bytes]:
+        """Serialize and seal values by their names; one frame for all.
+
+        Raises as :meth:`seal`, and what the serializer raises.
+        """
+        dumps, compress_from, sid = self._dumps_all(), self._compress_from, self._sid
+        origin = self._states.current
+        states, plain = self._states[origin], origin + b"\x00"
+        sealed_values = {}
+        for name, value in values.items():
+            payload = dumps(value)
+            if len(payload) > _CHECKED_FROM_BYTES:
+                self._check(name, payload)
+            if len(payload) >= compress_from:
+                sealed_values[name] = self.seal(name, payload)
+                continue
+            sealed = plain + payload
+            mac = states[name].copy()
+            mac.update(sid + sealed)
+            sealed_values[name] = sealed + mac.digest()
+        return sealed_values
+
+    def _check(self, name: str, payload: bytes) -> None:
+        if len(payload) > _MAX_PAYLOAD_BYTES:
+            text = f"takes {len(payload)} bytes; it may take {_MAX_PAYLOAD_BYTES}"
+            raise TooLargeError(f"The session's value {name!r} {text}.")
+        if isinstance(self._serializer, _SameAsDjangos) and _is_too_deep(payload):
+            raise TooLargeError(f"The session's value {name!r} is nested deeper than {_DEEPEST} levels.")
+
+    def verify(self, name: str, sealed: bytes) -> None:
+        """Do as :meth:`verify_all` for one value."""
+        self.verify_all({name: sealed})
+
+    def verify_all(self, values: Mapping[str, bytes]) -> bool:
+        """Check that all these bytes were sealed by this site for this session and their names.
+
+        Returns whether all are under the current ``SECRET_KEY``. Raises :class:`SealError` for any other bytes;
+        compares in constant time. One frame for all: every request pays for it.
+        """
+        sid, origin, are_current = self._sid, self._states.current, True
+        states = self._states[origin]
+        computed, found = [], []
+        for name, sealed in values.items():
+            if sealed[_ORIGIN] != origin:
+                origin, are_current = sealed[_ORIGIN], False
+                states = self._states[origin]
+            mac = states[name].copy()
+            mac.update(sid + sealed[_SEALED])
+            computed.append(mac.digest())
+            found.append(sealed[_MAC])
+        if not compare_digest(b"".join(computed), b"".join(found)):
+            raise SealError("a seal does not verify")
+        return are_current
+
+    def open(self, sealed: bytes) -> Any:
+        """Restore a value from bytes that were verified before.
+
+        Raises :class:`SealError` whatever the serializer raised: a verified value that does not load was written with
+        another ``SESSION_SERIALIZER``.
+        """
+        try:
+            return self._loads(sealed[_PAYLOAD] if sealed[_FLAGS] == 0 else self.payload(sealed))
+        except (SealError, RecursionError, MemoryError):
+            raise  # The latter say something of the moment, and nothing of the value.
+        except Exception as error:
+            raise SealError("the value does not load with SESSION_SERIALIZER") from error
+
+    @staticmethod
+    def payload(sealed: bytes) -> bytes:
+        """Return the serialized value in bytes that were verified before; raises :class:`SealError`."""
+        payload = sealed[_PAYLOAD]
+        if not sealed[_FLAGS] & _COMPRESSED:
+            return payload
+        decompressor = zlib.decompressobj()
+        try:
+            payload = decompressor.decompress(payload, _MAX_PAYLOAD_BYTES)
+        except zlib.error as error:
+            raise SealError("the value cannot be decompressed") from error
+        if decompressor.decompress(decompressor.unconsumed_tail, 1):  # The end of the stream is no value.
+            raise SealError("the value is too large")
+        return payload
+
+
+def _is_too_deep(json_text: bytes) -> bool:
+    """Tell whether JSON is nested too deep; cheap for what is only long."""
+    if json_text.count(b"[") + json_text.count(b"{") <= _DEEPEST:
+        return False
+    brackets = _TEXT.sub(b"", json_text).translate(None, _NO_BRACKETS)
+    for _ in range(_DEEPEST):  # Each round takes off the innermost ones.
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if not brackets:
+            return False
+    return True
+
+
+def is_current(sealed: bytes) -> bool:
+    """Tell whether the bytes were sealed under ``SECRET_KEY`` rather than under a fallback (no verification)."""
+    return sealed[_ORIGIN] == _seal_key(conf.secrets()[0]).origin
+
+
+def not_current(values: Mapping[str, bytes]) -> list[str]:
+    """List the names whose bytes were sealed under a fallback; see :func:`is_current`."""
+    current = _seal_key(conf.secrets()[0]).origin
+    return [name for name, sealed in values.items() if sealed[_ORIGIN] != current]

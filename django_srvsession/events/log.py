@@ -1,0 +1,171 @@
+"""Write down that sessions started and ended: to the log always, to the database for ``SRVSESSION_EVENT_LOG`` days.
+
+Neither holds a key or a verifier. The log (logger ``django_srvsession``, level INFO, DEBUG where nobody was signed in)
+is written when it happens; the row after the commit of the database that holds it. A row that cannot be written is
+logged, and fails no request.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, router, transaction
+from django.dispatch import Signal
+
+from django_srvsession import conf
+from django_srvsession.engine import signalling
+from django_srvsession.escaping import escaped
+from django_srvsession.models import SessionEvent
+from django_srvsession.records import SessionRecord
+from django_srvsession.signals import session_started
+
+logger = logging.getLogger("django_srvsession")
+
+_DAY_MS: Final = 86_400_000
+_PORTION: Final = 500
+_LENGTHS: Final = {field.name: field.max_length for field in SessionEvent._meta.local_fields}
+_TEXTS: Final = {
+    SessionEvent.STARTED: "Session %(sid)s of user %(user_id)s started.",
+    SessionEvent.ENDED: "Session %(sid)s of user %(user_id)s ended: %(reason)s.",
+}
+
+
+class EventLog:
+    """Observe starts and ends, as ``engine.signalling`` tells them: after commit, once each."""
+
+    @property
+    def is_awake(self) -> bool:
+        """Tell whether a start or an end would be written anywhere."""
+        return logger.isEnabledFor(logging.INFO) or self.writes
+
+    @property
+    def writes(self) -> bool:
+        """Tell whether rows are kept."""
+        return days_kept() is not None
+
+    def log(self, signal: Signal, arguments: Mapping[str, Any]) -> None:
+        """Log it, with fields for machines; at DEBUG where nobody was signed in."""
+        record: SessionRecord = arguments["record"]
+        level = logging.DEBUG if record.user_id is None else logging.INFO
+        if logger.isEnabledFor(level):
+            kind, *texts = _told(signal, arguments)
+            user_id, reason, by = (None if text is None else escaped(text) for text in (record.user_id, *texts))
+            fields = {"event": kind, "sid": record.sid, "user_id": user_id, "reason": reason, "by": by}
+            logger.log(level, _TEXTS[kind], fields, extra=fields)
+
+    def write(self, signal: Signal, told: Sequence[Mapping[str, Any]]) -> None:
+        """Write a row for each, unless nobody was signed in."""
+        events = [_event(arguments["record"], *_told(signal, arguments)) for arguments in told if _is_kept(arguments)]
+        if events:
+            _write_after_commit(events)
+
+
+def note_deletion(user_id: str) -> None:
+    """Write a row that says of no session, but of a user, that they were deleted; none where rows are not kept.
+
+    What came before it is not shown to a later user with the same key.
+    """
+    if days_kept() is not None and _fit("user_id", user_id) == user_id:
+        reason = SessionEvent.USER_DELETED
+        row = SessionEvent(at_ms=_now_ms(), kind=SessionEvent.ENDED, sid="", user_id=user_id, reason=reason)
+        _write_after_commit([row])
+
+
+def connect() -> None:
+    """Begin to observe."""
+    signalling.observer = EventLog()
+
+
+def days_kept() -> int | None:
+    """Return for how many days rows are kept; None: not, or the setting is none, which a system check reports."""
+    try:
+        return conf.event_log
+    except ImproperlyConfigured:
+        return None
+
+
+def has_seen(user_id: str) -> bool:
+    """Tell whether there is a row of this user; False where none are kept, or they cannot be read."""
+    if days_kept() is None:
+        return False
+    using = router.db_for_write(SessionEvent)
+    try:
+        with transaction.atomic(using=using):  # A failure of ours must not spoil the sign-in's own transaction.
+            return SessionEvent.objects.using(using).filter(user_id=_fit("user_id", user_id)).exists()
+    except DatabaseError:
+        return False
+
+
+def kept_from_ms() -> int | None:
+    """Return the moment (ms) before which events are too old to be kept, or shown; None: none are kept."""
+    days = days_kept()
+    return None if days is None else _now_ms() - days * _DAY_MS
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _told(signal: Signal, arguments: Mapping[str, Any]) -> tuple[str, str, str | None]:
+    kind = SessionEvent.STARTED if signal is session_started else SessionEvent.ENDED
+    return kind, arguments.get("reason", ""), arguments.get("by")
+
+
+def _is_kept(arguments: Mapping[str, Any]) -> bool:
+    record: SessionRecord = arguments["record"]
+    if record.user_id is None or _fit("user_id", record.user_id) == record.user_id:
+        return record.user_id is not None
+    logger.error("No event is kept of session %s: the database has no room for the user's id.", record.sid)
+    return False  # Cut, it would be the id of somebody else.
+
+
+def _write_after_commit(events: Sequence[SessionEvent]) -> None:
+    """Write rows when the transaction is done: a failure of ours must not spoil it."""
+    using = router.db_for_write(SessionEvent)
+
+    def write() -> None:  # Not a partial: Django asks for its name when it logs the failure.
+        SessionEvent.objects.using(using).bulk_create(events)
+
+    transaction.on_commit(write, using=using, robust=True)
+
+
+def _event(record: SessionRecord, kind: str, reason: str, by: str | None) -> SessionEvent:
+    return SessionEvent(
+        at_ms=_now_ms(),
+        kind=kind,
+        sid=record.sid,
+        user_id=_fit("user_id", record.user_id),
+        reason=_fit("reason", reason),
+        by=_fit("by", by),
+        ip=_fit("ip", record.client.ip),
+        user_agent=_fit("user_agent", record.client.user_agent),
+    )
+
+
+def _fit(field: str, text: str | None) -> str:
+    """Return what fits into a column: cut, and without what some database refuses (NUL, halves of characters)."""
+    return (text or "").replace("\0", "").encode("utf-8", "replace").decode()[: _LENGTHS[field]]
+
+
+def purge(*, dry_run: bool = False, on_progress: Callable[[int], object] | None = None) -> int:
+    """Delete the events that are older than ``SRVSESSION_EVENT_LOG`` days, in batches; return how many.
+
+    ``on_progress`` gets how many that were so far. Does nothing where no events are kept.
+    """
+    oldest_ms = kept_from_ms()
+    if oldest_ms is None:
+        return 0
+    using = router.db_for_write(SessionEvent)
+    old = SessionEvent.objects.using(using).filter(at_ms__lt=oldest_ms)
+    if dry_run:
+        return old.count()
+    purged = 0
+    while ids := list(old.order_by("at_ms").values_list("pk", flat=True)[:_PORTION]):
+        purged += SessionEvent.objects.using(using).filter(pk__in=ids).delete()[0]
+        if on_progress is not None:
+            on_progress(purged)
+    return purged

@@ -1,0 +1,1 @@
+"""What operators do with many sessions: select, count, clear, examine."""

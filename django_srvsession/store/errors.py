@@ -1,0 +1,62 @@
+"""What a store raises, and what is, and is not, known after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from django.contrib.sessions.backends.base import CreateError, UpdateError
+
+__all__ = [
+    "GONE",
+    "TAKEN",
+    "ConflictError",
+    "CorruptSessionError",
+    "CreateError",
+    "LimitReachedError",
+    "StoreUnavailableError",
+    "TooLargeError",
+    "UpdateError",
+]
+
+GONE: Final = "The session has ended, or its key was replaced: nothing was stored."
+"""What an ``UpdateError`` says where nothing more is known."""
+TAKEN: Final = "There is, or was, a session of this name."
+"""What a ``CreateError`` says."""
+
+
+class StoreUnavailableError(Exception):
+    """Report that the store did not answer, or not in time.
+
+    What is not known after it: whether a write that was sent took effect. A session is never "gone" because of it.
+    """
+
+
+class ConflictError(Exception):
+    """Report that ``Delta.expected`` did not hold; nothing was written.
+
+    ``current`` maps each name that differed to the sealed bytes that stand now (None: absent).
+    """
+
+    def __init__(self, current: Mapping[str, bytes | None]) -> None:
+        super().__init__("Another request changed the session first.")
+        self.current = current
+
+
+class CorruptSessionError(UpdateError):
+    """Report that what stands under a sid is not a session of ours (wrong type, damaged, or from a newer version).
+
+    A write may report it, too: then nothing was written, as with any ``UpdateError``. Damaged is also what cannot be
+    shown or computed with (``records.is_sound``): an instant after the year 9999, a verifier that cannot be compared.
+    """
+
+
+class LimitReachedError(Exception):
+    """Report that a user has as many sessions as allowed, under the policy "refuse"; nothing was changed."""
+
+
+class TooLargeError(ValueError):
+    """Report that a value, or a whole session, is larger, or nested deeper, than can be kept.
+
+    Nothing was written, and no retry helps.
+    """

@@ -1,0 +1,101 @@
+"""The store as procedures see it: its verbs as coroutines, whoever waits for the server.
+
+The engine's procedures are written once, as ``async def`` over a :class:`Face`. Where the caller may block, the face
+calls the store at once and nothing is ever suspended, so :func:`run_blocking` brings a procedure to its end in one go.
+On an event loop the procedure is awaited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from asgiref.sync import sync_to_async
+
+from django_srvsession.records import Delta, Ending, Loaded, SessionRecord, Tombstone
+
+if TYPE_CHECKING:
+    from django_srvsession.store.interface import Store
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Face:
+    """Call the verbs of a store; see :class:`Store` for what each does, and raises."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    async def call(self, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a method of the store."""
+        raise NotImplementedError
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before another try."""
+        raise NotImplementedError
+
+    async def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
+        """Store a new session."""
+        return await self.call(self.store.create, sid, verifier, delta)
+
+    async def load(self, sid: str) -> Loaded | Tombstone | None:
+        """Read a session."""
+        return await self.call(self.store.load, sid)
+
+    async def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
+        """Change a session, or its key too."""
+        if delta.new_verifier is not None:
+            named = delta._replace(new_verifier=None, final=True)
+            return await self.call(self.store.rotate, sid, verifier, delta.new_verifier, named, base, final=delta.final)
+        return await self.call(self.store.update, sid, verifier, delta, base)
+
+    async def end(self, sid: str, ending: Ending) -> SessionRecord | None:
+        """End a session."""
+        if ending.reason is None:
+            return await self.call(self.store.expire, sid)
+        return await self.call(self.store.end, sid, *ending)  # type: ignore[arg-type]
+
+    async def end_many(self, sids: Sequence[str], ending: Ending) -> Sequence[SessionRecord]:
+        """End sessions in as few steps as the store can."""
+        return await self.call(self.store.end_many, sids, ending.reason or "", ending.by)
+
+    async def admit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
+        """Count a session among its user's."""
+        return await self.call(self.store.admit, user_id, sid, limit, policy)
+
+
+class BlockingFace(Face):
+    """Call the store at once, blocking the thread; no coroutine over it is ever suspended."""
+
+    async def call(self, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a method of the store."""
+        return verb(*args, **kwargs)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, blocking the thread."""
+        time.sleep(seconds)
+
+
+class ThreadFace(Face):
+    """Call the store in a thread, leaving the event loop to others."""
+
+    async def call(self, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a method of the store."""
+        return await sync_to_async(verb)(*args, **kwargs)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, leaving the loop to others."""
+        await asyncio.sleep(seconds)
+
+
+def run_blocking(procedure: Coroutine[Any, Any, T]) -> T:
+    """Bring a procedure over a :class:`BlockingFace` to its end, and return its answer; raises what it raises."""
+    try:
+        procedure.send(None)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    procedure.close()
+    raise RuntimeError("A procedure over a blocking store waited for an event loop.")
