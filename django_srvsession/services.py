@@ -27,6 +27,7 @@ from django.utils.translation import gettext
 
 from django_srvsession import conf, engine
 from django_srvsession.engine import current_store
+from django_srvsession.engine.reading import USER_KEY
 from django_srvsession.engine.seal import Sealer, SealError
 from django_srvsession.engine.sealed_record import RECORD
 from django_srvsession.engine.signalling import end_many_steps, end_steps
@@ -152,6 +153,17 @@ def revoke(sid: str, *, by: Any = None, reason: str = "revoked") -> SessionRecor
 async def arevoke(sid: str, *, by: Any = None, reason: str = "revoked") -> SessionRecord | None:
     """Do as :func:`revoke`."""
     return await arun(end_steps(sid, reason, _actor(by)), current_store())
+
+
+def revoke_if_anonymous(record: SessionRecord, *, by: Any = None, reason: str = "revoked") -> SessionRecord | None:
+    """End a session in which nobody has signed in since this record of it was read; return as :func:`revoke`.
+
+    The step that ends it decides, for people who may not end everybody's sessions: ``login()`` changes the key, and
+    code that signs somebody in without it names the user.
+    """
+    if record.user_id is not None:
+        return None
+    return run(end_steps(record.sid, reason, _actor(by), record.verifier, {USER_KEY: None}), current_store())
 
 
 def revoke_many(sids: Iterable[str], *, by: Any = None, reason: str = "revoked") -> Iterator[SessionRecord]:

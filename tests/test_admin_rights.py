@@ -9,6 +9,8 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.backends import ModelBackend
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test import Client
 from django.urls import path
@@ -101,6 +103,86 @@ def test_a_superuser_ends_sessions_of_other_superusers(root: Any) -> None:
     record = session_of(root)
     boss.post(f"{LIST}{record.sid}/delete/", {"post": "yes"})
     assert not is_live(record)
+
+
+@pytest.mark.parametrize("way", ["one", "chosen"])
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_who_became_a_superuser_while_the_password_was_hashed_stays_signed_in(
+    way: str, by_hand: bool, ender: Client, root: Any, alice: Any, later: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Be it that a visitor signed in as one, through ``login()`` or code of the site's, or that a user became one."""
+    visitor = Client()
+    session = visitor.session
+    session["cart"] = 1
+    session.save()
+    theirs, hers, others = session.record, session_of(alice), session_of()
+    authenticate, has_begun = ModelBackend.authenticate, list[bool]()
+
+    def meanwhile(self: Any, request: Any, **credentials: Any) -> Any:
+        if not has_begun:
+            has_begun.append(True)
+            get_user_model().objects.filter(pk=alice.pk).update(is_superuser=True)
+            if by_hand:
+                session["_auth_user_id"] = str(root.pk)
+                session.save()
+            else:
+                visitor.force_login(root)
+        return authenticate(self, request, **credentials)
+
+    monkeypatch.setattr(ModelBackend, "authenticate", meanwhile)
+    later[0] = HOURS_MS
+    url, data = ways_to_end(theirs, root)[way]
+    if way == "chosen":
+        data["_selected_action"] = [theirs.sid, hers.sid, others.sid]
+    answer = ender.post(url, {**data, "post": "yes", "password": "secret"}, follow=True)
+    assert has_begun
+    assert "left alone" in page(answer)
+    now = services.contents_of(theirs.sid)
+    assert now is not None and now.record.user_id == str(root.pk)
+    assert is_live(hers)
+    assert is_live(others) is (way == "one")
+
+
+@pytest.mark.parametrize("way", ["one", "user", "chosen", "of users", "users"])
+def test_a_superuser_whose_key_the_site_refuses_today_is_one_still(
+    way: str, ender: Client, root: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(value: Any) -> None:
+        raise ValidationError("No new user may have such a key.")
+
+    record, pk = session_of(root), get_user_model()._meta.pk
+    monkeypatch.setattr(pk, "validators", [refuse])
+    url, data = ways_to_end(record, root)[way]
+    ender.post(url, {**data, "post": "yes"})
+    assert is_live(record)
+
+
+def test_sessions_of_an_account_that_is_not_found_are_for_superusers_to_end(ender: Client, root: Any) -> None:
+    gone = get_user_model()(pk=987654)
+    records = [session_of(gone), session_of(get_user_model()(pk="no key of today's model"))]
+    for record in records:
+        for way in ("one", "user", "chosen", "of users"):
+            url, data = ways_to_end(record, gone)[way]
+            ender.post(url, {**data, "post": "yes"})
+            assert is_live(record), way
+    boss = signed_in(root)
+    act(boss, "end_selected", *(record.sid for record in records), post="yes")
+    assert not any(map(is_live, records))
+
+
+@pytest.mark.parametrize("sees_users", [False, True])
+def test_a_refusal_does_not_tell_a_superuser_from_nobody(sees_users: bool, root: Any) -> None:
+    rights = ["view_user"] if sees_users else []
+    ender = signed_in(member("staff", "view", "delete", *rights))
+    viewer = signed_in(member("viewer", "view", *rights))
+
+    def answers(client: Client, user_id: Any) -> list[Any]:
+        found = [client.get(f"{LIST}end-user/?user={user_id}"), client.post(f"{LIST}end-user/", {"user": user_id})]
+        return [(answer.status_code, page(answer)) for answer in found]
+
+    assert answers(ender, root.pk) == answers(ender, 987654) == answers(ender, "x") == answers(viewer, root.pk)
+    assert [status for status, _ in answers(ender, root.pk)] == [403, 403]
+    assert "end_user_url" not in ender.get(LIST, {"user": 987654}).context
 
 
 # A recent proof.

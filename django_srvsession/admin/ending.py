@@ -1,12 +1,13 @@
 """End sessions from the admin: ask first, end, write it in the log, say how many it was.
 
 Who is asked proves who they are, unless they have done so a short time ago. Only a superuser ends the sessions of
-superusers.
+superusers, and of accounts that are not found. Accounts and sessions change while a password is hashed: who may be
+ended is decided after that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from django.contrib import messages
@@ -22,7 +23,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_srvsession import services
-from django_srvsession.admin.people import Viewer, superusers_of
+from django_srvsession.admin.people import Viewer, ordinary_of
 from django_srvsession.clients import address as client_address
 from django_srvsession.escaping import escaped
 from django_srvsession.models import LiveSession
@@ -39,23 +40,41 @@ def may_end(request: HttpRequest) -> bool:
 
 
 def may_end_of(request: HttpRequest, user_ids: Iterable[str | None]) -> set[str | None]:
-    """Return those of the users whose sessions the asker may end: for who is no superuser, not those of superusers."""
-    user_ids = set(user_ids)
-    return user_ids if getattr(request.user, "is_superuser", False) else user_ids - superusers_of(user_ids)
+    """Return those of the users whose sessions the asker may end: for who is no superuser, the ordinary ones."""
+    return set(user_ids) if _is_superuser(request) else ordinary_of(user_ids)
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    return bool(getattr(request.user, "is_superuser", False))
 
 
 def end_sessions(
     request: HttpRequest, site: AdminSite, sessions: Iterable[SessionRecord | LiveSession], what: str
 ) -> None:
-    """End sessions, log and tell it; those that had ended before, and those of others' superusers, are passed over.
+    """End sessions, log and tell it; those that had ended before, and those for superusers to end, are passed over.
 
     ``what`` says in the log which sessions these were, for people of any language. Raises ``StoreUnavailableError``
     when the store stops answering: what had ended by then is in the log.
     """
-    sessions = list(sessions)
-    allowed = may_end_of(request, (session.user_id for session in sessions))
-    _tell_of_superusers(request, any(session.user_id not in allowed for session in sessions))
-    _end(request, site, (session.sid for session in sessions if session.user_id in allowed), what)
+    sids = [session.sid for session in sessions]
+    is_superuser = _is_superuser(request)
+    ending = services.revoke_many(sids, by=request.user) if is_superuser else _end_ordinary(request, sids)
+    _end(request, site, ending, what)
+
+
+def _end_ordinary(request: HttpRequest, sids: Iterable[str]) -> Iterator[SessionRecord]:
+    """End those of the sessions that who is no superuser may end, as they are now, and yield their records."""
+    found = [services.contents_of(sid) for sid in sids]
+    records = [contents.record for contents in found if contents is not None]
+    allowed = may_end_of(request, (record.user_id for record in records))
+    _tell_of_superusers(request, any(record.user_id not in allowed for record in records))
+    # A session that is signed in is its user's for ever; an anonymous one may become anybody's at any time.
+    signed_in = [record.sid for record in records if record.user_id is not None and record.user_id in allowed]
+    yield from services.revoke_many(signed_in, by=request.user)
+    for record in records:
+        ended = services.revoke_if_anonymous(record, by=request.user)
+        if ended is not None:
+            yield ended
 
 
 def end_sessions_of(request: HttpRequest, site: AdminSite, user_ids: Iterable[str], what: str) -> None:
@@ -64,13 +83,14 @@ def end_sessions_of(request: HttpRequest, site: AdminSite, user_ids: Iterable[st
     allowed = may_end_of(request, user_ids)
     _tell_of_superusers(request, any(user_id not in allowed for user_id in user_ids))
     records = (record for user_id in user_ids if user_id in allowed for record in services.all_sessions_of(user_id))
-    _end(request, site, (record.sid for record in records), what)
+    _end(request, site, services.revoke_many((record.sid for record in records), by=request.user), what)
 
 
-def _end(request: HttpRequest, site: AdminSite, sids: Iterable[str], what: str) -> None:
+def _end(request: HttpRequest, site: AdminSite, ending: Iterable[SessionRecord], what: str) -> None:
+    """Go through sessions that end as one does, log and tell it."""
     ended: list[SessionRecord] = []
     try:
-        for record in services.revoke_many(sids, by=request.user):
+        for record in ending:
             ended.append(record)
     finally:
         _log(request, site, ended, what)
@@ -84,7 +104,8 @@ def _end(request: HttpRequest, site: AdminSite, sids: Iterable[str], what: str) 
 
 def _tell_of_superusers(request: HttpRequest, are_some: bool) -> None:
     if are_some:
-        messages.warning(request, _("Only superusers end sessions of superusers. These were left alone."))
+        text = _("Only superusers end sessions of superusers, or of unknown accounts. These were left alone.")
+        messages.warning(request, text)
 
 
 def _log(request: HttpRequest, site: AdminSite, ended: Sequence[SessionRecord], what: str) -> None:

@@ -78,10 +78,16 @@ class Viewer:
         return self._admin is None or self._admin.has_view_or_change_permission(self._request, user)
 
 
-def superusers_of(user_ids: Iterable[str | None]) -> set[str | None]:
-    """Return which of these ids are superusers'; to decide by, and not to show. Asks where users are written."""
+def ordinary_of(user_ids: Iterable[str | None]) -> set[str | None]:
+    """Return which of these ids are of accounts that are found, and no superusers'; None, nobody's, is one of them.
+
+    To decide by, and not to show. Asks where users are written. An account that is not found, be it that its key is
+    none that the site takes today, may be a superuser's.
+    """
+    user_ids = set(user_ids)
     users = users_of(user_ids, router.db_for_write(get_user_model()))
-    return {user_id for user_id, user in users.items() if getattr(user, "is_superuser", False)}
+    found = {user_id for user_id, user in users.items() if not getattr(user, "is_superuser", False)}
+    return user_ids & {*found, None}
 
 
 def has_field(name: str) -> bool:

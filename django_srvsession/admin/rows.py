@@ -12,7 +12,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext
 
 from django_srvsession import conf, services
-from django_srvsession.admin.people import Viewer, superusers_of
+from django_srvsession.admin.people import Viewer, ordinary_of
 from django_srvsession.escaping import escaped
 from django_srvsession.events.history import portion_of
 from django_srvsession.models import LiveSession, SessionEvent
@@ -25,12 +25,15 @@ _KEPT: Final = ("created_ms", "signed_in_ms", "last_seen_ms", "lifetime_ms", "ex
 
 
 class Shown(NamedTuple):
-    """Hold what a row shows beside its columns; ``user`` is None for who may not see the session's user."""
+    """Hold what a row shows beside its columns; ``user`` is None for who may not see the session's user.
+
+    ``is_for_superusers``: the viewer may not end it, because only superusers may.
+    """
 
     user: Any
     user_url: str
     is_own: bool
-    is_superusers: bool
+    is_for_superusers: bool
     now_ms: int
     sizes: Mapping[str, int]
     revealed: Mapping[str, Any]
@@ -43,13 +46,13 @@ def rows_of(request: HttpRequest, site: AdminSite, records: Iterable[SessionReco
     user_ids = {record.user_id for record in records}
     people = Viewer(request, site).people_of(user_ids)
     # To a superuser it makes no difference.
-    superusers = set() if getattr(request.user, "is_superuser", False) else superusers_of(user_ids)
+    ordinary = user_ids if getattr(request.user, "is_superuser", False) else ordinary_of(user_ids)
     now_ms, own = clock_ms(), getattr(request.session, "sid", None)
     rows = []
     for record in records:
-        user, is_superusers = people.get(record.user_id), record.user_id in superusers
+        user, is_for_superusers = people.get(record.user_id), record.user_id not in ordinary
         url = _url_of(user, request, site)
-        rows.append(_row(record, Shown(user, url, record.sid == own, is_superusers, now_ms, {}, {})))
+        rows.append(_row(record, Shown(user, url, record.sid == own, is_for_superusers, now_ms, {}, {})))
     return rows
 
 

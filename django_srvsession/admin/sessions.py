@@ -95,9 +95,9 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Tell whether who asks may end sessions, or this one: only a superuser ends a superuser's."""
+        """Tell whether who asks may end sessions, or this one; see ``ending.may_end_of``."""
         allowed = super().has_delete_permission(request, obj)
-        return allowed and (obj is None or not shown(obj).is_superusers)
+        return allowed and (obj is None or not shown(obj).is_for_superusers)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Say that nobody changes a session."""

@@ -123,6 +123,26 @@ def test_revoke_all_ends_all_but_the_one_to_keep(engine: Any, ann: Any, bob: Any
 
 
 @on_every_store
+@pytest.mark.parametrize("calls_login", [True, False])
+def test_a_session_that_was_anonymous_when_it_was_looked_at_ends_only_while_it_is(
+    engine: Any, ann: Any, heard: Heard, calls_login: bool
+) -> None:
+    visitor, other = Browser(), Browser()
+    for browser in (visitor, other):
+        browser.visit(put(a=1))
+    looked_at = {record.sid: record for record in services.live_sessions()}
+    visitor.visit(login(ann) if calls_login else put(_auth_user_id=str(ann.pk)))
+    heard.take()
+    assert services.revoke_if_anonymous(looked_at[sid_of(visitor)], by="cron") is None
+    assert [record.sid for record in services.sessions_of(ann)] == [sid_of(visitor)]
+    (signed_in,) = services.sessions_of(ann)
+    assert services.revoke_if_anonymous(signed_in) is None
+    ended = services.revoke_if_anonymous(looked_at[sid_of(other)], by="cron")
+    assert ended is not None and ended.sid == sid_of(other)
+    assert heard.take() == [("ended", "revoked", None, "cron")]
+
+
+@on_every_store
 def test_revoking_what_does_not_exist_is_no_error(engine: Any, heard: Heard) -> None:
     assert services.revoke("0" * 18) is None
     assert services.revoke_all("nobody") == []
