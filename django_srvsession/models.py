@@ -6,13 +6,15 @@ table by SQL of its own (``backends/db.py``).
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from django_srvsession.records import as_datetime
+from django_srvsession.records import as_datetime, is_instant
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -43,6 +45,26 @@ def spelt(value: Any, connection: BaseDatabaseWrapper) -> Any:
     """
     is_wide = connection.vendor == "mysql" and isinstance(value, str) and not value.isascii() and max(value) > "\uffff"
     return value.encode() if is_wide else value
+
+
+def says_it_is_no_text(error: Exception, connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether an error is SQLite's, which keeps anything in a column, and read what is no text in one of text."""
+    return connection.vendor == "sqlite" and "Could not decode to UTF-8" in str(error)
+
+
+@contextlib.contextmanager
+def reading_any_text(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Read what is no text as what no text has, half characters: one damaged row must not hide all others."""
+    driver = connection.connection
+    before, driver.text_factory = driver.text_factory, _decoded
+    try:
+        yield
+    finally:
+        driver.text_factory = before
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
 
 
 class ExactCharField(CharField):
@@ -173,6 +195,12 @@ class SessionEvent(models.Model):
     def at(self) -> datetime:
         """Return when it happened."""
         return as_datetime(self.at_ms)
+
+    @property
+    def is_sound(self) -> bool:
+        """Tell whether an event that was read can be shown, whoever wrote it; see ``records.is_sound``."""
+        texts = (self.kind, self.sid, self.user_id, self.reason, self.by, self.ip, self.user_agent)
+        return is_instant(self.at_ms) and all(type(text) is str for text in texts)
 
 
 class ClearingRun(models.Model):

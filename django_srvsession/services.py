@@ -34,7 +34,7 @@ from django_srvsession.engine.signalling import end_many_steps, end_steps
 from django_srvsession.engine.steps import arun, run
 from django_srvsession.engine.values import HASH_KEY
 from django_srvsession.escaping import escaped
-from django_srvsession.records import Loaded, SessionRecord, Tombstone, is_storable
+from django_srvsession.records import LATEST_MS, Loaded, SessionRecord, Tombstone, is_storable
 from django_srvsession.store import CorruptSessionError, Store, listings
 from django_srvsession.store.health import Housed, StorageInfo
 from django_srvsession.store.listings import EVERYONE, Activity, Filter, Portion, Step
@@ -315,8 +315,8 @@ def recent_activity(user: Any) -> QuerySet[SessionEvent]:
     if not is_storable(user_id):
         return SessionEvent.objects.none()
     events = SessionEvent.objects.filter(user_id=user_id)
-    deleted = events.filter(kind=SessionEvent.ENDED, reason=SessionEvent.USER_DELETED).order_by("-at_ms")
-    last_deleted = Coalesce(Subquery(deleted.values("at_ms")[:1]), Value(0))
+    deleted = events.filter(kind=SessionEvent.ENDED, reason=SessionEvent.USER_DELETED, at_ms__lte=LATEST_MS)
+    last_deleted = Coalesce(Subquery(deleted.order_by("-at_ms").values("at_ms")[:1]), Value(0))
     shown = events.filter(at_ms__gt=last_deleted, at_ms__gte=_joined_ms(user))
     return shown.order_by("-at_ms", "-pk")
 

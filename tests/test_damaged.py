@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
+import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,8 @@ from django.conf import settings as django_settings
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.db import DataError, connections, router
+from django.db import DataError, connections, router, transaction
+from django.db.models import F, Value
 from django.test import Client
 from django.urls import include, path
 from django_redis import get_redis_connection
@@ -23,10 +27,12 @@ from django_srvsession import services
 from django_srvsession.backends.redis.format import read_image, session_image
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.engine import current_store
+from django_srvsession.events.history import portion_of
 from django_srvsession.models import Session, SessionEvent
 from django_srvsession.records import LATEST_MS, Delta, Loaded, SessionRecord
 from django_srvsession.records import Client as Seen
 from django_srvsession.store import CorruptSessionError, UpdateError
+from tests.activity import SECOND_MS, write
 from tests.backends.sessions import create, touch_later
 from tests.every_store import DATABASES, OTHERS, every_store_fixture
 
@@ -253,6 +259,142 @@ def test_a_damaged_event_is_left_out(every_store: str, viewer: Client, ann: Any,
         assert answer.status_code == 200, address
         assert not {"\x1b", "\u202e"} & set(answer.text), address
         assert "odd" in answer.text
+
+
+EVENT_TEXTS = ("kind", "sid", "user_id", "reason", "by", "ip", "user_agent")
+ODD_TEXTS = [
+    *[
+        "",
+        "\u202eodd",
+        "\x1b[2J",
+        "a\0b",
+        HALF,
+        "<b>",
+        "{{ 7 }}",
+        "%s%n",
+        "'; --",
+        "１２",
+        "9" * 16,
+        "\N{GRINNING FACE}",
+    ],
+]
+ODD_INSTANTS = [2**61, -(2**61), 2**63 - 1, -(2**63), LATEST_MS + 1, 2**53, -1, 0, 1]
+# What SQLite, and no other, has room for in any column: bytes, text that is none, halves of milliseconds, infinity.
+ODD_FOR_SQLITE = [
+    *["X'ff41'", "X''", "X'00'", "zeroblob(9)", "CAST(X'ff41' AS TEXT)", "CAST(X'00ff' AS TEXT)", "'abc'", "''"],
+    *["9e999", "-9e999", "9e15 + 0.5", "at_ms + 0.5", "1.5", "-1", "2305843009213693952", "CAST(at_ms AS BLOB)"],
+]
+
+
+def odd_events(kind: str, ann: Any) -> list[int]:
+    """Write events of a user's, each with something absurd in one column, as far as the database has room for it."""
+    using, keys = router.db_for_write(SessionEvent), list[int]()
+
+    def damage(change: Callable[[int], object]) -> None:
+        key = write(ann, ago_ms=SECOND_MS * len(keys)).pk
+        keys.append(key)
+        with contextlib.suppress(DataError, ValueError), transaction.atomic(using=using):
+            change(key)
+
+    def updated(**change: Any) -> Callable[[int], object]:
+        return lambda key: SessionEvent.objects.filter(pk=key).update(**change)
+
+    def set_to(column: str, literal: str) -> Callable[[int], object]:
+        statement = (
+            f"UPDATE srvsession_sessionevent SET {connections[using].ops.quote_name(column)} = {literal} WHERE id = "
+        )
+        return lambda key: connections[using].cursor().execute(f"{statement}{key}")
+
+    for text, column in itertools.product(ODD_TEXTS, EVENT_TEXTS):
+        damage(updated(**{column: text}))
+    for instant in ODD_INSTANTS:
+        damage(updated(at_ms=instant))
+    if kind == "sqlite":
+        for literal, column in itertools.product(ODD_FOR_SQLITE, ("at_ms", *EVENT_TEXTS)):
+            damage(set_to(column, literal))
+    return keys
+
+
+@pytest.mark.parametrize("every_store", DATABASES, indirect=True)
+def test_absurd_events_fail_no_list_and_hide_no_others(
+    every_store: str, viewer: Client, ann: Any, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.SRVSESSION_EVENT_LOG = 30
+    get_user_model().objects.filter(pk=ann.pk).update(date_joined=datetime(2020, 1, 1, tzinfo=UTC))
+    odd = odd_events(every_store, ann)
+    sound = [write(ann, ago_ms=ago * SECOND_MS, sid=f"{ago:018x}").sid for ago in range(0, len(odd) + 9, 9)]
+    assert len(sound) > 10
+
+    def turn(address: str, read: Callable[[Any], tuple[list[Any], Any]]) -> Iterator[Any]:
+        after: Any = ""
+        while after is not None:
+            answer = viewer.get(address + (f"{'&' if '?' in address else '?'}{after}" if after else ""))
+            assert answer.status_code == 200, address
+            events, after = read(answer)
+            yield from events
+
+    def own(answer: Any) -> tuple[list[Any], Any]:
+        further = answer.context["further"]
+        return [entry.sid for entry in answer.context["entries"]], further and f"after={further}"
+
+    def of_api(answer: Any) -> tuple[list[Any], Any]:
+        body = answer.json()
+        return [event["sid"] for event in body["events"]], body["next_cursor"] and f"cursor={body['next_cursor']}"
+
+    def of_admin(answer: Any) -> tuple[list[Any], Any]:
+        found = answer.context["cl"]
+        assert not {"\x1b", "\u202e", HALF} & set(answer.text)
+        return [event.sid for event in found.result_list], found.further and f"after={found.further}"
+
+    events = "/admin/srvsession/sessionevent/"
+    faces = [
+        ("/account/activity/", own),
+        ("/api/activity/", of_api),
+        ("/api/activity/?limit=3", of_api),
+        (events, of_admin),
+    ]
+    faces += [(f"{events}?{query}", of_admin) for query in ("kind=ended", "reason=other", f"user={ann.pk}")]
+    for address, read in faces:
+        shown = [sid for sid in turn(address, read) if sid in sound]
+        assert shown == sound, address
+    assert viewer.get(f"/admin/srvsession/livesession/{viewer.session.sid}/change/").status_code == 200
+    call_command("clearsessions_srv")
+
+
+@pytest.mark.parametrize("every_store", ["sqlite"], indirect=True)
+def test_damaged_events_are_logged_once_for_each_page_and_whole_pages_of_them_are_passed_over(
+    every_store: str, viewer: Client, ann: Any, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.SRVSESSION_EVENT_LOG = 30
+    get_user_model().objects.filter(pk=ann.pk).update(date_joined=datetime(2020, 1, 1, tzinfo=UTC))
+    first, *damaged, last = (write(ann, ago_ms=SECOND_MS * ago, sid=f"{ago:018x}") for ago in range(60))
+    moments = SessionEvent.objects.filter(pk__in=[event.pk for event in damaged])
+    moments.update(at_ms=F("at_ms") + 0.5)
+    answer = viewer.get("/api/activity/?limit=2").json()
+    assert [event["sid"] for event in answer["events"]] == [first.sid]
+    answer = viewer.get(f"/api/activity/?limit=2&cursor={answer['next_cursor']}").json()
+    assert ([event["sid"] for event in answer["events"]], answer["next_cursor"]) == ([last.sid], None)
+    told = [record.getMessage() for record in caplog.records if "Damaged events" in record.getMessage()]
+    assert sorted(re.findall(r"\d+", " ".join(told)), key=int) == [str(event.pk) for event in damaged]
+    caplog.clear()
+    shown = viewer.get("/admin/srvsession/sessionevent/").context["cl"].result_list
+    assert [event.sid for event in shown] == [first.sid]
+    (text,) = (record.getMessage() for record in caplog.records if "Damaged events" in record.getMessage())
+    assert text.count(",") == 48
+
+
+def test_a_damaged_word_of_a_deletion_hides_nothing(every_store: str, ann: Any, settings: Any) -> None:
+    settings.SRVSESSION_EVENT_LOG = 30
+    get_user_model().objects.filter(pk=ann.pk).update(date_joined=datetime(2020, 1, 1, tzinfo=UTC))
+    ann.refresh_from_db()
+    before, deletion, after = (write(ann, ago_ms=ago * SECOND_MS) for ago in (20, 10, 5))
+    SessionEvent.objects.filter(pk=deletion.pk).update(reason=SessionEvent.USER_DELETED)
+    assert [event.pk for event in services.recent_activity(ann)] == [after.pk]
+    instants = [2**61, LATEST_MS + 1, 2**63 - 1]
+    for at_ms in [*instants, Value("abc"), Value(b"\xff")] if every_store == "sqlite" else instants:
+        SessionEvent.objects.filter(pk=deletion.pk).update(at_ms=at_ms)
+        shown = portion_of(services.recent_activity(ann), count=9).events
+        assert [event.pk for event in shown] == [after.pk, before.pk], at_ms
 
 
 @pytest.mark.parametrize("zone", ["Asia/Seoul", "America/Los_Angeles", "Pacific/Kiritimati"])

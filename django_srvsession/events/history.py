@@ -12,14 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connections
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_srvsession import services
 from django_srvsession.escaping import escaped
 from django_srvsession.events import log as event_log
-from django_srvsession.models import SessionEvent
+from django_srvsession.models import SessionEvent, reading_any_text, says_it_is_no_text
 from django_srvsession.records import LATEST_MS, Client
 from django_srvsession.store import StoreUnavailableError
 
@@ -131,26 +131,49 @@ def portion_of(
     """Return the next events, newest first, from behind a place on.
 
     ``events`` is narrowed by what an index answers; ``wanted`` is the rest, and is asked of ``LOOK_AT`` events at most.
+    What is damaged is logged and left out: there may be fewer than ``count``, and more behind them.
     """
     rows = events.filter(at_ms__range=(0, LATEST_MS)).order_by("-at_ms", "-pk")
-    if after is not None:
-        rows = rows.filter(at_ms__lte=after.at_ms)
-    floor_ms = None
+    place, floor_ms = after or Place(LATEST_MS), None
     if wanted:
-        floor_ms = next(iter(rows.values_list("at_ms", flat=True)[LOOK_AT : LOOK_AT + 1]), None)
+        moments = rows.filter(at_ms__lte=place.at_ms).values_list("at_ms", flat=True)
+        floor_ms = next((int(at_ms) for at_ms in moments[LOOK_AT : LOOK_AT + 1]), None)
         rows = (rows if floor_ms is None else rows.filter(at_ms__gte=floor_ms)).filter(wanted)
-    skip = 0 if after is None else after.skip
-    found = list(rows[skip : skip + count + 1])
-    if len(found) > count:
-        return EventPage(found[:count], _behind(found[:count], after))
-    return EventPage(found) if floor_ms is None else EventPage(found, Place(floor_ms - 1), is_cut=True)
+    for _tries in range(LOOK_AT // count + 1):
+        found = _fetched(rows.filter(at_ms__lte=place.at_ms)[place.skip : place.skip + count + 1])
+        sound = _sound(found[:count])
+        if len(found) <= count:
+            return EventPage(sound) if floor_ms is None else EventPage(sound, Place(floor_ms - 1), is_cut=True)
+        place = _behind(found[:count], place)
+        if sound:
+            break
+    return EventPage(sound, place)
 
 
-def _behind(shown: Sequence[SessionEvent], after: Place | None) -> Place:
-    """Return the place behind the last event shown; several may have happened within its millisecond."""
-    at_ms = shown[-1].at_ms
-    before = after.skip if after is not None and after.at_ms == at_ms else 0
-    return Place(at_ms, before + sum(event.at_ms == at_ms for event in shown))
+def _fetched(rows: QuerySet[SessionEvent]) -> list[SessionEvent]:
+    connection = connections[rows.db]
+    try:
+        return list(rows)
+    except OperationalError as error:
+        if not says_it_is_no_text(error, connection):
+            raise
+    with reading_any_text(connection):
+        return list(rows)
+
+
+def _sound(events: Sequence[SessionEvent]) -> list[SessionEvent]:
+    """Leave out what is damaged, and log it."""
+    damaged = [str(event.pk) for event in events if not event.is_sound]
+    if damaged:
+        log.warning("Damaged events are left out of lists: %s.", ", ".join(damaged))
+    return [event for event in events if event.is_sound]
+
+
+def _behind(found: Sequence[SessionEvent], after: Place) -> Place:
+    """Return the place behind the last event found; several may have happened within its millisecond."""
+    at_ms = int(found[-1].at_ms)  # A damaged one may be between two milliseconds.
+    before = after.skip if after.at_ms == at_ms else 0
+    return Place(at_ms, before + sum(event.at_ms == at_ms for event in found))
 
 
 def _entry(event: SessionEvent) -> Entry:

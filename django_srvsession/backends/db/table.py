@@ -25,7 +25,7 @@ from django_srvsession.backends.db.sql import (
     clock_said,
     records_of,
 )
-from django_srvsession.models import spelt
+from django_srvsession.models import reading_any_text, says_it_is_no_text, spelt
 from django_srvsession.records import Delta, Loaded, SessionRecord, conflicts, new_session
 from django_srvsession.store import GONE, TAKEN, CorruptSessionError, CreateError, StoreUnavailableError, UpdateError
 
@@ -39,12 +39,7 @@ _DUPLICATE_KEY: Final = 1062
 _MOST_SIDS: Final = 900
 """How many sids one statement names: old SQLite takes 999 parameters."""
 _AGENTS: Final = frozenset({"user_agent", "new_user_agent"})
-_NO_TEXT: Final = "Could not decode to UTF-8"
 _BUSY: Final = "Other requests kept changing the session; nothing was written."
-
-
-def _decoded(text: bytes) -> str:
-    return text.decode("utf-8", "surrogateescape")
 
 
 class Table:
@@ -61,15 +56,10 @@ class Table:
         try:
             return self._rows(sql, params, often)
         except OperationalError as error:
-            if self.sql.vendor != "sqlite" or _NO_TEXT not in str(error):
+            if not says_it_is_no_text(error, self.connection):
                 raise
-        # One damaged row must not hide all others: what of it is no text is read as what no text has.
-        connection = self.connection.connection
-        before, connection.text_factory = connection.text_factory, _decoded
-        try:
+        with reading_any_text(self.connection):
             return self._rows(sql, params, often)
-        finally:
-            connection.text_factory = before
 
     def _rows(self, sql: str, params: Params, often: bool) -> list[Row]:
         with self.connection.wrap_database_errors, open_cursor(self.connection) as cursor:
