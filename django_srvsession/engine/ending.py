@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django_srvsession.engine.keys import SessionKey
-from django_srvsession.engine.reading import Found
+from django_srvsession.engine.reading import SINCE, Found
 from django_srvsession.engine.signalling import end_steps
 from django_srvsession.engine.steps import Call, Steps
 from django_srvsession.engine.values import HASH_KEY, SealedValues
@@ -33,6 +33,7 @@ class SessionEnding(SessionWriting):
     def _note_who_leaves(self, record: SessionRecord | None) -> None:
         if record is not None and record.user_id is not None:
             self.came_as = record.user_id
+            self._carried = {SINCE: self.signed_in_ms or record.signed_in_ms, **self._carried}
         elif self.signing_in is not None:
             self.came_as = self.signing_in  # In this very request, and not stored yet.
 

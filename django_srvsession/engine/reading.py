@@ -30,7 +30,9 @@ SWITCHED: Final = f"{MARK_PREFIX}switched"
 """The mark of a session whose user has given no proof: a mere switch from another user, or an assignment by hand."""
 WRONG: Final = f"{MARK_PREFIX}wrong_confirmations"
 """The mark that counts wrong confirmations in a row."""
-CARRIED: Final = (SWITCHED, WRONG)
+SINCE: Final = f"{MARK_PREFIX}signed_in_ms"
+"""The mark of a session that goes on for an earlier one: when its user signed in, for the absolute limit."""
+CARRIED: Final = (SWITCHED, WRONG, SINCE)
 """The marks that only a sign-in takes away, and no copy of the contents."""
 
 security_log = logging.getLogger("django.security.SuspiciousSession")

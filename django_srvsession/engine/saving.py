@@ -197,6 +197,7 @@ class SessionSaving(SessionEnding):
         if not (stored.was_replaced_just_now and stored.was_of(key.verifier)):
             raise UpdateError(GONE)
         self.was_ended_here = True  # By a request that could not know better; this one goes on for it.
+        self._note_who_leaves(self.record)
         yield from self._create_with_steps(dict(values))
 
 

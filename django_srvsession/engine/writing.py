@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from django_srvsession.engine import lifetimes
 from django_srvsession.engine.keys import SessionKey
-from django_srvsession.engine.reading import ENDED, SWITCHED, USER_KEY, WRONG, Found, SessionReading, user_id_in
+from django_srvsession.engine.reading import ENDED, SINCE, SWITCHED, USER_KEY, WRONG, Found, SessionReading, user_id_in
 from django_srvsession.engine.seal import SealError
 from django_srvsession.engine.sealed_record import RECORD, SealedRecord, is_sealed_anew
 from django_srvsession.engine.signalling import started
@@ -64,6 +64,8 @@ class SessionWriting(SessionReading):
         came_as = self.came_as or (None if self.record is None else self.record.user_id)
         if self.signing_in == user_id:
             values.discard(WRONG)
+        if self.signing_in == user_id or came_as != user_id:
+            values.discard(SINCE)
         if self.signing_in == user_id == self.authenticated:
             values.discard(SWITCHED)
         elif self.signing_in != user_id or came_as not in (None, user_id):
@@ -91,6 +93,8 @@ class SessionWriting(SessionReading):
         record, sealed = (None, None) if base is None else (base.record, self._sealed)
         user_id = user_id_in(values) if record is None or self._signs_in(values) else None
         signed_in_ms = now_ms if user_id is not None else (None if sealed is None else sealed.signed_in_ms)
+        if signed_in_ms is not None and SINCE in self._carried:
+            signed_in_ms = values.peek(SINCE) or signed_in_ms
         expiry = values.get(lifetimes.EXPIRY_KEY)
         lifetime = lifetimes.lifetime_of(expiry, self.get_session_cookie_age(), signed_in_ms, now_ms)
         # A fixed date keeps its deadline; its remaining time, computed anew each time, is no change.

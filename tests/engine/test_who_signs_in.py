@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from typing import Any
 
 import pytest
 from django.contrib.auth import login as django_login
+from django.contrib.auth import update_session_auth_hash
 from django.contrib.sessions.exceptions import SuspiciousSession
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import escape
@@ -54,6 +56,12 @@ def create(request: HttpRequest) -> None:
     request.session.create()
 
 
+def create_twice(request: HttpRequest) -> None:
+    create(request)
+    request.session.save()
+    request.session.create()
+
+
 COPIES = [copy_over, copy_into_another, create]
 
 
@@ -96,6 +104,69 @@ def test_a_session_whose_user_is_assigned_anew_lives_no_longer_than_its_absolute
     browser.visit(view, data={"_auth_user_id": str(ann.pk)})
     (after,) = services.sessions_of(ann)
     assert (after.deadline_ms, after.signed_in_ms) == (record.deadline_ms, record.signed_in_ms)
+
+
+@on_every_store
+@pytest.mark.parametrize("view", [create, copy_into_another, create_twice])
+def test_a_session_that_goes_on_in_a_new_one_lives_no_longer_than_its_absolute_limit(
+    view: View, browser: Browser, ann: Any, settings: Any, engine: Any
+) -> None:
+    settings.SRVSESSION_MAX_LIFETIME = 3600
+    browser.visit(put(cart=1))
+    browser.visit(log_in(ann))
+    (first,) = services.sessions_of(ann)
+    for _ in range(2):
+        time.sleep(0.01)  # A limit that began anew would end later.
+        browser.visit(view)
+        browser.visit(put(a=1))
+        browser.visit(copy_over)
+        (after,) = services.sessions_of(ann)
+        assert after.sid != first.sid
+        assert (after.deadline_ms, browser.user()) == (first.deadline_ms, "ann")
+        assert not browser.show(is_recent)
+    browser.visit(log_in(ann))
+    (again,) = services.sessions_of(ann)
+    assert again.deadline_ms > first.deadline_ms
+    browser.visit(put(a=2))
+    (saved,) = services.sessions_of(ann)
+    assert saved.deadline_ms == again.deadline_ms
+
+
+def test_a_page_that_signs_in_and_then_begins_a_new_session_starts_the_absolute_limit_anew(
+    browser: Browser, ann: Any, settings: Any
+) -> None:
+    def sign_in_and_create(request: HttpRequest) -> None:
+        log_in(ann)(request)
+        request.session.create()
+
+    settings.SRVSESSION_MAX_LIFETIME = 3600
+    browser.visit(log_in(ann))
+    browser.visit(create)
+    (before,) = services.sessions_of(ann)
+    time.sleep(0.01)
+    browser.visit(sign_in_and_create)
+    (after,) = services.sessions_of(ann)
+    assert after.deadline_ms > before.deadline_ms
+
+
+def test_whose_password_change_goes_on_in_a_new_session_keeps_the_absolute_limit(
+    browser: Browser, ann: Any, settings: Any
+) -> None:
+    def change_password(request: HttpRequest) -> None:
+        request.user.set_password("another")
+        request.user.save()
+        beside.visit(name_user)  # It finds a hash that does not fit, and ends the session.
+        update_session_auth_hash(request, request.user)
+
+    settings.SRVSESSION_MAX_LIFETIME = 3600
+    browser.visit(log_in(ann))
+    (first,) = services.sessions_of(ann)
+    beside = browser.copy()
+    time.sleep(0.01)
+    browser.visit(change_password)
+    (after,) = services.sessions_of(ann)
+    assert after.sid != first.sid
+    assert (after.deadline_ms, browser.user()) == (first.deadline_ms, "ann")
 
 
 @pytest.mark.parametrize("view", COPIES)
