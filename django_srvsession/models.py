@@ -220,3 +220,8 @@ class ClearingRun(models.Model):
 
     def __str__(self) -> str:
         return f"{as_datetime(self.started_ms):%Y-%m-%d %H:%M}"
+
+    @property
+    def is_sound(self) -> bool:
+        """Tell whether what was read of a run can be shown; see ``records.is_sound``."""
+        return is_instant(self.started_ms) and type(self.seconds) in (int, float) and type(self.ended) is int

@@ -16,7 +16,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib import admin
 from django.contrib.auth import get_user_model
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import DataError, connections, router, transaction
 from django.db.models import F, Value
 from django.test import Client
@@ -28,7 +28,7 @@ from django_srvsession.backends.redis.format import read_image, session_image
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.engine import current_store
 from django_srvsession.events.history import portion_of
-from django_srvsession.models import Session, SessionEvent
+from django_srvsession.models import ClearingRun, Session, SessionEvent
 from django_srvsession.records import LATEST_MS, Delta, Loaded, SessionRecord
 from django_srvsession.records import Client as Seen
 from django_srvsession.store import CorruptSessionError, UpdateError
@@ -395,6 +395,18 @@ def test_a_damaged_word_of_a_deletion_hides_nothing(every_store: str, ann: Any, 
         SessionEvent.objects.filter(pk=deletion.pk).update(at_ms=at_ms)
         shown = portion_of(services.recent_activity(ann), count=9).events
         assert [event.pk for event in shown] == [after.pk, before.pk], at_ms
+
+
+@pytest.mark.parametrize("every_store", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("literal", ["X'ff41'", "CAST(X'ff41' AS TEXT)", "'abc'", "1.5", "2305843009213693952"])
+@pytest.mark.parametrize("column", ["started_ms", "seconds", "ended", "is_complete", "resume_at"])
+def test_a_damaged_word_of_a_clearing_run_stops_no_command(every_store: str, column: str, literal: str) -> None:
+    run("clearsessions_srv")
+    with connections[router.db_for_write(ClearingRun)].cursor() as cursor:
+        cursor.execute(f"UPDATE srvsession_clearingrun SET {column} = {literal}")
+    with contextlib.suppress(CommandError):  # It may say that no run is known; that is a warning.
+        run("doctorsessions_srv")
+    run("clearsessions_srv")
 
 
 @pytest.mark.parametrize("zone", ["Asia/Seoul", "America/Los_Angeles", "Pacific/Kiritimati"])

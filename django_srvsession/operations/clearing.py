@@ -173,6 +173,8 @@ def _last_place() -> str:
     try:
         with transaction.atomic(using=using):
             last = ClearingRun.objects.using(using).order_by("-pk").values_list("resume_at", flat=True).first() or ""
+        if type(last) is not str:
+            return ""  # Damaged: SQLite keeps anything in any column.
         if last != _AT_LISTS:
             current_store().portion(count=1, after=last)
     except (DatabaseError, ImproperlyConfigured, ValueError):

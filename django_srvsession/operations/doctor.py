@@ -122,6 +122,10 @@ def _clearing() -> Iterator[Finding]:
     if last is None:
         yield Finding(Level.WARNING, "clearing", "clearsessions_srv has never run to its end.", advice)
         return
+    if not last.is_sound:
+        text = "It is not known when clearsessions_srv last ran: what it wrote down is damaged."
+        yield Finding(Level.WARNING, "clearing", text, advice)
+        return
     age_ms = time.time_ns() // 1_000_000 - last.started_ms
     text = f"clearsessions_srv last ran to its end {age_ms / 3_600_000:.1f} hours ago, and ended {last.ended} sessions"
     text += f" in {last.seconds:.1f} s."
