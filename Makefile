@@ -12,7 +12,7 @@ MANAGE := DJANGO_SETTINGS_MODULE=example_project.settings $(BIN)/python manage.p
 # pyenv's versions are not on PATH, unless they are chosen.
 PYENV_PYTHONS := $(wildcard $(HOME)/.pyenv/versions/3.1[1-9]*/bin/python)
 
-.PHONY: help demo test trust lint matrix bench docs screenshots clean $(VENV)
+.PHONY: help demo test trust lint matrix newest bench docs screenshots dist clean $(VENV)
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -41,6 +41,10 @@ matrix: $(STAMP) ## Run the tests on every supported Python and Django that is h
 	@.ci/packages
 	$(BIN)/tox run $(if $(PYENV_PYTHONS),--discover $(PYENV_PYTHONS)) $(ARGS)
 
+newest: $(STAMP) ## Run the tests with the newest releases of everything, pre-releases too
+	@.ci/packages
+	$(BIN)/tox run -e newest $(ARGS)
+
 bench: $(STAMP) ## Measure against Django's engines (needs the test servers)
 	@.ci/packages
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -51,6 +55,9 @@ docs: $(STAMP) ## Build the documentation into docs/_build/html
 screenshots: $(STAMP) ## Take the pictures of the documentation anew (Chromium, npm, and a font with Hangul)
 	$(BIN)/python -m tests.browser.screenshots
 	$(BIN)/python -m tests.browser.admin_screenshots
+
+dist: $(STAMP) ## Build and check what is published, into dist/ (TAG=v0.2.0: fails unless that is the version)
+	@.ci/dist $(BIN)/python
 
 clean: ## Remove everything that can be made again, .venv included
 	rm -rf $(VENV) .tox build dist docs/_build .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
