@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.shortcuts import resolve_url
 from django.urls import NoReverseMatch
 
-from django_srvsession import conf
+from django_srvsession import conf, deprecation
 from django_srvsession.clients import address as client_address
 from django_srvsession.records import ROTATION_GRACE_MS
 
@@ -26,11 +26,13 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     for full_name in filter(lambda name: name.startswith(conf.PREFIX), dir(settings)):
         name = full_name.removeprefix(conf.PREFIX)
-        if name not in conf.SETTINGS:
+        if full_name in deprecation.NAMES:
+            messages.append(Warning(deprecation.text_of(full_name), id="srvsession.W017"))
+        if name not in conf.SETTINGS and full_name not in deprecation.NAMES:
             near = difflib.get_close_matches(name, conf.SETTINGS, n=1)
             hint = f"Did you mean {conf.PREFIX}{near[0]}?" if near else None
             messages.append(Warning(f"There is no setting {full_name}.", hint=hint, id="srvsession.W001"))
-        elif error := _error_of(name):
+        elif name in conf.SETTINGS and (error := _error_of(name)):
             messages.append(Error(str(error), id="srvsession.E002"))
     return messages
 
