@@ -29,7 +29,7 @@ class Setting(NamedTuple):
     """Describe one setting.
 
     ``kind`` is "duration" (seconds or timedelta), "count", "limit", "prefix", "choice", "choices", "names", "flag",
-    "url", "site" or "plain".
+    "url", "site", "function" or "plain".
     A "duration or None" or "count or None" may be switched off by None, though that is not its default.
     """
 
@@ -109,6 +109,11 @@ SETTINGS: Final[dict[str, Setting]] = {
         "Comes before every key of ours in Redis: a text, or a function (or its path) that returns one for each use.",
     ),
     "ADMIN_REVEAL": Setting((), "names", "Session keys whose values the admin shows; of all others it shows the size."),
+    "DEVICE_NAME": Setting(
+        None,
+        "function",
+        "Names the device of a session: a function of its record (or the path of one). None: our own names.",
+    ),
     "EVENT_LOG": Setting(
         None, "count or None", "For how many days the database keeps who signed in and how sessions ended. None: not."
     ),
@@ -138,6 +143,7 @@ trusted_proxies: Any
 store_ip: str
 redis_prefix: str | Callable[[], Any]
 admin_reveal: Collection[str]
+device_name: Callable[[Any], Any] | None
 event_log: int | None
 memory_max_sessions: int
 
@@ -229,6 +235,8 @@ def _checked(name: str, setting: Setting, value: Any) -> Any:
         return _limit(name, value)
     if setting.kind == "prefix":
         return _prefix(name, value)
+    if setting.kind == "function":
+        return _function(name, value)
     if setting.kind == "names" and not _are_names(value):
         raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be a tuple of names.")
     if setting.kind == "url" and not (value is None or (isinstance(value, str | Promise) and str(value))):
@@ -260,6 +268,14 @@ def _prefix(name: str, value: Any) -> str | Callable[[], Any]:
         return value  # type: ignore[no-any-return]
     text = 'it must be a text such as "srvsession:", or a function without arguments, or the path of one'
     raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; {text}.")
+
+
+def _function(name: str, value: Any) -> Callable[..., Any] | None:
+    if isinstance(value, str):
+        value = _imported(name, value)
+    if value is None or callable(value):
+        return value  # type: ignore[no-any-return]
+    raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be a function, the path of one, or None.")
 
 
 def _limit(name: str, value: Any) -> int | Callable[[Any], Any] | None:

@@ -8,7 +8,7 @@ from re import _constants as ops  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, Final
 
-from ua_parser import load_builtins
+from django_srvsession.clients import address, devices, programs
 
 LONG: Final = 60_000
 MARKUP: Final = "<script>alert(1)</script>"
@@ -47,15 +47,13 @@ AGENTS: Final[dict[str, str]] = {
 
 
 def aimed_at(pattern: re.Pattern[str], length: int) -> Iterator[str]:
-    """Yield texts that make a pattern with several unbounded repeats try, and fail, as often as it can.
+    """Yield texts that make a pattern with repeats try, and fail, as often as it can.
 
     For each repeat: what the pattern wants before it, then what it repeats to the end, which then does not fit; and
     what comes before it over and over, so that there are many places to begin at.
     """
     repeats: list[tuple[str, str]] = []
     _write(parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE), [], repeats)
-    if len(repeats) < 2:
-        return
     for before, unit in repeats:
         for start, rest in ((before, unit), (before, before), (before + unit, before + unit)):
             if rest:
@@ -63,9 +61,13 @@ def aimed_at(pattern: re.Pattern[str], length: int) -> Iterator[str]:
 
 
 def aimed_agents(length: int, every: int) -> list[str]:
-    """Return a sample, the same each time, of the texts aimed at all patterns that ua-parser tries."""
-    patterns = [matcher.pattern for matchers in load_builtins() for matcher in matchers]
-    return sorted({text for pattern in patterns for text in aimed_at(pattern, length)})[::every]
+    """Return a sample, the same each time, of texts aimed at what reads user agents: our patterns, and our words."""
+    modules = (address, devices, programs)
+    patterns = [value for module in modules for value in vars(module).values() if isinstance(value, re.Pattern)]
+    texts = {text for pattern in patterns for text in aimed_at(pattern, length)}
+    for word in programs._KNOWN:
+        texts |= {(start + f"{word}/1.") * length for start in ("", "Mozilla/5.0 (iPhone; wv) ", "; wv) ", "bo ")}
+    return sorted(text[:length] for text in texts)[::every]
 
 
 def _write(nodes: Any, out: list[str], repeats: list[tuple[str, str]]) -> None:
@@ -85,7 +87,7 @@ def _write_repeat(least: int, most: int, nodes: Any, out: list[str], repeats: li
     unit: list[str] = []
     inner: list[tuple[str, str]] = []
     _write(nodes, unit, inner)
-    if most == ops.MAXREPEAT:
+    if most > 20:
         repeats += [("".join(out), "".join(unit)), *(("".join(out) + before, text) for before, text in inner)]
     out += unit * least
 

@@ -96,7 +96,7 @@ def test_people_read_what_they_did_and_what_was_done_to_them_whatever_the_store(
     laptop.post(f"/account/sessions/{lost.sid}/end/")
     services.revoke(tablet.session.sid, by=boss)
     services.revoke(sign_in("ann").session.sid, reason="expired_idle")
-    firefox, safari = ["Firefox on Linux", "192.0.2.1"], ["Mobile Safari on iOS", "2001:db8::7"]
+    firefox, safari = ["Firefox on Linux", "192.0.2.1"], ["Safari on iPhone", "2001:db8::7"]
     assert shown(laptop.get(PAGE)) == [
         ["Ended because it was not used", *firefox],
         ["Signed in", *firefox],
@@ -379,7 +379,7 @@ def test_an_administrator_reads_who_what_why_by_whom_and_where(boss: Client, ann
         ("ended", "fraud <b>"), ("ended", "revoked"), ("started", ""),
     ]  # fmt: skip
     text = answer.content.decode()
-    assert "Signed out remotely" in text and "revoked (boss)" in text and "Mobile Safari on iOS" in text
+    assert "Signed out remotely" in text and "revoked (boss)" in text and "Safari on iPhone" in text
     assert "Ended: fraud &lt;b&gt;" in text and "(the &lt;i&gt;job)" in text and "gone-for-good" in text
     assert f'<a href="{LIST}?user={ann.pk}">ann</a>' in text
     assert reasons(boss.get(LIST, {"user": str(ann.pk)})) == ["revoked", ""]

@@ -128,7 +128,7 @@ def test_the_newest_activity_comes_first_with_who_where_and_when(boss: Client, a
     assert others == [first.sid, second.sid]
     text = page(answer)
     assert f'<a href="{reverse("admin:auth_user_change", args=[alice.pk])}">alice</a>' in text
-    assert "Mobile Safari on iOS" in text
+    assert "Safari on iPhone" in text
     assert "203.0.113.9" in text
     assert "7\xa0minutes ago" in text
     assert "anonymous" in text
@@ -582,7 +582,8 @@ def test_the_overview_counts_sessions_people_devices_and_minutes(
     assert [(str(name), count) for name, count in overview["devices"]] == [
         ("Computer", "2"),
         ("Phone", "1"),
-        ("Unknown device", "2"),
+        ("App", "1"),
+        ("Unknown device", "1"),
     ]
     assert overview["last_hour"] == "3"
     tall = [bar for bar in overview["bars"] if bar.height]

@@ -18,11 +18,10 @@ from django.test import Client, RequestFactory, override_settings
 from django.urls import include, path, reverse
 from hypothesis import given
 from hypothesis.strategies import characters, integers, lists, sampled_from, text, tuples
-from ua_parser import parse
 
 from django_srvsession import services
 from django_srvsession.clients import address as client_address
-from django_srvsession.clients import devices
+from django_srvsession.clients import devices, programs
 from django_srvsession.clients.address import MAX_USER_AGENT, client_of
 from tests.every_store import every_store_fixture  # noqa: F401
 from tests.hostile import AGENTS, MARKUP, aimed_agents, aimed_at
@@ -323,11 +322,12 @@ def test_a_text_aimed_at_a_pattern_makes_it_try_in_vain() -> None:
 
 
 @pytest.mark.parametrize("name", AGENTS)
-def test_the_parser_of_user_agents_never_gets_more_than_256_characters_and_each_text_once(
+def test_of_a_user_agent_no_more_than_256_characters_are_read_and_each_text_once(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("ua_parser.parse", lambda agent: [asked.append(agent), parse(agent)][1])
+    read = programs.program_of
+    monkeypatch.setattr(programs, "program_of", lambda agent, apple: [asked.append(agent), read(agent, apple)][1])
     agent = f"{name} {AGENTS[name]}"  # Nothing that another test left in the cache.
     for _ in range(3):
         devices.device_name(agent)
@@ -335,10 +335,9 @@ def test_the_parser_of_user_agents_never_gets_more_than_256_characters_and_each_
     assert len(asked[0]) <= MAX_USER_AGENT
 
 
-def test_texts_aimed_at_the_parsers_patterns_cost_about_what_any_unknown_text_costs() -> None:
-    aimed = aimed_agents(MAX_USER_AGENT, every=12)
+def test_texts_aimed_at_our_patterns_cost_about_what_any_unknown_text_costs() -> None:
+    aimed = aimed_agents(MAX_USER_AGENT, every=1)
     assert len(aimed) > 200
-    parse("warm up: the parser compiles its patterns when it first needs them")
     plain = max(cost(f"{number} " * 80, runs=3) for number in range(10))
     costs = {agent: cost(agent) for agent in aimed}
     worst = sorted(aimed, key=lambda agent: -costs[agent])[:10]
@@ -347,7 +346,7 @@ def test_texts_aimed_at_the_parsers_patterns_cost_about_what_any_unknown_text_co
 
 
 def test_the_cache_of_device_names_is_bounded() -> None:
-    assert devices._parsed.cache_info().maxsize == 1024
+    assert devices._device.cache_info().maxsize == 1024
 
 
 # Hostile clients on the pages, on every store.
@@ -401,7 +400,7 @@ def assert_harmless(page: Any) -> None:
 
 
 def test_hostile_user_agents_sign_in_and_are_listed_on_every_store(person: Any, every_store: str) -> None:
-    aimed = aimed_agents(MAX_USER_AGENT, every=25)[: LISTED - len(AGENTS)]
+    aimed = aimed_agents(MAX_USER_AGENT, every=3)[: LISTED - len(AGENTS)]
     agents = [*aimed, *AGENTS.values()]
     browsers = [signed_in(agent) for agent in agents]
     records = {record.sid: record for record in services.sessions_of(person)}
@@ -415,7 +414,10 @@ def test_hostile_user_agents_sign_in_and_are_listed_on_every_store(person: Any, 
     assert missing == []
 
 
-def test_a_session_with_markup_for_a_name_is_ended_and_named_without_harm(person: Any, every_store: str) -> None:
+def test_a_session_with_markup_for_a_name_is_ended_and_named_without_harm(
+    person: Any, every_store: str, settings: Any
+) -> None:
+    settings.SRVSESSION_DEVICE_NAME = lambda record: record.client.user_agent
     browser, other = signed_in("Firefox/128.0"), signed_in(AGENTS["a script as the browser's name"])
     page = browser.get(reverse("srvsession:sessions"))
     assert_harmless(page)

@@ -30,6 +30,7 @@ WORDS = {
     "flag": "True or False",
     "url": "URL, name of one, or None",
     "site": "URL without a path, or None",
+    "function": "function of the record, its path, or None",
     "plain": "list of networks",
 }
 DOCUMENTED = """

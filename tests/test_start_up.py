@@ -56,7 +56,8 @@ print(json.dumps(sorted(sys.modules)))
 """
 
 HEAVY = (
-    *("ua_parser", "yaml", "redis", "django_redis", "hiredis", "tqdm", "geoip2", "maxminddb", "rest_framework"),
+    *("yaml", "redis", "django_redis", "hiredis", "tqdm", "geoip2", "maxminddb", "rest_framework"),
+    "django_srvsession.clients.programs",
     *("django.contrib.admin.views.main", "django_srvsession.management"),
     *("django_srvsession.checks", "django_srvsession.admin.changelist", "django_srvsession.admin.event_list"),
     *("django_srvsession.admin.overview", "django_srvsession.operations.stats", "django_srvsession.operations.doctor"),
@@ -84,7 +85,7 @@ def heavy(modules: frozenset[str]) -> list[str]:
 
 def test_the_heavy_modules_exist() -> None:
     probe = "import importlib.util, sys; sys.exit(any(importlib.util.find_spec(n) is None for n in sys.argv[1:]))"
-    names = [name for name in HEAVY if name.startswith("django_srvsession") or name in ("ua_parser", "tqdm", "redis")]
+    names = [name for name in HEAVY if name.startswith("django_srvsession") or name in ("tqdm", "redis")]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "tests.settings"}
     probe = f"import django; django.setup(); {probe}"
     assert subprocess.run([sys.executable, "-c", probe, *names], env=env, timeout=60, check=False).returncode == 0

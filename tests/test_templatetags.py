@@ -51,7 +51,7 @@ def test_anything_else_is_an_unknown_device_and_never_an_error(value: Any) -> No
         (ANDROID.format(""), "tablet"),
         ("Mozilla/5.0 (Android 14; Tablet; rv:126.0) Gecko/126.0 Firefox/126.0", "tablet"),
         ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "bot"),
-        ("curl/8.5.0", "unknown"),
+        ("curl/8.5.0", "app"),
     ],
 )
 def test_a_device_is_of_a_kind(user_agent: str, kind: str) -> None:

@@ -350,7 +350,7 @@ def test_the_list_shows_devices_and_addresses_and_marks_this_session(alice: Any)
     own, other = items[sid_of(client)], items[sid_of(phone)]
     assert "Firefox on Linux" in own
     assert "192.0.2.1" in own
-    assert "Mobile Safari on iOS" in other
+    assert "Safari on iPhone" in other
     assert "2001:db8::7" in other
     assert ('aria-current="true"' in own, 'aria-current="true"' in other) == (True, False)
     assert (icon_in(own), icon_in(other)) == ("desktop.svg", "phone.svg")
@@ -453,7 +453,7 @@ def test_ending_another_session_signs_it_out_at_its_next_request(alice: Any) -> 
     sid = sid_of(phone)
     answer = client.post(url("end", sid), follow=True)
     assert answer.redirect_chain == [(url("sessions"), 302)]
-    assert messages_in(answer) == ["Signed out: Mobile Safari on iOS."]
+    assert messages_in(answer) == ["Signed out: Safari on iPhone."]
     assert listed(answer) == [sid_of(client)]
     assert (user_of(client), user_of(phone)) == ("alice", "")
     stored = current_store().load(sid)

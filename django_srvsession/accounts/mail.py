@@ -25,7 +25,7 @@ from django.utils.crypto import salted_hmac
 
 from django_srvsession import conf
 from django_srvsession.accounts.current_request import SignIn
-from django_srvsession.clients.devices import device_name
+from django_srvsession.clients.devices import device_name_of
 from django_srvsession.escaping import escaped
 from django_srvsession.records import SessionRecord
 
@@ -87,7 +87,7 @@ def _context(record: SessionRecord, sign_in: SignIn, request: HttpRequest) -> di
     return {
         "user": sign_in.user,
         "username": _one_line(str(sign_in.user.get_username()))[:_MAX_NAME],
-        "device": _one_line(device_name(record.client.user_agent))[:_MAX_DEVICE],
+        "device": _one_line(device_name_of(record))[:_MAX_DEVICE],
         "address": record.client.ip,
         "signed_in_at": timezone.localtime(record.signed_in_at, sign_in.zone),
         "site_name": site_name,

@@ -80,6 +80,7 @@ DEVICE_KINDS: Final[_Choices] = [
     ("desktop", _("Computer")),
     ("phone", _("Phone")),
     ("tablet", _("Tablet")),
+    ("app", _("App")),
     ("bot", _("Bot")),
     ("unknown", _("Unknown device")),
 ]

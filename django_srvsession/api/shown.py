@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.middleware.csrf import get_token
 
 from django_srvsession.accounts import reasons
-from django_srvsession.clients.devices import device_kind, device_name
+from django_srvsession.clients.devices import device_kind, device_name, device_name_of
 from django_srvsession.clients.geoip import location_of
 from django_srvsession.escaping import escaped
 from django_srvsession.events.history import Entry
@@ -53,7 +53,7 @@ def session_as_json(record: SessionRecord, current_sid: str | None) -> dict[str,
     return {
         "sid": record.sid,
         "current": record.sid == current_sid,
-        **_client_as_json(record.client),
+        **_client_as_json(record.client, device_name_of(record)),
         "signed_in_at": _instant(record.signed_in_at),
         "created_at": _instant(record.created_at),
         "last_seen_at": _instant(record.last_seen_at),
@@ -71,13 +71,13 @@ def entry_as_json(entry: Entry, current_sid: str | None) -> dict[str, Any]:
         "reason": escaped(entry.reason) or None,
         "by": entry.by or None,
         "detail": entry.text,
-        **_client_as_json(entry.client),
+        **_client_as_json(entry.client, device_name(entry.client.user_agent)),
     }
 
 
-def _client_as_json(client: Client) -> dict[str, Any]:
+def _client_as_json(client: Client, device: str) -> dict[str, Any]:
     return {
-        "device": {"name": device_name(client.user_agent), "kind": device_kind(client.user_agent)},
+        "device": {"name": device, "kind": device_kind(client.user_agent)},
         "ip": escaped(client.ip) or None,
         "place": location_of(client.ip) or None,
     }

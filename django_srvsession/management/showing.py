@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from django.utils import timezone
 
-from django_srvsession.clients.devices import english_device_name
+from django_srvsession.clients.devices import english_device_name_of
 from django_srvsession.management.tables import TextTable, cut
 from django_srvsession.records import SessionRecord
 from django_srvsession.users import users_of
@@ -26,7 +26,7 @@ class Layout(NamedTuple):
 
     def line(self, record: SessionRecord, names: Mapping[str, str]) -> tuple[str, ...]:
         """Return the cells of a session's line."""
-        device = english_device_name(record.client.user_agent)
+        device = english_device_name_of(record)
         return record.sid, _user(record, names), device, record.client.ip or "-", *self.times(record)
 
 
@@ -83,7 +83,7 @@ def json_of(record: SessionRecord, names: Mapping[str, str]) -> dict[str, Any]:
         "sid": record.sid,
         "user_id": record.user_id,
         "user": None if record.user_id is None else names.get(record.user_id),
-        "device": english_device_name(record.client.user_agent),
+        "device": english_device_name_of(record),
         "ip": record.client.ip,
         "user_agent": record.client.user_agent,
         "created_at": record.created_at.isoformat(),

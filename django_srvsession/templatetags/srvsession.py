@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 
 from django_srvsession.clients import devices, geoip
 from django_srvsession.escaping import escaped
+from django_srvsession.records import SessionRecord
 
 register = template.Library()
 
@@ -21,15 +22,17 @@ _MOMENT_S: Final = 60
 
 
 @register.filter
-def device_name(user_agent: object) -> str:
-    """Return a name for the device with this user agent; "Unknown device" for anything that is no text."""
-    return devices.device_name(_text(user_agent))
+def device_name(session: object) -> str:
+    """Return a name for the device of a session (its record), or with a user agent; else "Unknown device"."""
+    if isinstance(session, SessionRecord):
+        return devices.device_name_of(session)
+    return devices.device_name(_text(session))
 
 
 @register.filter
-def device_kind(user_agent: object) -> str:
-    """Return the kind of the device with this user agent: desktop, phone, tablet, bot or unknown."""
-    return devices.device_kind(_text(user_agent))
+def device_kind(session: object) -> str:
+    """Return the kind of a session's device, or of one with this user agent: one of ``devices.KINDS``."""
+    return devices.device_kind(session.client.user_agent if isinstance(session, SessionRecord) else _text(session))
 
 
 @register.filter

@@ -27,7 +27,7 @@ from django_srvsession.accounts import reauthentication
 from django_srvsession.accounts.attempts import outside_of_transactions
 from django_srvsession.accounts.forms import ConfirmForm
 from django_srvsession.accounts.sign_in import clear_site_data
-from django_srvsession.clients.devices import device_name
+from django_srvsession.clients.devices import device_name_of
 from django_srvsession.events import log as event_log
 from django_srvsession.records import SessionRecord
 
@@ -127,7 +127,7 @@ class EndView(ProvenView):
         if sid == self.current_sid():
             logout(request)
             return clear_site_data(redirect("srvsession:logged_out"))
-        device, page = device_name(record.client.user_agent), request.POST.get("page", "")
+        device, page = device_name_of(record), request.POST.get("page", "")
         purpose = gettext("To sign out %(device)s, enter your password.") % {"device": device}
         if asked := self.ask_first(purpose=purpose, button=gettext("Sign out"), list_page=page):
             return asked

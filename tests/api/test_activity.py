@@ -68,7 +68,7 @@ def test_an_event_has_these_fields_and_no_others(ann: Any, settings: Any) -> Non
     assert set(found) == FIELDS
     assert (answer.json()["days_kept"], answer.json()["next_cursor"]) == (30, None)
     assert found["sid"] == api.sid
-    assert found["device"] == {"name": "Mobile Safari on iOS", "kind": "phone"}
+    assert found["device"] == {"name": "Safari on iPhone", "kind": "phone"}
     assert (found["ip"], found["place"]) == ("127.0.0.1", None)
     assert INSTANT.fullmatch(found["at"]) and datetime.fromisoformat(found["at"]) == row.at
 

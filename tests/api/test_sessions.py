@@ -65,7 +65,7 @@ def test_a_session_is_listed_with_these_fields_and_no_others(ann: Any, settings:
     (found,) = api.get("sessions").json()["sessions"]
     (record,) = services.sessions_of(ann)
     assert set(found) == FIELDS
-    assert found["device"] == {"name": "Mobile Safari on iOS", "kind": "phone"}
+    assert found["device"] == {"name": "Safari on iPhone", "kind": "phone"}
     assert (found["ip"], found["place"]) == ("127.0.0.1", None)
     for name in ("signed_in_at", "created_at", "last_seen_at", "expires_at"):
         assert INSTANT.fullmatch(found[name])

@@ -53,12 +53,12 @@ def test_a_person_sees_both_sessions_and_ends_one(site: DemoSite, laptop: Browse
     assert views(laptop) == before + 2
 
     laptop.follow("Your sessions")
-    assert sorted(laptop.texts(".sessions h3")) == ["Firefox on Linux", "Mobile Safari on iOS"]
+    assert sorted(laptop.texts(".sessions h3")) == ["Firefox on Linux", "Safari on iPhone"]
     assert laptop.texts(".sessions li[aria-current=true] h3") == ["Firefox on Linux"]
 
     laptop.click("Sign out", within=".sessions li:not([aria-current])")
     laptop.wait_for("document.querySelector('[role=status] p') !== null")
-    assert laptop.texts("[role=status] p") == ["Signed out: Mobile Safari on iOS."]
+    assert laptop.texts("[role=status] p") == ["Signed out: Safari on iPhone."]
     assert laptop.texts(".sessions h3") == ["Firefox on Linux"]
 
     phone.go("/")
