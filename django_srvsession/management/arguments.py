@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from argparse import ArgumentTypeError
+from collections.abc import Iterable
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError, CommandParser
+from django.db.models import Q
 
 from django_srvsession import services
 from django_srvsession.records import is_sid
@@ -15,6 +18,10 @@ from django_srvsession.records import is_sid
 _UNITS_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _DURATION: Final = re.compile(r"(\d{1,9})([smhdw])")
 _KEY_LENGTH: Final = 40
+_ALIKE: Final = 2
+"""How many letters at its beginning or end a mistyped name shares with the one that was meant."""
+_MOST_COMPARED: Final = 2000
+_LONGEST_MISTYPED: Final = 255
 
 
 def duration_ms(text: str) -> int:
@@ -62,14 +69,29 @@ def user_id(options: dict[str, Any]) -> str | None:
     if options["user"] is None or options["user_id"] is not None:
         return options["user_id"]  # type: ignore[no-any-return]
     name, model = options["user"], get_user_model()
-    fields = (model.USERNAME_FIELD, getattr(model, "EMAIL_FIELD", None))
-    for field in dict.fromkeys(field for field in fields if field):
+    fields = list(dict.fromkeys(filter(None, (model.USERNAME_FIELD, getattr(model, "EMAIL_FIELD", None)))))
+    for field in fields:
         found = list(model._base_manager.filter(**{field: name})[:2])
         if len(found) == 1:
             return services.user_id_of(found[0])
         if found:
             raise CommandError(f"Several users have the {field} {name!r}. Name one by --user-id.")
-    raise CommandError(f"There is no user {name!r}. One who was deleted is named by --user-id.")
+    near = _nearest(name, fields)
+    question = f" Did you mean {near!r}?" if near else ""
+    raise CommandError(f"There is no user {name!r}.{question} One who was deleted is named by --user-id.")
+
+
+def _nearest(name: str, fields: Iterable[str]) -> str | None:
+    """Return the user name or address that is most like one that nobody has, of those that begin or end as it does."""
+    if not name or len(name) > _LONGEST_MISTYPED:
+        return None
+    names: dict[str, str] = {}
+    for field in fields:
+        alike = Q(**{f"{field}__istartswith": name[:_ALIKE]}) | Q(**{f"{field}__iendswith": name[-_ALIKE:]})
+        found = get_user_model()._base_manager.filter(alike).values_list(field, flat=True)[:_MOST_COMPARED]
+        names.update((str(other).casefold(), str(other)) for other in found)
+    near = difflib.get_close_matches(name.casefold(), names, n=1)
+    return names[near[0]] if near else None
 
 
 def add_limit(parser: CommandParser, default: int) -> None:

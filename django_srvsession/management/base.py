@@ -98,6 +98,11 @@ class SessionCommand(BaseCommand):
         )
 
 
+def counted(count: int, thing: str, many: str = "") -> str:
+    """Return "1 session" or "2 sessions"."""
+    return f"{count} {thing if count == 1 else many or f'{thing}s'}"
+
+
 def _on_database(alias: str | None) -> AbstractContextManager[None]:
     if alias is None:
         return nullcontext()

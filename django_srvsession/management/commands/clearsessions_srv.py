@@ -6,10 +6,9 @@ from argparse import ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.utils.translation import ngettext
 
 from django_srvsession.management import arguments
-from django_srvsession.management.base import SessionCommand
+from django_srvsession.management.base import SessionCommand, counted
 from django_srvsession.operations.clearing import Clearing
 
 
@@ -84,17 +83,8 @@ not one of django-srvsession, when its store does not answer, or for a wrong bat
 
     def done_so_far(self) -> str:
         """Return the count as a sentence."""
-        if self.is_dry_run:
-            text = ngettext(
-                "%(count)d expired session would be ended.",
-                "%(count)d expired sessions would be ended.",
-                self.clearing.expired,
-            )
-        else:
-            text = ngettext(
-                "Ended %(count)d expired session.", "Ended %(count)d expired sessions.", self.clearing.expired
-            )
-        return text % {"count": self.clearing.expired}
+        sessions = counted(self.clearing.expired, "expired session")
+        return f"{sessions} would be ended." if self.is_dry_run else f"Ended {sessions}."
 
     def _tell(self) -> None:
         self.say(f"{self.done_so_far()} ({self.clearing.seconds:.2f} s)")
@@ -111,19 +101,9 @@ not one of django-srvsession, when its store does not answer, or for a wrong bat
 
     def _missing_summary(self) -> str:
         """Return the sentence on sessions whose user is gone."""
-        if self.is_dry_run:
-            text = ngettext(
-                "%(count)d session of a deleted or deactivated user would be ended.",
-                "%(count)d sessions of deleted or deactivated users would be ended.",
-                self.clearing.missing,
-            )
-        else:
-            text = ngettext(
-                "Ended %(count)d session of a deleted or deactivated user.",
-                "Ended %(count)d sessions of deleted or deactivated users.",
-                self.clearing.missing,
-            )
-        return text % {"count": self.clearing.missing}
+        one, many = "session of a deleted or deactivated user", "sessions of deleted or deactivated users"
+        sessions = counted(self.clearing.missing, one, many)
+        return f"{sessions} would be ended." if self.is_dry_run else f"Ended {sessions}."
 
     def _as_dict(self) -> dict[str, Any]:
         clearing = self.clearing

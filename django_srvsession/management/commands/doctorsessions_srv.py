@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from collections import Counter
 from typing import Any, Final
 
 from django.core.management.base import CommandParser
 
 from django_srvsession.escaping import escaped
-from django_srvsession.management.base import SessionCommand
+from django_srvsession.management.base import SessionCommand, counted
 from django_srvsession.management.tables import room_in
 from django_srvsession.operations.doctor import examine
 from django_srvsession.store.health import Finding, Level
@@ -59,7 +60,7 @@ when there is a warning; 130 when interrupted."""
         )
 
     def work(self, *, repair: bool, as_json: bool, fail_level: str, **options: Any) -> None:
-        """Print each finding as it comes; JSON at the end."""
+        """Print each finding as it comes, then how many there were; JSON at the end."""
         findings = []
         for finding in examine(repair=repair):
             findings.append(finding)
@@ -67,6 +68,8 @@ when there is a warning; 130 when interrupted."""
                 self._print(finding)
         if as_json:
             self.say_json([finding._asdict() for finding in findings])
+        else:
+            self._print_totals(Counter(finding.level for finding in findings))
         if any(finding.level in _WORSE[Level(fail_level)] for finding in findings):
             sys.exit(1)
 
@@ -77,6 +80,10 @@ when there is a warning; 130 when interrupted."""
         self.say(style(f"{finding.level.value:<{_INDENT}}") + first)
         for line in (*rest, *(self._wrapped(f"-> {finding.advice}") if finding.advice else ())):
             self.say(" " * _INDENT + line)
+
+    def _print_totals(self, count: Counter[Level]) -> None:
+        worse = [counted(count[level], level.value) for level in (Level.ERROR, Level.WARNING, Level.NOTE)]
+        self.say(f"{', '.join(worse)}, {count[Level.OK]} ok.")
 
     def _wrapped(self, text: str) -> list[str]:
         width = max(min(room_in(self.stdout) or _WIDTH, _WIDTH), _NARROWEST)

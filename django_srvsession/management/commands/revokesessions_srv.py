@@ -11,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from django_srvsession import services
 from django_srvsession.engine import current_store
 from django_srvsession.management import arguments
-from django_srvsession.management.base import SessionCommand, add_no_input, ask
+from django_srvsession.management.base import SessionCommand, add_no_input, ask, counted
 from django_srvsession.operations.selection import Choice
 from django_srvsession.records import Loaded, SessionRecord
 
@@ -134,4 +134,4 @@ def _is_live(sid: str) -> bool:
 
 
 def _sessions(count: int) -> str:
-    return f"{count} session" if count == 1 else f"{count} sessions"
+    return counted(count, "session")

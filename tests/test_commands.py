@@ -1,0 +1,93 @@
+"""What all commands have in common: one language, and a hint for who mistypes a user."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.utils.translation import override
+
+from tests.backends.sessions import create, make_due
+from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
+
+HANGUL = re.compile(r"[\uac00-\ud7a3]")
+pytestmark = pytest.mark.django_db
+
+
+def run(*arguments: str) -> str:
+    stdout = io.StringIO()
+    try:
+        with contextlib.suppress(SystemExit):
+            call_command(*arguments, stdout=stdout)
+    except CommandError as error:
+        stdout.write(str(error))
+    return stdout.getvalue()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("clearsessions_srv",),
+        ("clearsessions_srv", "--dry-run"),
+        ("listsessions_srv",),
+        ("listsessions_srv", "--user", "nobody"),
+        ("sessionstats_srv",),
+        ("doctorsessions_srv",),
+        ("revokesessions_srv", "--user", "ann", "--dry-run"),
+        ("revokesessions_srv", "--everyone", "--no-input"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_speaks_one_language_whatever_the_site_speaks(arguments: tuple[str, ...], store: Any) -> None:
+    ann = get_user_model().objects.create_user("ann", password="pass-ann")
+    Client().force_login(ann)
+    make_due(store, create(store))
+    with override("ko"):
+        text = run(*arguments)
+    assert text
+    assert HANGUL.search(text) is None, text
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("alcie", "alice"),
+        ("ALICE", "alice"),
+        ("lice", "alice"),
+        ("bob.smith@exmaple.com", "bob.smith@example.com"),
+        ("bobsmith", "bob.smith"),
+    ],
+)
+def test_who_mistypes_a_user_is_asked_what_was_meant(typed: str, meant: str) -> None:
+    for name in ("alice", "bob.smith", "zoe"):
+        get_user_model().objects.create_user(name, f"{name}@example.com")
+    with pytest.raises(CommandError) as caught:
+        call_command("listsessions_srv", "--user", typed)
+    assert str(caught.value).startswith(f"There is no user {typed!r}. Did you mean {meant!r}?")
+
+
+@pytest.mark.parametrize("typed", ["xyzzy", "", "%", "\x1b[2J", "a" * 10_000])
+def test_nobody_is_suggested_where_nobody_is_near(typed: str) -> None:
+    get_user_model().objects.create_user("alice", "alice@example.com")
+    with pytest.raises(CommandError, match="There is no user") as caught:
+        call_command("listsessions_srv", "--user", typed)
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_the_doctor_ends_with_a_line_of_totals(store: Any) -> None:
+    *lines, last = run("doctorsessions_srv", "--no-color").splitlines()
+    levels = ("ok", "note", "warning", "error")
+    counts = {level: sum(line.startswith(f"{level} ") for line in lines) for level in levels}
+    assert counts["warning"] == 2
+    assert last == f"{counts['error']} errors, {counts['warning']} warnings, {counts['note']} note, {counts['ok']} ok."
+
+
+def test_the_totals_count_one_of_a_kind_as_one(store: Any, settings: Any) -> None:
+    settings.SRVSESSION_IDLE_TIMEOUT = "soon"
+    assert re.fullmatch(r"1 error, \d+ warnings?, \d+ notes?, \d+ ok\.", run("doctorsessions_srv").splitlines()[-1])
