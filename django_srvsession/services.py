@@ -74,7 +74,7 @@ def sessions_of(user: Any) -> Sequence[SessionRecord]:
 
 async def asessions_of(user: Any) -> Sequence[SessionRecord]:
     """Do as :func:`sessions_of`, with the sessions already fetched."""
-    return await current_store().arecords(user_id_of(user))
+    return await current_store().face().records(user_id_of(user))
 
 
 def sessions_from(user: Any, after: tuple[int, str] | None, count: int) -> Sequence[SessionRecord]:
@@ -126,7 +126,7 @@ def session_of(user: Any, sid: str) -> SessionRecord | None:
 async def asession_of(user: Any, sid: str) -> SessionRecord | None:
     """Do as :func:`session_of`."""
     try:
-        return _live_of(user, await current_store().aload(sid))
+        return _live_of(user, await current_store().face().load(sid))
     except CorruptSessionError:
         return None
 
@@ -200,7 +200,7 @@ async def arevoke_all(
 ) -> list[SessionRecord]:
     """Do as :func:`revoke_all`."""
     ended = await _aend_listed(user, keep, by, reason)
-    if await current_store().aensure_listed():
+    if await current_store().face().ensure_listed():
         ended += await _aend_listed(user, keep, by, reason)
     return ended
 
@@ -389,7 +389,7 @@ async def aportion_of_sessions(
 ) -> Portion:
     """Do as :func:`portion_of_sessions`."""
     if users is None:
-        return await current_store().aportion(wanted, count, after)
+        return await current_store().face().portion(wanted, count, after)
     return _portion_of([await asessions_of(user) for user in users], wanted, count, after)
 
 
@@ -413,7 +413,7 @@ def storage_info() -> StorageInfo:
 
 async def aactivity() -> Activity:
     """Do as :func:`activity`."""
-    return await current_store().aactivity()
+    return await current_store().face().activity()
 
 
 def contents_of(sid: str) -> Contents | None:
@@ -431,7 +431,7 @@ def contents_of(sid: str) -> Contents | None:
 async def acontents_of(sid: str) -> Contents | None:
     """Do as :func:`contents_of`."""
     try:
-        found = await current_store().aload(sid)
+        found = await current_store().face().load(sid)
     except CorruptSessionError:
         return None
     return _contents(found)

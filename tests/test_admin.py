@@ -554,6 +554,7 @@ def test_an_outage_while_ending_is_a_503_and_writes_no_log(
 
 def test_what_ended_before_an_outage_is_in_the_log(boss: Client, alice: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     session_of(alice), session_of(alice), session_of(alice)
+    monkeypatch.setattr(MemoryStore, "ends_at_once", 1)
     end, calls = MemoryStore.end, []
 
     def out_at_the_third(self: Store, *args: Any, **kwargs: Any) -> Any:

@@ -17,7 +17,7 @@ from django_srvsession.backends.db import DatabaseStore, listing
 from django_srvsession.backends.file import FileStore, directory
 from django_srvsession.backends.file.directory import SessionDirectory
 from django_srvsession.backends.file.recent import RecentMarkers
-from django_srvsession.records import TOUCH, Client, SessionRecord
+from django_srvsession.records import TOUCH, Client, Ending, SessionRecord
 from django_srvsession.store import StoreUnavailableError, listings
 from django_srvsession.store.health import IndexHealth
 from django_srvsession.store.listings import EVERYONE, Filter
@@ -52,7 +52,7 @@ def test_behind_very_many_ended_sessions_the_live_ones_are_found_step_by_step(
     store = DatabaseStore()
     live = create(store, client=Client("", "iPhone")).record.sid
     for _ in range(11):
-        store.end(touch_later(store, create(store, client=Client("", "iPhone"))).record.sid, "revoked")
+        store.end(touch_later(store, create(store, client=Client("", "iPhone"))).record.sid, Ending("revoked"))
     for wanted in (EVERYONE, Filter(devices=frozenset({"iphone", "ipad"}))):
         first = store.portion(wanted, 5)
         assert (first.records, first.looked_at) == ([], 8)
@@ -67,11 +67,11 @@ def test_activity_looks_at_so_many_rows_whatever_they_are(database_alias: str, m
     store = DatabaseStore()
     create(store)
     for _ in range(2):
-        store.end(touch_later(store, create(store)).record.sid, "revoked")
+        store.end(touch_later(store, create(store)).record.sid, Ending("revoked"))
     activity = store.activity()
     assert (activity.live, activity.precision, sum(activity.minutes)) == (1, "exact", 1)
     for _ in range(2):
-        store.end(touch_later(store, create(store)).record.sid, "revoked")
+        store.end(touch_later(store, create(store)).record.sid, Ending("revoked"))
     activity = store.activity()
     assert (activity.live, activity.precision, sum(activity.minutes)) == (0, "at least", 0)
 
@@ -115,7 +115,7 @@ def test_a_sample_counts_neither_ended_sessions_nor_old_ones_as_of_the_last_hour
     monkeypatch.setattr(listing, "_SAMPLED_FROM_PAGES", 0)
     store = DatabaseStore()
     ended, old, _ = (create(store).record for _ in range(3))
-    store.end(ended.sid, "logout")
+    store.end(ended.sid, Ending("logout"))
     Session.objects.filter(sid=old.sid).update(last_seen_ms=old.last_seen_ms - 120 * MINUTE_MS)
     activity = store.activity()
     assert (activity.live, sum(activity.minutes)) == (2, 1)
@@ -226,7 +226,7 @@ def test_a_session_is_marked_once_wherever_it_was_used_and_not_at_all_once_ended
         store.update(used.sid, used.verifier, TOUCH)
         assert marks(session_directory) == {used.sid: 1, other.sid: 1}
         assert sids(store.portion().records) == [used.sid, other.sid]
-    store.end(used.sid, "logout")
+    store.end(used.sid, Ending("logout"))
     assert marks(session_directory) == {other.sid: 1}
     assert len(list(session_directory.glob("recent/*/*"))) == 1
 

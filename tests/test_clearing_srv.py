@@ -23,7 +23,7 @@ from django_srvsession.engine import current_store
 from django_srvsession.models import ClearingRun, Session, SessionEvent
 from django_srvsession.operations import clearing
 from django_srvsession.operations.clearing import Clearing
-from django_srvsession.records import SessionRecord, Tombstone
+from django_srvsession.records import EXPIRED, SessionRecord, Tombstone
 from django_srvsession.signals import session_ended
 from django_srvsession.store import Store
 from tests.backends.sessions import create, in_threads, make_due, new_sid, new_user, touch_later
@@ -157,7 +157,7 @@ def test_a_file_that_expired_long_ago_is_removed_at_once_and_a_recent_one_leaves
         create(store, deadline_ms=1000),
         make_due(store, create(store)),
     )
-    assert store.expire(noticed.record.sid) == noticed.record
+    assert store.end(noticed.record.sid, EXPIRED) == noticed.record
     ended: list[SessionRecord] = []
     assert store.clear_expired(on_ended=ended.append) == 2
     assert {record.sid: record for record in ended} == {one.record.sid: one.record for one in (old, recent)}

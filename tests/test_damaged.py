@@ -29,7 +29,7 @@ from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.engine import current_store
 from django_srvsession.events.history import portion_of
 from django_srvsession.models import ClearingRun, Session, SessionEvent
-from django_srvsession.records import LATEST_MS, Delta, Loaded, SessionRecord
+from django_srvsession.records import LATEST_MS, Delta, Ending, Loaded, SessionRecord
 from django_srvsession.records import Client as Seen
 from django_srvsession.store import CorruptSessionError, UpdateError
 from tests.activity import SECOND_MS, write
@@ -130,7 +130,7 @@ def test_damaged_sessions_are_left_out_of_all_lists_and_open_for_nobody(
         if overwrite(every_store, record, field, value):
             damaged.append(record)
         else:
-            store.end(record.sid, "revoked")
+            store.end(record.sid, Ending("revoked"))
     for name, shown in faces(viewer, ann):
         assert shown == [own], name
     for sid in (record.sid for record in damaged):

@@ -16,11 +16,12 @@ from django.urls import include, path
 
 from django_srvsession import services
 from django_srvsession.backends.db import DatabaseStore, listing
+from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.redis import RedisStore
 from django_srvsession.engine import current_store
 from django_srvsession.events import log as event_log
 from django_srvsession.models import SessionEvent
-from django_srvsession.records import SessionRecord
+from django_srvsession.records import Ending, SessionRecord
 from django_srvsession.signals import session_ended
 from django_srvsession.store import Store, StoreUnavailableError, user_records
 from tests.backends.sessions import create, sids, stored, touch_later
@@ -54,7 +55,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than four sessions are very many."""
     monkeypatch.setattr(listing, "_BATCH", 4)
     monkeypatch.setattr(user_records, "_READ_AT_ONCE", 4)
-    for store_class in (DatabaseStore, RedisStore):
+    for store_class in (DatabaseStore, MemoryStore, RedisStore):
         monkeypatch.setattr(store_class, "ends_at_once", 4)
 
 
@@ -126,7 +127,7 @@ def test_one_session_is_asked_for_by_its_name(
 ) -> None:
     store, bob = current_store(), get_user_model().objects.create_user("bob")
     one, two, gone, foreign = (*several(store, ann, 3), *several(store, bob, 1))
-    store.end(gone, "revoked")
+    store.end(gone, Ending("revoked"))
     with asked(store, monkeypatch) as verbs:
         assert services.session_of(ann, one) == stored(store, one).record
         assert services.session_of(ann, gone) is services.session_of(ann, foreign) is None

@@ -16,6 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from django_srvsession.backends.memory import MemoryStore, SessionStore
 from django_srvsession.backends.memory.table import Table
 from django_srvsession.middleware import _save_steps
+from django_srvsession.records import Ending
 from django_srvsession.store import UpdateError
 from tests.trust import rounds
 
@@ -100,7 +101,7 @@ class HoldersOfKeys(RuleBasedStateMachine):
     @rule(key=keys)
     def end_from_elsewhere(self, key: str) -> None:
         if (sid := SessionStore(key).sid) is not None:
-            MemoryStore().end(sid, "revoked")
+            MemoryStore().end(sid, Ending("revoked"))
 
     @rule(target=keys, request=requests)
     def answer(self, request: Any) -> Any:

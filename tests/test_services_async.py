@@ -10,7 +10,8 @@ from asgiref.sync import async_to_sync
 from django_srvsession import services
 from django_srvsession.engine import current_store
 from django_srvsession.records import SessionRecord
-from django_srvsession.store import CorruptSessionError, Store
+from django_srvsession.store import CorruptSessionError
+from django_srvsession.store.face import Face
 from django_srvsession.store.listings import Filter
 from tests.backends.sessions import create, new_sid, new_user, sids, touch_later
 from tests.every_store import every_store_fixture
@@ -45,10 +46,10 @@ def test_contents_are_names_and_sizes_or_nothing(made: list[SessionRecord], monk
     assert async_to_sync(services.acontents_of)(made[0].sid).sizes == {"cart": 2}
     assert async_to_sync(services.acontents_of)(new_sid()) is None
 
-    async def damaged(self: Store, sid: str) -> Any:
+    async def damaged(self: Face, sid: str) -> Any:
         raise CorruptSessionError
 
-    monkeypatch.setattr(type(current_store()), "aload", damaged)
+    monkeypatch.setattr(type(current_store().face()), "load", damaged)
     assert async_to_sync(services.acontents_of)(made[0].sid) is None
 
 

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 
 from django_srvsession.engine import current_store
 from django_srvsession.operations import stats
-from django_srvsession.records import Client
+from django_srvsession.records import Client, Ending
 from django_srvsession.store import Store, StoreUnavailableError
 from tests.backends.sessions import create, make_due
 from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
@@ -128,7 +128,7 @@ def test_a_session_that_ends_meanwhile_is_not_measured(store: Store, monkeypatch
     load = store.load
 
     def load_ended(name: str) -> Any:
-        store.end(sid, "logout")
+        store.end(sid, Ending("logout"))
         return load(name)
 
     monkeypatch.setattr(store, "load", load_ended)

@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from django.dispatch import Signal
 
 from django_srvsession.engine.steps import Call, Emit, Steps
-from django_srvsession.records import SessionRecord
+from django_srvsession.records import EXPIRED, Ending, SessionRecord
 from django_srvsession.signals import session_ended, session_started
 from django_srvsession.store import CorruptSessionError, Store
 
@@ -112,7 +112,7 @@ def end_many_steps(sids: Sequence[str], reason: str, by: str | None = None) -> S
     if len(sids) == 1:
         record = yield from end_steps(sids[0], reason, by)
         return [] if record is None else [record]
-    records: Sequence[SessionRecord] = yield Call("end_many", (sids, reason, by))
+    records: Sequence[SessionRecord] = yield Call("end_many", (sids, Ending(reason, by)))
     if records:
         yield TellAll(session_ended, sender, {"records": records, "reason": reason, "by": by})
     return records
@@ -124,7 +124,7 @@ def end_steps(sid: str, reason: str, by: str | None = None, *conditions: Any) ->
     What is damaged opens for nobody, and is nothing to end.
     """
     try:
-        record: SessionRecord | None = yield Call("end", (sid, reason, by, *conditions))
+        record: SessionRecord | None = yield Call("end", (sid, Ending(reason, by, *conditions)))
     except CorruptSessionError:
         return None
     if record is not None:
@@ -134,7 +134,7 @@ def end_steps(sid: str, reason: str, by: str | None = None, *conditions: Any) ->
 
 def expire_steps(sid: str) -> Steps[SessionRecord | None]:
     """End a session whose time is up and say so by signal; returns as :func:`end_steps`."""
-    record: SessionRecord | None = yield Call("expire", (sid,))
+    record: SessionRecord | None = yield Call("end", (sid, EXPIRED))
     if record is not None:
         yield ended(record, record.expiry_reason, None)
     return record

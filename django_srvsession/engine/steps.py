@@ -30,8 +30,8 @@ class Call(NamedTuple):
         return getattr(store, self.verb)(*self.args)
 
     async def arun(self, store: Store) -> Any:
-        """Do it through the verb's async twin."""
-        return await getattr(store, "a" + self.verb)(*self.args)
+        """Do it through the store's face."""
+        return await getattr(store.face(), self.verb)(*self.args)
 
 
 class Brief(NamedTuple):
@@ -46,7 +46,7 @@ class Brief(NamedTuple):
             return self.call.run(store)
 
     async def arun(self, store: Store) -> Any:
-        """Do it through the verb's async twin."""
+        """Do it through the store's face."""
         with waiting.at_most(self.seconds):
             return await self.call.arun(store)
 

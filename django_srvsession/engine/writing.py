@@ -140,11 +140,10 @@ class SessionWriting(SessionReading):
                 sealed = sealed.rotated(new.verifier, final, now_ms)
             new_mark = sealed.seal(sealer)
             step = delta._replace(changed={**delta.changed, RECORD: new_mark}, expected={RECORD: mark})
+            if new is not None:
+                step = step._replace(new_verifier=new.verifier, final=final)
             try:
-                if new is None:
-                    loaded = yield Call("update", (key.sid, key.verifier, step, base))
-                else:
-                    loaded = yield Call("rotate", (key.sid, key.verifier, new.verifier, step, base, final))
+                loaded = yield Call("update", (key.sid, key.verifier, step, base))
             except ConflictError as conflict:
                 mark = conflict.current[RECORD] or b""
                 stands = self._sealed_by_another(key, mark)

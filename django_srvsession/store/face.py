@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from asgiref.sync import sync_to_async
 
 from django_srvsession.records import Delta, Ending, Loaded, SessionRecord, Tombstone
+from django_srvsession.store.listings import EVERYONE, Activity, Filter, Portion
 
 if TYPE_CHECKING:
     from django_srvsession.store.interface import Store
@@ -47,24 +48,39 @@ class Face:
 
     async def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
         """Change a session, or its key too."""
-        if delta.new_verifier is not None:
-            named = delta._replace(new_verifier=None, final=True)
-            return await self.call(self.store.rotate, sid, verifier, delta.new_verifier, named, base, final=delta.final)
         return await self.call(self.store.update, sid, verifier, delta, base)
 
     async def end(self, sid: str, ending: Ending) -> SessionRecord | None:
         """End a session."""
-        if ending.reason is None:
-            return await self.call(self.store.expire, sid)
-        return await self.call(self.store.end, sid, *ending)  # type: ignore[arg-type]
+        return await self.call(self.store.end, sid, ending)
 
     async def end_many(self, sids: Sequence[str], ending: Ending) -> Sequence[SessionRecord]:
         """End sessions in as few steps as the store can."""
-        return await self.call(self.store.end_many, sids, ending.reason or "", ending.by)
+        return await self.call(self.store.end_many, sids, ending)
+
+    async def alive(self, sids: Sequence[str]) -> frozenset[str]:
+        """Say which of these sessions are live."""
+        return await self.call(self.store.alive, sids)
 
     async def admit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
         """Count a session among its user's."""
         return await self.call(self.store.admit, user_id, sid, limit, policy)
+
+    async def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
+        """List sessions, already fetched: whoever reads the answer waits for nothing."""
+        return await self.call(lambda: list(self.store.records(user_id)))
+
+    async def portion(self, wanted: Filter = EVERYONE, count: int = 100, after: str = "") -> Portion:
+        """List the next sessions that are wanted."""
+        return await self.call(self.store.portion, wanted, count, after)
+
+    async def activity(self) -> Activity:
+        """Count sessions."""
+        return await self.call(self.store.activity)
+
+    async def ensure_listed(self) -> bool:
+        """See to it that lists miss no session."""
+        return await self.call(self.store.ensure_listed)
 
 
 class BlockingFace(Face):

@@ -5,13 +5,14 @@ Nothing here does I/O. ``current`` is what the store read under the lock that it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from hmac import compare_digest
 from typing import Final
 
 from django_srvsession.records import (
     UNSET,
     Delta,
+    Ending,
     Loaded,
     SessionRecord,
     Tombstone,
@@ -42,48 +43,42 @@ def already_created(current: Stored, verifier: str, now_ms: int) -> Loaded | Non
 
 
 def changed(current: Stored, verifier: str, delta: Delta, now_ms: int) -> Loaded:
-    """Return the session that ``update`` makes of ``current``; raises as ``Store.update``."""
-    if not (isinstance(current, Loaded) and _is_live(current, now_ms) and current.record.accepts(verifier, now_ms)):
-        raise UpdateError("No live session has this sid and verifier.")
+    """Return the session that ``update`` makes of ``current``: that very object when its key is changed already.
+
+    Raises as ``Store.update``.
+    """
+    if not isinstance(current, Loaded) or not _is_live(current, now_ms):
+        raise UpdateError("No live session has this sid.")
+    if delta.new_verifier is None:
+        if not current.record.accepts(verifier, now_ms):
+            raise UpdateError("The session has another verifier.")
+    elif compare_digest(current.record.verifier, delta.new_verifier):
+        return current
+    elif not compare_digest(current.record.verifier, verifier):
+        raise UpdateError("The session's key was replaced by another request.")
     if delta.user_id is not UNSET and current.record.user_id not in (None, delta.user_id):
         raise UpdateError("The session belongs to another user.")
     if differing := conflicts(current.values, delta.expected):
         raise ConflictError(differing)
-    return updated(current, delta, now_ms)
+    after = updated(current, delta, now_ms)
+    if delta.new_verifier is None:
+        return after
+    return rotated(after, delta.new_verifier, delta.final, delta.user_id is not UNSET)
 
 
-def turned(current: Stored, verifier: str, new_verifier: str, delta: Delta, final: bool, now_ms: int) -> Loaded:
-    """Return the session that ``rotate`` makes of ``current``: that very object when it is rotated already.
-
-    Raises as ``Store.rotate``.
-    """
-    if isinstance(current, Loaded) and _is_live(current, now_ms):
-        if compare_digest(current.record.verifier, new_verifier):
-            return current
-        if not compare_digest(current.record.verifier, verifier):
-            raise UpdateError("The session's key was replaced by another request.")
-    return rotated(changed(current, verifier, delta, now_ms), new_verifier, final, delta.user_id is not UNSET)
-
-
-def may_end(
-    current: Stored, verifier: str | None, expected: Mapping[str, bytes | None] | None, now_ms: int
-) -> SessionRecord | None:
-    """Return the record of the live session that ``end`` may end, or None."""
-    if not isinstance(current, Loaded) or not _is_live(current, now_ms):
+def may_end(current: Stored, ending: Ending, now_ms: int) -> SessionRecord | None:
+    """Return the record of the session that ``end`` may end, or None."""
+    if not isinstance(current, Loaded) or _is_live(current, now_ms) is (ending.reason is None):
         return None
-    accepted = verifier is None or current.record.accepts(verifier, now_ms)
-    return current.record if accepted and not conflicts(current.values, expected or {}) else None
+    accepted = ending.verifier is None or current.record.accepts(ending.verifier, now_ms)
+    return current.record if accepted and not conflicts(current.values, ending.expected or {}) else None
 
 
-def may_expire(current: Stored, now_ms: int) -> SessionRecord | None:
-    """Return the record of the session that ``expire`` may end, or None."""
-    return current.record if isinstance(current, Loaded) and not _is_live(current, now_ms) else None
-
-
-def tombstone(record: SessionRecord, reason: str, by: str | None, now_ms: int) -> Tombstone:
+def tombstone(record: SessionRecord, ending: Ending, now_ms: int) -> Tombstone:
     """Make what the session leaves when it is ended."""
     verifiers = (record.verifier,) if record.previous_verifier is None else (record.verifier, record.previous_verifier)
-    return Tombstone(record.sid, verifiers, reason, by, ended_ms=now_ms, now_ms=now_ms, user_id=record.user_id)
+    reason = ending.reason or record.expiry_reason
+    return Tombstone(record.sid, verifiers, reason, ending.by, ended_ms=now_ms, now_ms=now_ms, user_id=record.user_id)
 
 
 def to_end(

@@ -11,7 +11,7 @@ import pytest
 from django_srvsession import services
 from django_srvsession.engine import current_store
 from django_srvsession.engine.keys import SessionKey
-from django_srvsession.records import Client, Delta, Tombstone
+from django_srvsession.records import Client, Delta, Ending, Tombstone
 from tests.api.client import Api, errors_in, make_user, problem, url, with_key
 from tests.engine.every_store import on_every_store
 from tests.engine.watched import WatchedStore
@@ -215,7 +215,7 @@ def test_ending_a_session_twice_is_no_session_the_second_time(ann: Any) -> None:
 def test_who_ends_a_session_a_moment_after_somebody_else_finds_none(ann: Any, store: WatchedStore) -> None:
     api, phone = Api("ann"), Api("ann")
     sid = phone.sid
-    store.before = lambda verb: store.inner.end(sid, "revoked") if verb == "end" else None
+    store.before = lambda verb: store.inner.end(sid, Ending("revoked")) if verb == "end" else None
     assert api.end(sid).content == api.end("0" * 18).content
     assert phone.user() is None
 

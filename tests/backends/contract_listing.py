@@ -9,7 +9,7 @@ from secrets import randbelow, token_hex
 import pytest
 from django.test import override_settings
 
-from django_srvsession.records import Client, Delta, SessionRecord, Tombstone
+from django_srvsession.records import EXPIRED, Client, Delta, Ending, SessionRecord, Tombstone
 from django_srvsession.store import LimitReachedError, Store, created_and_sid, listings
 from django_srvsession.store.listings import EVERYONE, Filter
 from tests.backends.sessions import create, make_due, new_user, new_verifier, sids, snapshot, stored, touch_later
@@ -38,7 +38,7 @@ def login(store: Store, user_id: str, limit: int, policy: str = "end_oldest") ->
     """Do as a login does: create, admit, end what is to end."""
     record = create(store, user_id=user_id).record
     for sid in store.admit(user_id, record.sid, limit, policy):
-        store.end(sid, "limit")
+        store.end(sid, Ending("limit"))
     return record
 
 
@@ -81,7 +81,7 @@ class AdmitContract:
         given = [*store.admit(user_id, second.sid, 1, "end_oldest"), *store.admit(user_id, third.sid, 1, "end_oldest")]
         assert len(given) == len(set(given))
         for sid in given:
-            store.end(sid, "limit")
+            store.end(sid, Ending("limit"))
         assert len(store.records(user_id)) == 1
         assert first.sid not in sids(store.records(user_id))
 
@@ -117,7 +117,7 @@ class AdmitContract:
             with pytest.raises(LimitReachedError):
                 store.admit(user_id, extra.sid, 2, "refuse")
         assert set(sids(store.records(user_id))) == {*admitted, extra.sid}
-        store.end(extra.sid, "limit")
+        store.end(extra.sid, Ending("limit"))
         assert set(sids(store.records(user_id))) == admitted
 
     def test_logins_that_are_under_way_do_not_refuse_each_other(self, store: Store) -> None:
@@ -130,17 +130,17 @@ class AdmitContract:
     def test_a_refused_user_is_admitted_when_a_session_has_ended(self, store: Store) -> None:
         user_id = new_user()
         first, _ = (login(store, user_id, 2, "refuse") for _ in range(2))
-        store.end(first.sid, "logout")
+        store.end(first.sid, Ending("logout"))
         extra = create(store, user_id=user_id).record
         assert list(store.admit(user_id, extra.sid, 2, "refuse")) == []
 
     def test_ended_and_expired_sessions_refuse_nobody(self, store: Store) -> None:
         user_id = new_user()
         ended, due, expired = (login(store, user_id, 3, "refuse") for _ in range(3))
-        store.end(ended.sid, "logout")
+        store.end(ended.sid, Ending("logout"))
         make_due(store, stored(store, due.sid))
         make_due(store, stored(store, expired.sid))
-        store.expire(expired.sid)
+        store.end(expired.sid, EXPIRED)
         for _ in range(3):
             record = create(store, user_id=user_id).record
             assert list(store.admit(user_id, record.sid, 3, "refuse")) == []
@@ -151,7 +151,7 @@ class AdmitContract:
     def test_ended_and_expired_sessions_are_not_given_in_place_of_live_ones(self, store: Store) -> None:
         user_id = new_user()
         records = [login(store, user_id, 4) for _ in range(4)]
-        store.end(records[0].sid, "logout")
+        store.end(records[0].sid, Ending("logout"))
         make_due(store, stored(store, records[1].sid))
         for _ in range(2):
             record = create(store, user_id=user_id).record
@@ -163,7 +163,7 @@ class AdmitContract:
         user_id = new_user()
         kept = {login(store, user_id, 3).sid for _ in range(3)}
         ended = create(store, user_id=user_id).record
-        store.end(ended.sid, "limit")
+        store.end(ended.sid, Ending("limit"))
         assert list(store.admit(user_id, ended.sid, 3, "end_oldest")) == []
         assert set(sids(store.records(user_id))) == kept
 
@@ -207,7 +207,9 @@ class RecordsContract:
     def test_records_are_the_stored_ones(self, store: Store) -> None:
         user_id = new_user()
         for sid in several(store, user_id, 2):
-            store.rotate(sid, stored(store, sid).record.verifier, new_verifier(), Delta(changed={"a": b"a"}))
+            store.update(
+                sid, stored(store, sid).record.verifier, Delta(changed={"a": b"a"}, new_verifier=new_verifier())
+            )
         assert [stored(store, record.sid).record for record in store.records(user_id)] == list(store.records(user_id))
 
     def test_all_sessions_hold_those_of_users_and_of_nobody_newest_first(self, store: Store) -> None:
@@ -243,10 +245,10 @@ class RecordsContract:
         user_id = new_user()
         live, ended, due, expired = several(store, user_id, 4)
         anonymous_due = create(store, lifetime_ms=0).record.sid
-        store.end(ended, "logout")
+        store.end(ended, Ending("logout"))
         make_due(store, stored(store, due))
         make_due(store, stored(store, expired))
-        store.expire(expired)
+        store.end(expired, EXPIRED)
         assert sids(store.records(user_id)) == sids(store.records(user_id)[0:10]) == [live]
         assert len(store.records(user_id)) == 1
         everyone = sids(list(store.records()))
@@ -258,27 +260,27 @@ class RecordsContract:
         due = create(store, user_id=user_id, lifetime_ms=0).record
         assert list(store.records(user_id)) == []
         assert due.sid not in sids(list(store.records()))
-        assert store.expire(due.sid) == due
+        assert store.end(due.sid, EXPIRED) == due
 
     def test_signing_in_lists_an_anonymous_session(self, store: Store) -> None:
         user_id = new_user()
         by_update, by_rotation = create(store).record, create(store).record
         store.update(by_update.sid, by_update.verifier, Delta(user_id=user_id))
         assert sids(store.records(user_id)) == [by_update.sid]
-        store.rotate(by_rotation.sid, by_rotation.verifier, new_verifier(), Delta(user_id=user_id))
+        store.update(by_rotation.sid, by_rotation.verifier, Delta(user_id=user_id, new_verifier=new_verifier()))
         assert set(sids(store.records(user_id))) == {by_update.sid, by_rotation.sid}
 
     def test_a_rotated_session_is_listed_once(self, store: Store) -> None:
         user_id = new_user()
         record = create(store, user_id=user_id).record
-        store.rotate(record.sid, record.verifier, new_verifier(), Delta(user_id=user_id))
+        store.update(record.sid, record.verifier, Delta(user_id=user_id, new_verifier=new_verifier()))
         assert sids(store.records(user_id)) == [record.sid]
 
     def test_what_was_listed_before_can_be_read_after_a_session_ended(self, store: Store) -> None:
         user_id = new_user()
         several(store, user_id, 3)
         for record in store.records(user_id):
-            assert store.end(record.sid, "revoked") is not None
+            assert store.end(record.sid, Ending("revoked")) is not None
         assert list(store.records(user_id)) == []
 
     @pytest.mark.parametrize("kind", ODD_USERS)
@@ -290,7 +292,7 @@ class RecordsContract:
         assert {record.user_id for record in store.records(user_id)} == {user_id}
         assert set(sids(store.records(user_id))) == {created.sid, bound.sid}
         assert list(store.admit(user_id, bound.sid, 1, "end_oldest")) == [created.sid]
-        assert store.end(created.sid, "limit") == created
+        assert store.end(created.sid, Ending("limit")) == created
         assert sids(store.records(user_id)) == [bound.sid]
 
     def test_a_users_sessions_can_be_had_from_behind_one_on_latest_created_first(self, store: Store) -> None:
@@ -368,7 +370,7 @@ class PortionContract:
 
     def test_ended_and_expired_sessions_are_in_no_portion(self, store: Store) -> None:
         live, ended, due = several(store, new_user(), 3)
-        store.end(ended, "logout")
+        store.end(ended, Ending("logout"))
         make_due(store, stored(store, due))
         for signed_in in (None, True):
             found = sids(everyone_in_portions(store, 2, Filter(signed_in=signed_in)))
@@ -449,7 +451,7 @@ class ClearExpiredContract:
             assert ended.count(record) == 1
             tombstone = store.load(record.sid)
             assert tombstone is None or isinstance(tombstone, Tombstone)
-            assert store.expire(record.sid) is None
+            assert store.end(record.sid, EXPIRED) is None
         again: list[SessionRecord] = []
         store.clear_expired(on_ended=again.append)
         assert not {idle.sid, anonymous.sid, deadline.sid} & set(sids(again))
@@ -510,14 +512,14 @@ class ClearExpiredContract:
         user_id = new_user()
         with override_settings(SRVSESSION_ENDED_KEEP=0):
             record = create(store, user_id=user_id).record
-            assert store.end(record.sid, "logout") == record
+            assert store.end(record.sid, Ending("logout")) == record
             store.clear_expired()
             assert store.load(record.sid) is None
         assert list(store.records(user_id)) == []
 
     def test_fresh_tombstones_are_kept(self, store: Store) -> None:
         record = create(store).record
-        store.end(record.sid, "revoked", by="admin")
+        store.end(record.sid, Ending("revoked", by="admin"))
         store.clear_expired()
         tombstone = store.load(record.sid)
         assert isinstance(tombstone, Tombstone)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from django_srvsession.records import TOUCH, Delta, Loaded, SessionRecord, Tombstone
+from django_srvsession.records import EXPIRED, TOUCH, Delta, Ending, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import (
     ConflictError,
     CreateError,
@@ -19,6 +19,7 @@ from django_srvsession.store import (
     StoreUnavailableError,
     UpdateError,
 )
+from django_srvsession.store.face import Face
 from tests.backends.contract_listing import login
 from tests.backends.sessions import (
     create,
@@ -78,10 +79,8 @@ class ThreadsContract:
         sid, old = session.record.sid, session.record.verifier
         given = session if base == "with base" else None
         new = [new_verifier() for _ in range(count)]
-        deltas = [Delta(changed={f"k{n}": b"x"}) for n in range(count)]
-        outcomes = self._together(
-            [partial(store.rotate, sid, old, v, d, given) for v, d in zip(new, deltas, strict=True)], UpdateError
-        )
+        deltas = [Delta(changed={f"k{n}": b"x"}, new_verifier=verifier) for n, verifier in enumerate(new)]
+        outcomes = self._together([partial(store.update, sid, old, delta, given) for delta in deltas], UpdateError)
         winners = [number for number, o in enumerate(outcomes) if isinstance(o, Loaded)]
         assert len(winners) == 1
         assert stored(store, sid).record.verifier == new[winners[0]]
@@ -91,7 +90,7 @@ class ThreadsContract:
         for _ in range(3):
             session = create(store, user_id=new_user())
             sid = session.record.sid
-            outcomes = self._together([partial(store.end, sid, "revoked", by=f"caller {n}") for n in range(16)])
+            outcomes = self._together([partial(store.end, sid, Ending("revoked", by=f"caller {n}")) for n in range(16)])
             assert [o for o in outcomes if o is not None] == [session.record]
             tombstone = store.load(sid)
             assert isinstance(tombstone, Tombstone)
@@ -101,17 +100,17 @@ class ThreadsContract:
         user_id = new_user()
         made = [create(store, user_id=user_id).record for _ in range(20)]
         chosen = [record.sid for record in made]
-        calls = [partial(store.end_many, chosen[n:] + chosen[:n], "revoked") for n in range(0, 20, 4)]
+        calls = [partial(store.end_many, chosen[n:] + chosen[:n], Ending("revoked")) for n in range(0, 20, 4)]
         outcomes = self._together(calls, StoreUnavailableError)  # A database may give up after several deadlocks.
         told = [record for outcome in outcomes if isinstance(outcome, list) for record in outcome]
         assert len({record.sid for record in told}) == len(told)
-        assert store.end_many(chosen, "revoked") == []
+        assert store.end_many(chosen, Ending("revoked")) == []
         assert len(store.records(user_id)) == 0
 
     def test_the_record_of_an_expired_session_goes_to_one_of_many(self, store: Store) -> None:
         for _ in range(3):
             record = create(store, user_id=new_user(), lifetime_ms=0).record
-            outcomes = self._together([partial(store.expire, record.sid)] * 8)
+            outcomes = self._together([partial(store.end, record.sid, EXPIRED)] * 8)
             assert [o for o in outcomes if o is not None] == [record]
 
     def test_an_end_among_updates_is_final(self, store: Store) -> None:
@@ -120,9 +119,14 @@ class ThreadsContract:
             session = create(store, user_id=user_id, changed={"a": b"a"})
             sid, verifier = session.record.sid, session.record.verifier
             writers = [partial(store.update, sid, verifier, Delta(changed={f"k{n}": b"x"}), session) for n in range(4)]
-            rotation = partial(store.rotate, sid, verifier, new_verifier(), TOUCH, session, False)
+            rotation = partial(store.update, sid, verifier, Delta(new_verifier=new_verifier(), final=False), session)
             outcomes = self._together(
-                [*writers, partial(store.update, sid, verifier, TOUCH), rotation, partial(store.end, sid, "logout")],
+                [
+                    *writers,
+                    partial(store.update, sid, verifier, TOUCH),
+                    rotation,
+                    partial(store.end, sid, Ending("logout")),
+                ],
                 UpdateError,
             )
             assert isinstance(outcomes[-1], SessionRecord)
@@ -195,70 +199,68 @@ class AsyncContract:
         asyncio.run(run())
 
     def test_a_session_is_created_changed_rotated_and_ended_without_blocking_the_loop(self, store: Store) -> None:
-        self._run(self._live_and_end(store))
+        self._run(self._live_and_end(store.face()))
 
-    async def _live_and_end(self, store: Store) -> None:
+    async def _live_and_end(self, face: Face) -> None:
         sid, first, second, user_id = new_sid(), new_verifier(), new_verifier(), new_user()
-        created = await store.acreate(sid, first, new_delta(user_id=user_id, changed={"a": b"a"}))
-        loaded = await store.aload(sid)
+        created = await face.create(sid, first, new_delta(user_id=user_id, changed={"a": b"a"}))
+        loaded = await face.load(sid)
         assert isinstance(loaded, Loaded)
         assert (loaded.record, loaded.values) == (created.record, {"a": b"a"})
-        changed = await store.aupdate(sid, first, Delta(changed={"a": b"A"}), created)
+        changed = await face.update(sid, first, Delta(changed={"a": b"A"}), created)
         assert changed.values == {"a": b"A"}
-        rotated = await store.arotate(sid, first, second, TOUCH, changed, final=False)
+        rotated = await face.update(sid, first, Delta(new_verifier=second, final=False), changed)
         assert (rotated.record.verifier, rotated.record.rotation_final) == (second, False)
-        assert list(await store.aadmit(user_id, sid, 1, "end_oldest")) == []
-        assert sids(await store.arecords(user_id)) == [sid]
-        assert sid in sids((await store.arecords())[0:100])
-        assert await store.aend(sid, "logout", by="me", verifier=new_verifier()) is None
-        assert await store.aend(sid, "logout", by="me", verifier=second, expected={"a": b"A"}) == rotated.record
-        tombstone = await store.aload(sid)
+        assert list(await face.admit(user_id, sid, 1, "end_oldest")) == []
+        assert sids(await face.records(user_id)) == [sid]
+        assert sid in sids((await face.records())[0:100])
+        assert await face.end(sid, Ending("logout", by="me", verifier=new_verifier())) is None
+        assert await face.end(sid, Ending("logout", by="me", verifier=second, expected={"a": b"A"})) == rotated.record
+        tombstone = await face.load(sid)
         assert isinstance(tombstone, Tombstone)
         assert tombstone.by == "me"
-        assert await store.arecords(user_id) == []
-        assert await store.aload(new_sid()) is None
+        assert await face.records(user_id) == []
+        assert await face.load(new_sid()) is None
 
     def test_errors_come_through_the_async_twins(self, store: Store) -> None:
-        self._run(self._fail(store))
+        self._run(self._fail(store.face()))
 
-    async def _fail(self, store: Store) -> None:
+    async def _fail(self, face: Face) -> None:
         user_id = new_user()
-        record = (await store.acreate(new_sid(), new_verifier(), new_delta(user_id=user_id))).record
+        record = (await face.create(new_sid(), new_verifier(), new_delta(user_id=user_id))).record
         with pytest.raises(CreateError):
-            await store.acreate(record.sid, new_verifier(), new_delta())
+            await face.create(record.sid, new_verifier(), new_delta())
         with pytest.raises(UpdateError):
-            await store.aupdate(record.sid, new_verifier(), TOUCH)
+            await face.update(record.sid, new_verifier(), TOUCH)
         with pytest.raises(UpdateError):
-            await store.arotate(record.sid, new_verifier(), new_verifier(), TOUCH)
+            await face.update(record.sid, new_verifier(), Delta(new_verifier=new_verifier()))
         with pytest.raises(ConflictError):
-            await store.aupdate(record.sid, record.verifier, Delta(expected={"a": b"a"}))
-        await store.aadmit(user_id, record.sid, 1, "refuse")
-        other = (await store.acreate(new_sid(), new_verifier(), new_delta(user_id=user_id))).record
+            await face.update(record.sid, record.verifier, Delta(expected={"a": b"a"}))
+        await face.admit(user_id, record.sid, 1, "refuse")
+        other = (await face.create(new_sid(), new_verifier(), new_delta(user_id=user_id))).record
         with pytest.raises(LimitReachedError):
-            await store.aadmit(user_id, other.sid, 1, "refuse")
+            await face.admit(user_id, other.sid, 1, "refuse")
 
     def test_sessions_expire_through_the_async_twins(self, store: Store) -> None:
-        self._run(self._expire(store))
+        self._run(self._expire(store.face()))
 
-    async def _expire(self, store: Store) -> None:
-        due = [(await store.acreate(new_sid(), new_verifier(), new_delta(lifetime_ms=0))).record for _ in range(2)]
-        assert await store.aexpire(due[0].sid) == due[0]
-        assert await store.aexpire(due[0].sid) is None
+    async def _expire(self, face: Face) -> None:
+        due = [(await face.create(new_sid(), new_verifier(), new_delta(lifetime_ms=0))).record for _ in range(2)]
+        assert await face.end(due[0].sid, EXPIRED) == due[0]
+        assert await face.end(due[0].sid, EXPIRED) is None
         ended: list[SessionRecord] = []
-        assert await store.aclear_expired(dry_run=True) >= 1
-        assert await store.aclear_expired(batch_size=10, on_ended=ended.append) == len(ended)
+        assert await face.call(face.store.clear_expired, dry_run=True) >= 1
+        assert await face.call(face.store.clear_expired, batch_size=10, on_ended=ended.append) == len(ended)
         assert due[1] in ended
         assert due[0] not in ended
 
     def test_many_tasks_that_change_different_keys_all_win(self, store: Store) -> None:
-        self._run(self._change_together(store))
+        self._run(self._change_together(store.face()))
 
-    async def _change_together(self, store: Store) -> None:
-        session = await store.acreate(new_sid(), new_verifier(), new_delta())
+    async def _change_together(self, face: Face) -> None:
+        session = await face.create(new_sid(), new_verifier(), new_delta())
         sid, verifier = session.record.sid, session.record.verifier
-        await asyncio.gather(
-            *(store.aupdate(sid, verifier, Delta(changed={f"k{n}": b"x"}), session) for n in range(16))
-        )
-        loaded = await store.aload(sid)
+        await asyncio.gather(*(face.update(sid, verifier, Delta(changed={f"k{n}": b"x"}), session) for n in range(16)))
+        loaded = await face.load(sid)
         assert isinstance(loaded, Loaded)
         assert loaded.values == {f"k{n}": b"x" for n in range(16)}

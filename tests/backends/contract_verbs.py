@@ -7,7 +7,18 @@ import os
 import pytest
 
 from django_srvsession import records
-from django_srvsession.records import ROTATION_GRACE_MS, TOUCH, Client, Delta, Loaded, Tombstone, rotated, updated
+from django_srvsession.records import (
+    EXPIRED,
+    ROTATION_GRACE_MS,
+    TOUCH,
+    Client,
+    Delta,
+    Ending,
+    Loaded,
+    Tombstone,
+    rotated,
+    updated,
+)
 from django_srvsession.store import ConflictError, CreateError, Store, UpdateError
 from tests.backends.sessions import (
     HOUR_MS,
@@ -128,7 +139,7 @@ class CreateContract:
 
     def test_a_sid_taken_by_an_ended_session_is_refused_also_to_its_own_verifier(self, store: Store) -> None:
         record = create(store).record
-        store.end(record.sid, "logout")
+        store.end(record.sid, Ending("logout"))
         for verifier in (new_verifier(), record.verifier):
             with pytest.raises(CreateError, match=SAYS_SOMETHING):
                 store.create(record.sid, verifier, new_delta())
@@ -167,7 +178,7 @@ class LoadContract:
 
     def test_an_ended_session_is_loaded_as_its_tombstone(self, store: Store) -> None:
         record = create(store).record
-        store.end(record.sid, "revoked")
+        store.end(record.sid, Ending("revoked"))
         for _ in range(2):
             assert isinstance(store.load(record.sid), Tombstone)
 
@@ -336,7 +347,7 @@ class UpdateContract:
     def test_an_update_never_revives_an_ended_session(self, store: Store, delta: Delta, base: str) -> None:
         user_id = new_user()
         session = create(store, user_id=user_id, changed={"a": b"a"})
-        store.end(session.record.sid, "logout")
+        store.end(session.record.sid, Ending("logout"))
         with pytest.raises(UpdateError, match=SAYS_SOMETHING):
             store.update(session.record.sid, session.record.verifier, delta, session if base == "with base" else None)
         tombstone = store.load(session.record.sid)
@@ -488,7 +499,9 @@ class RotateContract:
         session = stored(store, session.record.sid)
         delta = Delta(changed={"a": b"A"}, removed=frozenset({"b"}), user_id=user_id, lifetime_ms=2 * HOUR_MS)
         given = session if base == "with base" else None
-        after = store.rotate(session.record.sid, session.record.verifier, new, delta, given, final)
+        after = store.update(
+            session.record.sid, session.record.verifier, delta._replace(new_verifier=new, final=final), given
+        )
         expected = rotated(forwarded(session, delta, after), new, final, signs_in=True)
         assert after.record == expected.record
         assert snapshot(store, session.record.sid) == (expected.record, {"a": b"A"})
@@ -496,7 +509,7 @@ class RotateContract:
 
     def test_a_rotation_remembers_where_it_came_from(self, store: Store) -> None:
         session, new = create(store, user_id=new_user()), new_verifier()
-        record = store.rotate(session.record.sid, session.record.verifier, new, TOUCH).record
+        record = store.update(session.record.sid, session.record.verifier, Delta(new_verifier=new)).record
         assert (record.verifier, record.previous_verifier) == (new, session.record.verifier)
         assert record.rotated_ms is not None and record.signed_in_ms is not None and record.rotation_final
         assert record.rotated_ms == max(record.last_seen_ms, record.signed_in_ms + 1)
@@ -509,15 +522,17 @@ class RotateContract:
         for _ in range(20):
             session, new = create(store, changed={"a": b"a"}), new_verifier()
             sid, old = session.record.sid, session.record.verifier
-            at_sign_in = store.rotate(sid, old, new, Delta(user_id=new_user()), session)
+            at_sign_in = store.update(sid, old, Delta(user_id=new_user(), new_verifier=new), session)
             assert at_sign_in.record.rotated_ms == at_sign_in.record.signed_in_ms
-            record = store.rotate(sid, new, new_verifier(), TOUCH, at_sign_in).record
+            record = store.update(sid, new, Delta(new_verifier=new_verifier()), at_sign_in).record
             assert record.rotated_ms > at_sign_in.record.signed_in_ms
             assert stored(store, sid).record == record
 
     def test_what_was_rotated_is_kept_by_later_updates(self, store: Store) -> None:
         session, new = create(store), new_verifier()
-        rotated_record = store.rotate(session.record.sid, session.record.verifier, new, TOUCH, final=False).record
+        rotated_record = store.update(
+            session.record.sid, session.record.verifier, Delta(new_verifier=new, final=False)
+        ).record
         record = store.update(session.record.sid, new, Delta(changed={"a": b"a"})).record
         for name in ("verifier", "previous_verifier", "rotated_ms", "rotation_final"):
             assert getattr(record, name) == getattr(rotated_record, name)
@@ -525,42 +540,42 @@ class RotateContract:
     def test_rotating_to_the_verifier_that_stands_succeeds_and_applies_nothing(self, store: Store) -> None:
         session, new = create(store, changed={"n": b"0"}), new_verifier()
         sid, old = session.record.sid, session.record.verifier
-        store.rotate(sid, old, new, Delta(changed={"n": b"1"}, expected={"n": b"0"}))
+        store.update(sid, old, Delta(changed={"n": b"1"}, expected={"n": b"0"}, new_verifier=new))
         before = snapshot(store, sid)
         delta = Delta(changed={"n": b"2"}, expected={"n": b"0"}, user_id=new_user())
-        again = store.rotate(sid, old, new, delta, session)
+        again = store.update(sid, old, delta._replace(new_verifier=new), session)
         assert snapshot(store, sid) == before
         assert again.record == before[0]
 
     def test_the_old_verifier_is_dead_after_a_final_rotation(self, store: Store) -> None:
         session, new = create(store, changed={"a": b"a"}), new_verifier()
         sid, old = session.record.sid, session.record.verifier
-        store.rotate(sid, old, new, TOUCH)
+        store.update(sid, old, Delta(new_verifier=new))
         before = snapshot(store, sid)
         for base in (None, session):
             with pytest.raises(UpdateError, match=SAYS_SOMETHING):
                 store.update(sid, old, Delta(changed={"a": b"late"}), base)
-        assert store.end(sid, "logout", verifier=old) is None
+        assert store.end(sid, Ending("logout", verifier=old)) is None
         assert snapshot(store, sid) == before
         assert store.update(sid, new, Delta(changed={"a": b"A"})).record.verifier == new
 
     def test_the_old_verifier_is_accepted_for_a_while_after_a_rotation_that_is_not_final(self, store: Store) -> None:
         session, new = create(store, changed={"a": b"a"}), new_verifier()
         sid, old = session.record.sid, session.record.verifier
-        store.rotate(sid, old, new, TOUCH, final=False)
+        store.update(sid, old, Delta(new_verifier=new, final=False))
         for base in (None, session):
             assert store.update(sid, old, Delta(changed={"a": b"A"}), base).record.verifier == new
         assert stored(store, sid).values == {"a": b"A"}
         assert stored(store, sid).record.verifier == new
-        ended = store.end(sid, "logout", verifier=old)
+        ended = store.end(sid, Ending("logout", verifier=old))
         assert ended is not None
         assert ended.verifier == new
 
     def test_a_verifier_from_two_rotations_ago_is_dead(self, store: Store) -> None:
         session = create(store)
         sid, verifiers = session.record.sid, [session.record.verifier, new_verifier(), new_verifier()]
-        store.rotate(sid, verifiers[0], verifiers[1], TOUCH, final=False)
-        store.rotate(sid, verifiers[1], verifiers[2], TOUCH, final=False)
+        store.update(sid, verifiers[0], Delta(new_verifier=verifiers[1], final=False))
+        store.update(sid, verifiers[1], Delta(new_verifier=verifiers[2], final=False))
         with pytest.raises(UpdateError, match=SAYS_SOMETHING):
             store.update(sid, verifiers[0], TOUCH)
         store.update(sid, verifiers[1], TOUCH)
@@ -569,12 +584,12 @@ class RotateContract:
     def test_a_rotation_needs_the_current_verifier(self, store: Store, final: bool) -> None:
         session, new = create(store, changed={"a": b"a"}), new_verifier()
         sid, old = session.record.sid, session.record.verifier
-        store.rotate(sid, old, new, TOUCH, final=final)
+        store.update(sid, old, Delta(new_verifier=new, final=final))
         before = snapshot(store, sid)
         for verifier in (old, new_verifier(), ""):
             for base in (None, session):
                 with pytest.raises(UpdateError, match=SAYS_SOMETHING):
-                    store.rotate(sid, verifier, new_verifier(), Delta(changed={"a": b"late"}), base)
+                    store.update(sid, verifier, Delta(changed={"a": b"late"}, new_verifier=new_verifier()), base)
         assert snapshot(store, sid) == before
 
     def test_a_rotation_refuses_what_an_update_refuses(self, store: Store) -> None:
@@ -582,23 +597,23 @@ class RotateContract:
         sid, verifier = session.record.sid, session.record.verifier
         before = snapshot(store, sid)
         with pytest.raises(UpdateError, match=SAYS_SOMETHING):
-            store.rotate(sid, verifier, new_verifier(), Delta(user_id=other, changed={"a": b"A"}))
+            store.update(sid, verifier, Delta(user_id=other, changed={"a": b"A"}, new_verifier=new_verifier()))
         with pytest.raises(ConflictError) as caught:
-            store.rotate(sid, verifier, new_verifier(), Delta(expected={"a": None}, changed={"a": b"A"}))
+            store.update(sid, verifier, Delta(expected={"a": None}, changed={"a": b"A"}, new_verifier=new_verifier()))
         assert dict(caught.value.current) == {"a": b"a"}
         assert snapshot(store, sid) == before
         assert list(store.records(other)) == []
 
     def test_a_rotation_never_creates_and_never_revives(self, store: Store) -> None:
         missing, ended, due = new_sid(), create(store), make_due(store, create(store))
-        store.end(ended.record.sid, "logout")
+        store.end(ended.record.sid, Ending("logout"))
         for sid, verifier in (
             (missing, new_verifier()),
             (ended.record.sid, ended.record.verifier),
             (due.record.sid, due.record.verifier),
         ):
             with pytest.raises(UpdateError, match=SAYS_SOMETHING):
-                store.rotate(sid, verifier, new_verifier(), new_delta(deadline_ms=None))
+                store.update(sid, verifier, new_delta(deadline_ms=None)._replace(new_verifier=new_verifier()))
         assert store.load(missing) is None
         assert isinstance(store.load(ended.record.sid), Tombstone)
         assert stored(store, due.record.sid).record == due.record
@@ -606,7 +621,7 @@ class RotateContract:
     def test_the_minute_of_grace_is_counted_from_the_rotation(self, store: Store) -> None:
         """Checked on the record, whose rule stores share; a store must hand it the instant of the rotation."""
         session, new = create(store), new_verifier()
-        record = store.rotate(session.record.sid, session.record.verifier, new, TOUCH, final=False).record
+        record = store.update(session.record.sid, session.record.verifier, Delta(new_verifier=new, final=False)).record
         assert record.rotated_ms is not None
         end_ms = record.rotated_ms + ROTATION_GRACE_MS
         assert record.accepts(session.record.verifier, end_ms - 1)
@@ -618,16 +633,16 @@ class EndContract:
 
     def test_ending_returns_the_record_as_it_was_once(self, store: Store) -> None:
         record = touch_later(store, create(store, user_id=new_user(), client=Client("192.0.2.1", "agent"))).record
-        assert store.end(record.sid, "logout") == record
-        assert store.end(record.sid, "revoked", by="admin") is None
-        assert store.end(record.sid, "logout", verifier=record.verifier) is None
+        assert store.end(record.sid, Ending("logout")) == record
+        assert store.end(record.sid, Ending("revoked", by="admin")) is None
+        assert store.end(record.sid, Ending("logout", verifier=record.verifier)) is None
 
     def test_the_tombstone_says_who_ended_what_and_why(self, store: Store) -> None:
         user_id, new = new_user(), new_verifier()
         session = create(store, user_id=user_id, changed={"secret": b"s3cret"})
-        store.rotate(session.record.sid, session.record.verifier, new, TOUCH)
-        store.end(session.record.sid, "revoked", by="admin:ünï")
-        store.end(session.record.sid, "logout", by="somebody else")
+        store.update(session.record.sid, session.record.verifier, Delta(new_verifier=new))
+        store.end(session.record.sid, Ending("revoked", by="admin:ünï"))
+        store.end(session.record.sid, Ending("logout", by="somebody else"))
         tombstone = store.load(session.record.sid)
         assert isinstance(tombstone, Tombstone)
         assert (tombstone.sid, tombstone.reason, tombstone.by) == (session.record.sid, "revoked", "admin:ünï")
@@ -639,7 +654,7 @@ class EndContract:
 
     def test_the_tombstone_of_an_anonymous_session_has_one_verifier_and_nobody(self, store: Store) -> None:
         record = create(store).record
-        store.end(record.sid, "logout")
+        store.end(record.sid, Ending("logout"))
         tombstone = store.load(record.sid)
         assert isinstance(tombstone, Tombstone)
         assert (tombstone.verifiers, tombstone.by, tombstone.user_id) == ((record.verifier,), None, None)
@@ -647,12 +662,12 @@ class EndContract:
     def test_an_ended_session_is_not_listed(self, store: Store) -> None:
         user_id = new_user()
         ended, live = create(store, user_id=user_id).record, create(store, user_id=user_id).record
-        store.end(ended.sid, "logout")
+        store.end(ended.sid, Ending("logout"))
         assert list(store.records(user_id)) == [live]
 
     def test_there_is_nothing_to_end_under_an_unknown_sid(self, store: Store) -> None:
         sid = new_sid()
-        assert store.end(sid, "logout") is None
+        assert store.end(sid, Ending("logout")) is None
         assert store.load(sid) is None
 
     @pytest.mark.parametrize("verifier", ["", "0" * 64], ids=["empty", "wrong"])
@@ -660,7 +675,7 @@ class EndContract:
         user_id = new_user()
         session = create(store, user_id=user_id, changed={"a": b"a"})
         before = snapshot(store, session.record.sid)
-        assert store.end(session.record.sid, "logout", verifier=verifier) is None
+        assert store.end(session.record.sid, Ending("logout", verifier=verifier)) is None
         assert snapshot(store, session.record.sid) == before
         assert sids(store.records(user_id)) == [session.record.sid]
 
@@ -669,16 +684,16 @@ class EndContract:
         sid, verifier = session.record.sid, session.record.verifier
         before = snapshot(store, sid)
         for expected in ({"hash": b"old"}, {"hash": None}, {"hash": b"new", "absent": b"x"}, {"hash": b""}):
-            assert store.end(sid, "password_changed", None, verifier, expected) is None
-        assert store.end(sid, "password_changed", None, new_verifier(), {"hash": b"new"}) is None
+            assert store.end(sid, Ending("password_changed", None, verifier, expected)) is None
+        assert store.end(sid, Ending("password_changed", None, new_verifier(), {"hash": b"new"})) is None
         assert snapshot(store, sid) == before
-        ended = store.end(sid, "password_changed", None, verifier, {"hash": b"new", "absent": None})
+        ended = store.end(sid, Ending("password_changed", None, verifier, {"hash": b"new", "absent": None}))
         assert ended == session.record
 
     def test_a_session_whose_time_is_up_is_nothing_to_end(self, store: Store) -> None:
         due = create(store, lifetime_ms=0).record
-        assert store.end(due.sid, "logout") is None
-        assert store.end(due.sid, "logout", verifier=due.verifier) is None
+        assert store.end(due.sid, Ending("logout")) is None
+        assert store.end(due.sid, Ending("logout", verifier=due.verifier)) is None
         assert stored(store, due.sid).record == due
 
     def test_a_user_has_no_session_after_all_were_ended_and_may_start_anew(self, store: Store) -> None:
@@ -686,7 +701,7 @@ class EndContract:
         for _ in range(3):
             create(store, user_id=user_id)
         for record in store.records(user_id)[:]:
-            store.end(record.sid, "revoked", by=user_id)
+            store.end(record.sid, Ending("revoked", by=user_id))
         assert (len(store.records(user_id)), list(store.records(user_id))) == (0, [])
         record = create(store, user_id=user_id).record
         assert list(store.records(user_id)) == [record]
@@ -700,11 +715,11 @@ class EndManyContract:
         live = [create(store, user_id=user_id, changed={"a": b"a"}).record for _ in range(4)]
         anonymous, kept = create(store).record, create(store, user_id=user_id).record
         gone, due = create(store).record, create(store, lifetime_ms=0).record
-        store.end(gone.sid, "logout")
+        store.end(gone.sid, Ending("logout"))
         chosen = [*(record.sid for record in live), anonymous.sid, gone.sid, due.sid, new_sid()]
-        ended = store.end_many(chosen, "revoked", "somebody")
+        ended = store.end_many(chosen, Ending("revoked", "somebody"))
         assert {record.sid: record for record in ended} == {record.sid: record for record in (*live, anonymous)}
-        assert list(store.end_many(chosen, "logout")) == list(store.end_many([], "logout")) == []
+        assert list(store.end_many(chosen, Ending("logout"))) == list(store.end_many([], Ending("logout"))) == []
         for record in (*live, anonymous):
             tombstone = store.load(record.sid)
             assert isinstance(tombstone, Tombstone)
@@ -716,7 +731,9 @@ class EndManyContract:
     def test_more_than_a_statement_names_end_in_one_step(self, store: Store) -> None:
         user_id = new_user()
         made = {create(store, user_id=user_id).record.sid for _ in range(120)}
-        assert {record.sid for record in store.end_many([*made, *(new_sid() for _ in range(900))], "revoked")} == made
+        assert {
+            record.sid for record in store.end_many([*made, *(new_sid() for _ in range(900))], Ending("revoked"))
+        } == made
         assert len(store.records(user_id)) == 0
 
 
@@ -725,16 +742,16 @@ class ExpireContract:
 
     def test_a_session_that_was_not_used_expires_as_idle(self, store: Store) -> None:
         record = create(store, lifetime_ms=0, user_id=new_user(), changed={"a": b"a"}).record
-        assert store.expire(record.sid) == record
+        assert store.end(record.sid, EXPIRED) == record
         self._assert_expired(store, record, "expired_idle")
 
     def test_a_session_at_its_deadline_expires_by_its_lifetime(self, store: Store) -> None:
         record = make_due(store, create(store, user_id=new_user())).record
-        assert store.expire(record.sid) == record
+        assert store.end(record.sid, EXPIRED) == record
         self._assert_expired(store, record, "expired_lifetime")
 
     def _assert_expired(self, store: Store, record: records.SessionRecord, reason: str) -> None:
-        assert store.expire(record.sid) is None
+        assert store.end(record.sid, EXPIRED) is None
         tombstone = store.load(record.sid)
         assert isinstance(tombstone, Tombstone)
         assert (tombstone.reason, tombstone.by, tombstone.user_id) == (reason, None, record.user_id)
@@ -745,7 +762,7 @@ class ExpireContract:
     def test_a_live_session_is_not_expired(self, store: Store) -> None:
         session = create(store, changed={"a": b"a"})
         before = snapshot(store, session.record.sid)
-        assert store.expire(session.record.sid) is None
+        assert store.end(session.record.sid, EXPIRED) is None
         assert snapshot(store, session.record.sid) == before
 
     def test_a_session_that_another_request_extended_is_not_expired(self, store: Store) -> None:
@@ -753,14 +770,14 @@ class ExpireContract:
         session = create(store, lifetime_ms=60_000)
         found_due = session.record._replace(expires_ms=session.now_ms)
         store.update(session.record.sid, session.record.verifier, Delta(lifetime_ms=HOUR_MS))
-        assert store.expire(found_due.sid) is None
+        assert store.end(found_due.sid, EXPIRED) is None
         assert stored(store, session.record.sid).record.lifetime_ms == HOUR_MS
 
     def test_there_is_nothing_to_expire_under_unknown_and_ended_sids(self, store: Store) -> None:
         sid, ended = new_sid(), create(store).record
-        store.end(ended.sid, "logout")
-        assert store.expire(sid) is None
-        assert store.expire(ended.sid) is None
+        store.end(ended.sid, Ending("logout"))
+        assert store.end(sid, EXPIRED) is None
+        assert store.end(ended.sid, EXPIRED) is None
         assert store.load(sid) is None
         tombstone = store.load(ended.sid)
         assert isinstance(tombstone, Tombstone)

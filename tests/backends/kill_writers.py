@@ -64,7 +64,7 @@ def main(directory: str, kills: int) -> None:
     settings.configure(SESSION_FILE_PATH=directory, USE_TZ=True)
     django.setup()
     from django_srvsession.backends.file import FileStore
-    from django_srvsession.records import Delta, Loaded
+    from django_srvsession.records import Delta, Ending, Loaded
     from django_srvsession.store import CorruptSessionError
     from tests.backends.sessions import create, new_user
 
@@ -85,7 +85,7 @@ def main(directory: str, kills: int) -> None:
             notes.write(number, count + 1, count + 1)
             other = create(store, user_id=user_id if random.random() < 0.5 else new_user()).record
             if random.random() < 0.5:
-                store.end(other.sid, "logout")
+                store.end(other.sid, Ending("logout"))
 
     lost, leftovers = [], 0
     for _ in range(kills):

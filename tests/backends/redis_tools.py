@@ -205,7 +205,9 @@ def not_stored_without_a_list(store: RedisStore, keys: Keys, server_of: Callable
     server_of(keys.user(user_id)).ask("SET", keys.user(user_id), "not ours")
     for change in (
         lambda: store.update(visitor.record.sid, visitor.record.verifier, Delta(user_id=user_id), visitor),
-        lambda: store.rotate(visitor.record.sid, visitor.record.verifier, new_verifier(), Delta(user_id=user_id)),
+        lambda: store.update(
+            visitor.record.sid, visitor.record.verifier, Delta(user_id=user_id, new_verifier=new_verifier())
+        ),
     ):
         with pytest.raises(StoreUnavailableError):
             change()

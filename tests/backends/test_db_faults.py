@@ -11,7 +11,7 @@ import pytest
 from django.db import DatabaseError, Error, connections, transaction
 
 from django_srvsession.backends.db import DatabaseStore
-from django_srvsession.records import TOUCH, Delta
+from django_srvsession.records import EXPIRED, TOUCH, Delta, Ending
 from django_srvsession.store import StoreUnavailableError
 from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
 from tests.patience import patient
@@ -32,10 +32,10 @@ def verbs(store: DatabaseStore) -> dict[str, Callable[[], object]]:
         "load": lambda: store.load(sid),
         "update": lambda: store.update(sid, verifier, TOUCH, session),
         "update without a base": lambda: store.update(sid, verifier, Delta(changed={"a": b"a"})),
-        "rotate": lambda: store.rotate(sid, verifier, new_verifier(), TOUCH, session),
-        "end": lambda: store.end(sid, "logout"),
-        "end what is expected": lambda: store.end(sid, "logout", expected={"a": None}),
-        "expire": lambda: store.expire(sid),
+        "rotate": lambda: store.update(sid, verifier, Delta(new_verifier=new_verifier()), session),
+        "end": lambda: store.end(sid, Ending("logout")),
+        "end what is expected": lambda: store.end(sid, Ending("logout", expected={"a": None})),
+        "expire": lambda: store.end(sid, EXPIRED),
         "admit": lambda: store.admit("1", sid, 1, "end_oldest"),
         "records of a user": lambda: len(store.records("1")),
         "records": lambda: store.records()[0:10],

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.backends.db.prepared import AFTER_USES, FOR_USES
 from django_srvsession.models import Session
-from django_srvsession.records import Delta, Loaded
+from django_srvsession.records import Delta, Ending, Loaded
 from django_srvsession.store import StoreUnavailableError
 from tests.backends.sessions import create, new_sid, new_verifier, stored
 
@@ -46,7 +46,7 @@ def use_often(store: DatabaseStore) -> Loaded:
         session = create(store, changed={"a": b"a"})
         assert stored(store, session.record.sid).record == session.record
         session = store.update(session.record.sid, session.record.verifier, Delta(changed={"a": b"b"}), session)
-        store.end(create(store).record.sid, "logout")
+        store.end(create(store).record.sid, Ending("logout"))
     return session
 
 
@@ -164,7 +164,7 @@ def test_a_server_that_has_forgotten_what_it_prepared_costs_nothing_but_the_spee
     assert (saved.values, saved.record.version) == ({"a": b"c"}, session.record.version + 1)
     assert stored(store, session.record.sid)[:2] == saved[:2]
     assert isinstance(create(store), Loaded)
-    assert store.end(session.record.sid, "logout") is not None
+    assert store.end(session.record.sid, Ending("logout")) is not None
     use_often(store)
     assert prepared(connection) == []  # It may be a pooler: no second try in this process.
 

@@ -20,7 +20,7 @@ from django_srvsession.backends.db import DatabaseStore, SessionStore
 from django_srvsession.backends.db.sql import BY_KEY_BEFORE
 from django_srvsession.clients.devices import device_family
 from django_srvsession.models import LiveSession, Session
-from django_srvsession.records import TOUCH, Client, Delta
+from django_srvsession.records import Client, Delta, Ending
 from django_srvsession.store.clock import LocalClock
 from tests.backends.sessions import create, new_sid, new_verifier, sids, snapshot, stored
 from tests.databases import SendEverythingTo
@@ -154,9 +154,9 @@ def test_a_write_goes_to_its_row_by_the_sid_alone(store: DatabaseStore, rows: in
 
 def test_sessions_survive_a_dump_and_a_load(store: DatabaseStore, tmp_path: Path) -> None:
     live = create(store, user_id="zoë", changed={"a": b"\0\xff", "b\ud800": b""}).record
-    store.rotate(live.sid, live.verifier, new_verifier(), TOUCH, final=False)
+    store.update(live.sid, live.verifier, Delta(new_verifier=new_verifier(), final=False))
     ended = create(store).record
-    store.end(ended.sid, "logout", by="admin")
+    store.end(ended.sid, Ending("logout", by="admin"))
     before, tombstone = snapshot(store, live.sid), store.load(ended.sid)
     dump = tmp_path / "dump.json"
     call_command("dumpdata", "srvsession", database=store.using, output=str(dump), verbosity=0)

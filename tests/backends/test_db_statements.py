@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext, override_settings
 from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.backends.db.table import Table
 from django_srvsession.models import Session
-from django_srvsession.records import TOUCH, Client, Delta, SessionRecord, Tombstone
+from django_srvsession.records import EXPIRED, TOUCH, Client, Delta, Ending, SessionRecord, Tombstone
 from django_srvsession.store import CorruptSessionError, LimitReachedError, StoreUnavailableError
 from tests.backends.sessions import create, make_due, new_delta, new_sid, new_user, new_verifier, sids, stored
 
@@ -42,9 +42,9 @@ def test_each_verb_of_the_hot_path_is_one_statement(store: DatabaseStore) -> Non
     with sent(store.using) as updating:
         base = store.update(sid, verifier, Delta(changed={"a": b"A"}, expected={"a": b"a"}), base)
     with sent(store.using) as rotating:
-        store.rotate(sid, verifier, new, TOUCH, base)
+        store.update(sid, verifier, Delta(new_verifier=new), base)
     with sent(store.using) as ending:
-        assert store.end(sid, "logout", verifier=new) is not None
+        assert store.end(sid, Ending("logout", verifier=new)) is not None
     assert [len(queries) for queries in (creating, loading, updating, rotating)] == [1, 1, 1, 1]
     # No UPDATE returns columns on MariaDB: the record is read before.
     assert len(ending) == (2 if connections[store.using].vendor == "mysql" else 1)
@@ -107,8 +107,8 @@ def test_a_write_that_is_overtaken_for_good_is_an_outage_not_the_end(store: Data
 def test_a_sid_of_another_form_never_reaches_the_database(store: DatabaseStore, sid: str) -> None:
     with sent(store.using) as queries:
         assert store.load(sid) is None
-        assert store.end(sid, "logout") is None
-        assert store.expire(sid) is None
+        assert store.end(sid, Ending("logout")) is None
+        assert store.end(sid, EXPIRED) is None
     assert len(queries) == 0
 
 
@@ -137,14 +137,14 @@ def test_damaged_values_are_told_from_no_session_and_can_be_ended(store: Databas
         store.load(record.sid)
     with pytest.raises(CorruptSessionError):
         store.update(record.sid, record.verifier, Delta(changed={"b": b"b"}))
-    assert store.end(record.sid, "cleared", expected={"a": b"a"}) is None
-    assert store.end(record.sid, "cleared", verifier=record.verifier) == record
+    assert store.end(record.sid, Ending("cleared", expected={"a": b"a"})) is None
+    assert store.end(record.sid, Ending("cleared", verifier=record.verifier)) == record
 
 
 def test_the_row_of_an_ended_session_holds_no_values(store: DatabaseStore) -> None:
     record, expired = create(store, changed={"a": b"secret"}).record, create(store, lifetime_ms=0).record
-    store.end(record.sid, "logout")
-    store.expire(expired.sid)
+    store.end(record.sid, Ending("logout"))
+    store.end(expired.sid, EXPIRED)
     rows = Session.objects.using(store.using).filter(sid__in=[record.sid, expired.sid])
     assert [bytes(row.data) for row in rows] == [b"", b""]
 
@@ -216,7 +216,7 @@ def test_a_refused_session_is_not_bound(store: DatabaseStore) -> None:
 
 def test_admitting_never_takes_over_the_session_of_another_user_or_an_ended_one(store: DatabaseStore) -> None:
     theirs, ended = create(store, user_id=new_user()).record, create(store).record
-    store.end(ended.sid, "logout")
+    store.end(ended.sid, Ending("logout"))
     user_id = new_user()
     for sid in (theirs.sid, ended.sid, new_sid()):
         assert store.admit(user_id, sid, 1, "refuse") == []
@@ -239,7 +239,7 @@ def test_a_session_from_before_there_was_a_limit_counts_when_logins_are_refused(
     assert store.admit(user_id, new.sid, 1, "refuse") == []  # the other login may be under way
     another = create(store, user_id=user_id).record
     Session.objects.using(store.using).filter(sid=old.sid).update(signed_in_ms=1)
-    store.end(new.sid, "logout")
+    store.end(new.sid, Ending("logout"))
     with pytest.raises(LimitReachedError):
         store.admit(user_id, another.sid, 1, "refuse")
 
@@ -258,15 +258,15 @@ def test_what_expired_long_ago_leaves_no_tombstone(store: DatabaseStore) -> None
 
 def test_a_tombstone_holds_no_value(store: DatabaseStore) -> None:
     record, due = create(store, changed={"a": b"sealed"}).record, create(store, changed={"a": b"sealed"})
-    store.end(record.sid, "logout")
-    store.expire(make_due(store, due).record.sid)
+    store.end(record.sid, Ending("logout"))
+    store.end(make_due(store, due).record.sid, EXPIRED)
     left = Session.objects.using(store.using).filter(sid__in=[record.sid, due.record.sid])
     assert [bytes(data) for data in left.values_list("data", flat=True)] == [b"", b""]
 
 
 def test_a_tombstone_is_forgotten_when_its_time_is_over_and_not_counted(store: DatabaseStore) -> None:
     record = create(store).record
-    store.end(record.sid, "logout")
+    store.end(record.sid, Ending("logout"))
     assert store.clear_expired() == 0
     assert isinstance(store.load(record.sid), Tombstone)
     Session.objects.using(store.using).filter(sid=record.sid).update(expires_ms=1)
@@ -280,7 +280,7 @@ def test_a_tombstone_is_kept_as_long_as_the_setting_says(store: DatabaseStore) -
     for seconds in (0, 5, 86_400):
         with override_settings(SRVSESSION_ENDED_KEEP=seconds):
             record = create(store).record
-            store.end(record.sid, "logout")
+            store.end(record.sid, Ending("logout"))
         row = Session.objects.using(store.using).get(sid=record.sid)
         assert row.ended_ms is not None
         assert row.expires_ms == row.ended_ms + seconds * 1000

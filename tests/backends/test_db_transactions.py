@@ -17,7 +17,7 @@ from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.backends.db import connection as db_connection
 from django_srvsession.backends.db.table import Table
 from django_srvsession.models import Session
-from django_srvsession.records import TOUCH, Delta, Loaded, Tombstone
+from django_srvsession.records import EXPIRED, TOUCH, Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import CreateError, StoreUnavailableError, UpdateError
 from tests.backends.sessions import (
     create,
@@ -91,9 +91,9 @@ class TestRollback:
         before = snapshot(store, record.sid)
         sid, verifier = record.sid, record.verifier
         assert rolled_back(lambda: store.update(sid, verifier, Delta(changed={"a": b"A"}))).values == {"a": b"A"}
-        rolled_back(lambda: store.rotate(sid, verifier, new_verifier(), TOUCH))
-        assert rolled_back(lambda: store.end(sid, "logout")) == record
-        assert rolled_back(lambda: store.expire(due.sid)) == due
+        rolled_back(lambda: store.update(sid, verifier, Delta(new_verifier=new_verifier())))
+        assert rolled_back(lambda: store.end(sid, Ending("logout"))) == record
+        assert rolled_back(lambda: store.end(due.sid, EXPIRED)) == due
         assert rolled_back(store.clear_expired) == 1
         created = rolled_back(lambda: create(store)).record
         assert snapshot(store, sid) == before
@@ -118,8 +118,8 @@ class TestRollback:
             assert stored(store, sid).values == {"a": b"a", "b": b"b"}
             assert store.admit(user_id, sid, 1, "refuse") == []
             assert sids(store.records(user_id)) == [sid]
-            assert store.end(sid, "logout", verifier=verifier, expected={"a": b"a"}) is not None
-            assert store.end(sid, "logout") is None
+            assert store.end(sid, Ending("logout", verifier=verifier, expected={"a": b"a"})) is not None
+            assert store.end(sid, Ending("logout")) is None
         assert isinstance(store.load(sid), Tombstone)
 
     def test_the_caller_can_go_on_after_a_refusal(self, store: DatabaseStore) -> None:
@@ -178,10 +178,10 @@ class TestRepeatableRead:
         sid, verifier = base.record.sid, base.record.verifier
         with repeatable_read(store.using):
             stored(store, sid)
-            elsewhere(lambda: store.end(sid, "logout"))
+            elsewhere(lambda: store.end(sid, Ending("logout")))
             with pytest.raises(UpdateError):
                 store.update(sid, verifier, TOUCH, base)
-            assert store.end(sid, "revoked") is None
+            assert store.end(sid, Ending("revoked")) is None
         assert store.load(sid).reason == "logout"  # type: ignore[union-attr]
 
     @only("database_alias", ["mariadb"], indirect=True)
@@ -217,7 +217,7 @@ class TestRepeatableRead:
                 with pytest.raises(StoreUnavailableError):
                     store.update(sid, verifier, Delta(changed={"mine": b"1"}), base_)
             with pytest.raises(StoreUnavailableError):
-                store.end(sid, "logout")
+                store.end(sid, Ending("logout"))
             ContentType.objects.using(store.using).create(app_label="srvsession_test", model="kept")
         assert ContentType.objects.using(store.using).filter(app_label="srvsession_test").delete()[0] == 1
         assert stored(store, sid).values == {"a": b"a", "theirs": b"1"}
@@ -268,9 +268,9 @@ class TestLocks:
         sid, verifier = base.record.sid, base.record.verifier
         writes: list[Callable[[], object]] = [
             lambda: store.update(sid, verifier, TOUCH, base),
-            lambda: store.rotate(sid, verifier, new_verifier(), TOUCH),
-            lambda: store.end(sid, "logout"),
-            lambda: store.end(sid, "logout", expected={"a": None}),
+            lambda: store.update(sid, verifier, Delta(new_verifier=new_verifier())),
+            lambda: store.end(sid, Ending("logout")),
+            lambda: store.end(sid, Ending("logout", expected={"a": None})),
         ]
         for write in writes:
             self._be_impatient(store)
@@ -283,7 +283,7 @@ class TestLocks:
         base, other = create(store), create(store)
         with transaction.atomic(store.using):
             self._be_impatient(store)
-            store.end(other.record.sid, "logout")
+            store.end(other.record.sid, Ending("logout"))
             with self._held(store, base.record.sid), pytest.raises(StoreUnavailableError):
                 store.update(base.record.sid, base.record.verifier, TOUCH, base)
         connections[store.using].close()
@@ -340,7 +340,7 @@ class TestTogether:
 
         def admit(sid: str) -> None:
             for surplus in store.admit(user_id, sid, 3, "end_oldest"):
-                store.end(surplus, "limit")
+                store.end(surplus, Ending("limit"))
 
         outcomes = in_threads([functools.partial(admit, sid) for sid in anonymous], connections.close_all)
         assert outcomes == [None] * 16
@@ -368,7 +368,7 @@ class TestTogether:
             store.update(session.record.sid, session.record.verifier, Delta(changed={"a": b"a"}))
             assert store.clear_expired() == 1
             assert store.admit("1", session.record.sid, 1, "end_oldest") == []
-            assert store.end(session.record.sid, "logout", expected={"a": b"a"}) is not None
+            assert store.end(session.record.sid, Ending("logout", expected={"a": b"a"})) is not None
             assert isinstance(store.load(due.sid), Tombstone)
 
 

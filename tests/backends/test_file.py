@@ -20,7 +20,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django_srvsession.backends.file import FileStore
 from django_srvsession.backends.file import directory as file_directory
 from django_srvsession.backends.file import system as file_system
-from django_srvsession.records import TOUCH, Client, Delta, Loaded, Tombstone
+from django_srvsession.records import EXPIRED, TOUCH, Client, Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import CreateError, StoreUnavailableError, UpdateError
 from tests.backends.contract import StoreContract
 from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, sids, snapshot, stored
@@ -61,7 +61,7 @@ class TestFiles:
 
     def test_a_tombstone_takes_the_sessions_place(self, store: FileStore, session_directory: Path) -> None:
         record = create(store, user_id="12", changed={"a": b"sealed"}).record
-        store.end(record.sid, "revoked", by="admin")
+        store.end(record.sid, Ending("revoked", by="admin"))
         content = json.loads(path_of(session_directory, record.sid).read_text())
         assert content["tombstone"]["reason"] == "revoked"
         assert "c2VhbGVk" not in path_of(session_directory, record.sid).read_text()
@@ -89,7 +89,7 @@ class TestFiles:
             store.update(record.sid, record.verifier, Delta(changed={"a": b"a"}))
             assert record.user_id is not None
             store.admit(record.user_id, record.sid, 3, "end_oldest")
-            store.end(create(store, user_id=record.user_id).record.sid, "logout")
+            store.end(create(store, user_id=record.user_id).record.sid, Ending("logout"))
 
     def test_no_descriptor_is_inherited_by_programs(self, store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
         record, inheritable = create(store).record, []
@@ -103,7 +103,7 @@ class TestFiles:
         monkeypatch.setattr(os, "open", opened)
         store.update(record.sid, record.verifier, Delta(changed={"a": b"a"}))
         store.load(record.sid)
-        store.end(record.sid, "logout")
+        store.end(record.sid, Ending("logout"))
         assert inheritable
         assert all(inheritable)
 
@@ -224,8 +224,8 @@ class TestDirectory:
             lambda: store.load(new_sid()),
             lambda: store.update(record.sid, record.verifier, TOUCH),
             lambda: store.update(record.sid, record.verifier, Delta(user_id="1")),
-            lambda: store.end(record.sid, "logout"),
-            lambda: store.expire(record.sid),
+            lambda: store.end(record.sid, Ending("logout")),
+            lambda: store.end(record.sid, EXPIRED),
             lambda: create(store),
             lambda: create(store, user_id="1"),
         ):
@@ -249,8 +249,8 @@ class TestDirectory:
         assert store.load(sid) is None
         with pytest.raises(UpdateError):
             store.update(sid, new_verifier(), Delta(user_id="1"))
-        assert store.end(sid, "logout") is None
-        assert store.expire(sid) is None
+        assert store.end(sid, Ending("logout")) is None
+        assert store.end(sid, EXPIRED) is None
         assert sorted(session_directory.rglob("*")) == before
 
 
@@ -272,7 +272,7 @@ class TestLocks:
         with self._held(session_directory / record.sid[:2] / ".lock"):
             for work in (
                 lambda: impatient.update(record.sid, record.verifier, Delta(changed={"a": b"A"})),
-                lambda: impatient.end(record.sid, "logout"),
+                lambda: impatient.end(record.sid, Ending("logout")),
             ):
                 with pytest.raises(StoreUnavailableError):
                     work()
@@ -280,7 +280,7 @@ class TestLocks:
             other = next(sid for sid in iter(new_sid, "") if sid[:2] != record.sid[:2])
             impatient.create(other, new_verifier(), new_delta())
         assert stored(store, record.sid).values == {"a": b"a"}
-        assert impatient.end(record.sid, "logout") == record
+        assert impatient.end(record.sid, Ending("logout")) == record
 
     def test_ending_does_not_fail_because_the_users_lock_is_held(
         self, store: FileStore, session_directory: Path, monkeypatch: pytest.MonkeyPatch
@@ -289,7 +289,7 @@ class TestLocks:
         monkeypatch.setattr(FileStore, "lock_timeout_seconds", 0.05)
         [lock] = session_directory.glob("users/??/.lock")
         with self._held(lock):
-            assert FileStore().end(record.sid, "logout") == record
+            assert FileStore().end(record.sid, Ending("logout")) == record
             assert list(store.records("1")) == []
         assert len(list(session_directory.glob("users/??/*/*"))) == 1
         store.clear_expired()
@@ -338,7 +338,7 @@ class TestLocks:
             return Loaded(answers.pop(), {}, now) if answers else real(directory, sid, now)
 
         monkeypatch.setattr(file_directory.SessionDirectory, "read_sound", read)
-        assert store.expire(record.sid) is None
+        assert store.end(record.sid, EXPIRED) is None
         assert answers == []
         assert stored(store, record.sid).record == record
 
@@ -382,7 +382,7 @@ class TestClearing:
         live, ended = (create(store, user_id="1").record for _ in range(2))
         gone = create(store, user_id="2").record
         marks = {path.name: path for path in session_directory.glob("users/??/*/*")}
-        store.end(ended.sid, "logout")
+        store.end(ended.sid, Ending("logout"))
         marks[ended.sid].touch()
         path_of(session_directory, gone.sid).unlink()
         store.clear_expired()
@@ -392,7 +392,7 @@ class TestClearing:
     def test_old_tombstones_leave_no_file(self, store: FileStore, session_directory: Path, settings: Any) -> None:
         settings.SRVSESSION_ENDED_KEEP = 0
         for record in (create(store).record, create(store, user_id="1").record):
-            store.end(record.sid, "logout")
+            store.end(record.sid, Ending("logout"))
         create(store, lifetime_ms=0)
         assert store.clear_expired() == 1
         store.clear_expired()
@@ -472,7 +472,7 @@ class TestProcesses:
         before = stored(store, record.sid).values
         while stored(store, record.sid).values == before:
             pass
-        assert store.end(record.sid, "logout") is not None
+        assert store.end(record.sid, Ending("logout")) is not None
         counts = [int(writer.communicate(timeout=patient(20))[0]) for writer in writers]
         assert all(count >= 1 for count in counts)
         assert isinstance(store.load(record.sid), Tombstone)

@@ -15,7 +15,7 @@ import pytest
 
 from django_srvsession.backends.file import FileStore
 from django_srvsession.backends.file import system as file_system
-from django_srvsession.records import TOUCH, Delta, Loaded, Tombstone
+from django_srvsession.records import EXPIRED, TOUCH, Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import CorruptSessionError, CreateError, StoreUnavailableError, UpdateError
 from tests.backends.faults import FaultyOS, calls_of, faulty
 from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, sids, snapshot, stored
@@ -71,11 +71,11 @@ def test_what_was_planted_is_no_session_and_hangs_nobody(store: FileStore, sessi
     with pytest.raises(UpdateError):
         store.update(sid, genuine.verifier, TOUCH)
     with pytest.raises(UpdateError):
-        store.rotate(sid, genuine.verifier, new_verifier(), Delta(user_id="1"))
+        store.update(sid, genuine.verifier, Delta(user_id="1", new_verifier=new_verifier()))
     with pytest.raises(CreateError):
         store.create(sid, genuine.verifier, new_delta(user_id="1"))
-    assert store.end(sid, "logout") is None
-    assert store.expire(sid) is None
+    assert store.end(sid, Ending("logout")) is None
+    assert store.end(sid, EXPIRED) is None
     store.clear_expired()
     assert path.lstat().st_ino == before.st_ino
     assert sids(store.records()) == sids(store.records("1")) == [genuine.sid]
@@ -168,7 +168,7 @@ class TestDamage:
     def test_the_file_of_one_session_is_not_another(self, store: FileStore, session_directory: Path) -> None:
         record, sid = create(store).record, new_sid()
         live = path_of(session_directory, record.sid).read_bytes()
-        store.end(record.sid, "logout")
+        store.end(record.sid, Ending("logout"))
         for data in (live, path_of(session_directory, record.sid).read_bytes()):
             path_of(session_directory, sid).parent.mkdir(exist_ok=True)
             path_of(session_directory, sid).write_bytes(data)
@@ -220,13 +220,13 @@ class Scenario:
         return self.store.update(self.sid, self.verifier, Delta(changed={"a": b"new"}))
 
     def rotate(self) -> object:
-        return self.store.rotate(self.sid, self.verifier, new_verifier(), Delta(changed={"a": b"new"}))
+        return self.store.update(self.sid, self.verifier, Delta(changed={"a": b"new"}, new_verifier=new_verifier()))
 
     def bind(self) -> object:
         return self.store.update(self.anonymous.sid, self.anonymous.verifier, Delta(user_id=self.user_id))
 
     def end(self) -> object:
-        return self.store.end(self.sid, "logout")
+        return self.store.end(self.sid, Ending("logout"))
 
     def admit(self) -> object:
         return self.store.admit(self.user_id, self.sid, 3, "end_oldest")
@@ -314,7 +314,7 @@ def check_end(scenario: Scenario, failed: bool, result: object, name: str) -> No
     found = scenario.store.load(scenario.sid)
     if failed:
         assert isinstance(found, Loaded | Tombstone)
-        scenario.store.end(scenario.sid, "logout")
+        scenario.store.end(scenario.sid, Ending("logout"))
         found = scenario.store.load(scenario.sid)
     else:
         assert result == scenario.session.record
@@ -405,7 +405,7 @@ def test_on_a_disk_that_is_really_full_nothing_is_lost_and_people_can_log_out(ti
             verb()
     assert snapshot(store, scenario.sid) == (scenario.session.record, {"a": b"old"})
     assert sids(store.records(scenario.user_id)) == [scenario.sid]
-    assert store.end(scenario.sid, "logout") == scenario.session.record
+    assert store.end(scenario.sid, Ending("logout")) == scenario.session.record
     assert store.load(scenario.sid) is None
     filler.unlink()
     assert isinstance(scenario.create(), Loaded)

@@ -20,7 +20,7 @@ from django_srvsession.engine import seal
 from django_srvsession.engine.seal import Sealer
 from django_srvsession.events import log as event_log
 from django_srvsession.models import SessionEvent
-from django_srvsession.records import Client, Delta, Tombstone
+from django_srvsession.records import Client, Delta, Ending, Tombstone
 from django_srvsession.signals import session_started
 from django_srvsession.store import Store, TooLargeError
 from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
@@ -121,7 +121,7 @@ def test_a_session_above_max_allowed_packet_is_no_outage(small_packets: Database
     with pytest.raises(TooLargeError, match="max_allowed_packet of the database is 1048576"):
         store.update(sid, verifier, big, session)
     with pytest.raises(TooLargeError):
-        store.rotate(sid, verifier, new_verifier(), big, session)
+        store.update(sid, verifier, big._replace(new_verifier=new_verifier()), session)
     with pytest.raises(TooLargeError):
         store.create(new_sid(), new_verifier(), new_delta(changed=big.changed))
     assert stored(store, sid).record == session.record
@@ -197,7 +197,10 @@ class TestTexts:
     @pytest.mark.parametrize("conditions", [{}, {"expected": {"a": None}}])
     def test_a_reason_that_is_too_long_ends_all_the_same(self, db: DatabaseStore, conditions: Any) -> None:
         session = create(db)
-        assert db.end(session.record.sid, "because \0" + "x" * 100, "somebody \ud83d", **conditions) == session.record
+        assert (
+            db.end(session.record.sid, Ending("because \0" + "x" * 100, "somebody \ud83d", **conditions))
+            == session.record
+        )
         tombstone = db.load(session.record.sid)
         assert isinstance(tombstone, Tombstone)
         assert (tombstone.reason, tombstone.by) == ("because " + "x" * 56, "somebody ?")

@@ -14,7 +14,7 @@ from asgiref.sync import sync_to_async
 from django_srvsession.backends import memory
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import Table
-from django_srvsession.records import ROTATION_GRACE_MS, TOUCH, Delta, Loaded, SessionRecord, Tombstone
+from django_srvsession.records import EXPIRED, ROTATION_GRACE_MS, TOUCH, Delta, Ending, Loaded, SessionRecord, Tombstone
 from django_srvsession.signals import session_ended
 from django_srvsession.store import Store, UpdateError
 from tests.backends.contract import StoreContract
@@ -77,29 +77,29 @@ def test_all_instances_hold_the_same_sessions_whatever_settings_change(settings:
     record = create(MemoryStore()).record
     settings.SRVSESSION_MEMORY_MAX_SESSIONS = 20_000
     assert stored(MemoryStore(), record.sid).record == record
-    assert MemoryStore().end(record.sid, "logout") == record
+    assert MemoryStore().end(record.sid, Ending("logout")) == record
 
 
 def test_a_session_expires_by_the_clock(store: Store, clock: Clock) -> None:
     record = create(store).record
     clock.now_ms += HOUR_MS - 1
-    assert store.expire(record.sid) is None
+    assert store.end(record.sid, EXPIRED) is None
     clock.now_ms += 1
     with pytest.raises(UpdateError):
         store.update(record.sid, record.verifier, TOUCH)
-    assert store.end(record.sid, "logout") is None
-    assert store.expire(record.sid) == record
+    assert store.end(record.sid, Ending("logout")) is None
+    assert store.end(record.sid, EXPIRED) == record
 
 
 def test_the_old_verifier_is_refused_a_minute_after_a_rotation(store: Store, clock: Clock) -> None:
     record = create(store).record
-    store.rotate(record.sid, record.verifier, new_verifier(), TOUCH, final=False)
+    store.update(record.sid, record.verifier, Delta(new_verifier=new_verifier(), final=False))
     clock.now_ms += ROTATION_GRACE_MS - 1
     store.update(record.sid, record.verifier, TOUCH)
     clock.now_ms += 1
     with pytest.raises(UpdateError):
         store.update(record.sid, record.verifier, TOUCH)
-    assert store.end(record.sid, "logout", verifier=record.verifier) is None
+    assert store.end(record.sid, Ending("logout", verifier=record.verifier)) is None
 
 
 def test_a_clock_that_goes_back_takes_nothing_back(store: Store, clock: Clock) -> None:
@@ -110,7 +110,7 @@ def test_a_clock_that_goes_back_takes_nothing_back(store: Store, clock: Clock) -
 
 def test_tombstones_are_forgotten_after_their_time(store: MemoryStore, clock: Clock) -> None:
     record = create(store).record
-    store.end(record.sid, "logout")
+    store.end(record.sid, Ending("logout"))
     clock.now_ms += 86_400_000 - 1
     store.clear_expired()
     assert isinstance(store.load(record.sid), Tombstone)
@@ -255,10 +255,10 @@ class TestFull:
     def test_tombstones_are_no_more_than_sessions(self, store: MemoryStore) -> None:
         records = [create(store).record for _ in range(30)]
         for record in records:
-            store.end(record.sid, "logout")
+            store.end(record.sid, Ending("logout"))
         last = [create(store).record for _ in range(15)]
         for record in last:
-            store.end(record.sid, "logout")
+            store.end(record.sid, Ending("logout"))
         assert len(store.table.tombstones) == 10
         assert isinstance(store.load(last[-1].sid), Tombstone)
 
@@ -268,7 +268,7 @@ class TestFull:
             store.admit(f"user {number}", record.sid, 3, "end_oldest")
             for _ in range(2):
                 store.update(record.sid, record.verifier, Delta(lifetime_ms=HOUR_MS - number))
-            store.end(record.sid, "logout")
+            store.end(record.sid, Ending("logout"))
         assert len(store.table) == 0
         assert store.table.users == {}
         assert len(store.table._due) < 100
@@ -296,7 +296,7 @@ class TestFull:
 
         async def fill() -> None:
             for _ in range(11):
-                await store.acreate(new_sid(), new_verifier(), new_delta())
+                await store.face().create(new_sid(), new_verifier(), new_delta())
 
         session_ended.connect(note)
         try:
@@ -342,14 +342,14 @@ def calls_of_create(store: MemoryStore, settings: Any, bound: int, *, signed_in:
 def test_the_async_twins_stay_on_the_loop(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
         sid, verifier = new_sid(), new_verifier()
-        await store.acreate(sid, verifier, new_delta(user_id="user"))
-        await store.aload(sid)
-        await store.aupdate(sid, verifier, TOUCH)
-        await store.arotate(sid, verifier, new_verifier(), TOUCH)
-        await store.aadmit("user", sid, 1, "end_oldest")
-        await store.arecords()
-        await store.aexpire(sid)
-        await store.aend(sid, "logout")
+        await store.face().create(sid, verifier, new_delta(user_id="user"))
+        await store.face().load(sid)
+        await store.face().update(sid, verifier, TOUCH)
+        await store.face().update(sid, verifier, Delta(new_verifier=new_verifier()))
+        await store.face().admit("user", sid, 1, "end_oldest")
+        await store.face().records()
+        await store.face().end(sid, EXPIRED)
+        await store.face().end(sid, Ending("logout"))
 
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("a thread hop")

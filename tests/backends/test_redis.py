@@ -28,7 +28,17 @@ from django_srvsession.backends.redis.format import (
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.backends.redis.scripts import ADMITTED_FROM, CREATE, MARGIN_MS, TEXTS, TTL_STEP_MS
 from django_srvsession.backends.redis.wire import packed
-from django_srvsession.records import LATEST_MS, ROTATION_GRACE_MS, TOUCH, Client, Delta, Loaded, Tombstone
+from django_srvsession.records import (
+    EXPIRED,
+    LATEST_MS,
+    ROTATION_GRACE_MS,
+    TOUCH,
+    Client,
+    Delta,
+    Ending,
+    Loaded,
+    Tombstone,
+)
 from django_srvsession.store import (
     ConflictError,
     CorruptSessionError,
@@ -179,7 +189,7 @@ def test_saving_a_known_session_is_one_round_trip(store: RedisStore, user_id: st
     long_unseen = session._replace(record=session.record._replace(last_seen_ms=session.record.last_seen_ms - 60_000))
     for base in (session, long_unseen, None):
         store.update(session.record.sid, session.record.verifier, Delta(changed={"a": b"a"}), base)
-    store.rotate(session.record.sid, session.record.verifier, new_verifier(), TOUCH, session)
+    store.update(session.record.sid, session.record.verifier, Delta(new_verifier=new_verifier()), session)
     touched = ["ZADD", "EVALSHA"]
     assert recorder.names == [["EVALSHA"], touched, ["ZADD", "ZADD", "EVALSHA"], ["EVALSHA"]]
 
@@ -217,7 +227,7 @@ def test_a_sign_in_is_listed_before_the_session_has_the_user(store: RedisStore) 
 
 def test_a_session_is_ended_before_it_is_taken_out_of_the_indexes(store: RedisStore) -> None:
     session, recorder = create(store, user_id=new_user()), recorded(store)
-    store.end(session.record.sid, "logout")
+    store.end(session.record.sid, Ending("logout"))
     assert recorder.names == [["EVALSHA"], ["ZREM", "ZREM", "ZREM"]]
 
 
@@ -302,7 +312,7 @@ def test_past_entries_go_with_the_users_next_sign_in(store: RedisStore, client: 
 def test_a_touch_does_not_list_what_was_ended_meanwhile(store: RedisStore, client: Redis, keys: Keys) -> None:
     user_id = new_user()
     session = create(store, user_id=user_id)
-    store.end(session.record.sid, "logout")
+    store.end(session.record.sid, Ending("logout"))
     for base in (None, session._replace(record=session.record._replace(last_seen_ms=0))):
         with pytest.raises(UpdateError):
             store.update(session.record.sid, session.record.verifier, TOUCH, base)
@@ -314,7 +324,7 @@ def test_a_sign_in_on_an_ended_session_leaves_nothing_in_the_indexes(
     store: RedisStore, client: Redis, keys: Keys
 ) -> None:
     session, user_id = create(store), new_user()
-    store.end(session.record.sid, "logout")
+    store.end(session.record.sid, Ending("logout"))
     with pytest.raises(UpdateError):
         store.update(session.record.sid, session.record.verifier, Delta(user_id=user_id), session)
     assert not client.exists(keys.user(user_id))
@@ -325,9 +335,9 @@ def test_a_losing_sign_in_does_not_take_the_winner_out_of_the_index(store: Redis
     """A double click: the second one finds the key rotated away."""
     session, user_id = create(store), new_user()
     sid, verifier = session.record.sid, session.record.verifier
-    store.rotate(sid, verifier, new_verifier(), Delta(user_id=user_id), session)
+    store.update(sid, verifier, Delta(user_id=user_id, new_verifier=new_verifier()), session)
     with pytest.raises(UpdateError):
-        store.rotate(sid, verifier, new_verifier(), Delta(user_id=user_id), session)
+        store.update(sid, verifier, Delta(user_id=user_id, new_verifier=new_verifier()), session)
     assert sids(store.records(user_id)) == [sid]
 
 
@@ -379,13 +389,13 @@ def test_the_key_before_a_rotation_is_refused_when_its_minute_is_over(
 ) -> None:
     session = create(store)
     sid, old = session.record.sid, session.record.verifier
-    rotated_ms = store.rotate(sid, old, new_verifier(), TOUCH, final=False).record.rotated_ms
+    rotated_ms = store.update(sid, old, Delta(new_verifier=new_verifier(), final=False)).record.rotated_ms
     store.update(sid, old, TOUCH)
     assert rotated_ms
     rewrite(client, keys.session(sid), rotated_ms=rotated_ms - ROTATION_GRACE_MS)
     with pytest.raises(UpdateError):
         store.update(sid, old, TOUCH)
-    assert store.end(sid, "logout", verifier=old) is None
+    assert store.end(sid, Ending("logout", verifier=old)) is None
 
 
 def test_deep_pages_are_reached_by_score(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,7 +448,7 @@ def test_entries_of_ended_sessions_are_cleared_at_once(store: RedisStore, client
     user_id = new_user()
     session = create(store, user_id=user_id)
     before = client.dump(keys.user(user_id)), client.dump(keys.live_of("user", session.record.sid))
-    store.end(session.record.sid, "logout")
+    store.end(session.record.sid, Ending("logout"))
     client.restore(keys.user(user_id), 0, before[0])
     client.restore(keys.live_of("user", session.record.sid), 0, before[1])
     assert store.clear_expired() == 0
@@ -454,14 +464,14 @@ def test_an_end_is_acknowledged_though_the_indexes_cannot_be_tidied(store: Redis
             raise StoreUnavailableError
 
     recorder.before = fail
-    assert store.end(session.record.sid, "logout") == session.record
+    assert store.end(session.record.sid, Ending("logout")) == session.record
     assert list(store.records(session.record.user_id)) == []
 
 
 def test_a_session_that_nobody_cleared_goes_with_its_key(store: RedisStore, client: Redis, keys: Keys) -> None:
     record = create(store).record
     assert client.pexpiretime(keys.session(record.sid)) == record.expires_ms + DAY_MS + TTL_STEP_MS
-    store.end(record.sid, "logout")
+    store.end(record.sid, Ending("logout"))
     ended = store.load(record.sid)
     assert isinstance(ended, Tombstone)
     assert client.pexpiretime(keys.session(record.sid)) == ended.ended_ms + DAY_MS
@@ -500,7 +510,7 @@ def test_a_save_after_the_last_expiry_moved_on_moves_the_ttl(store: RedisStore, 
 
 def test_a_tombstone_holds_no_value_and_no_client(store: RedisStore, client: Redis, keys: Keys) -> None:
     session = create(store, user_id="user-7", client=Client("192.0.2.1", "agent"), changed={"secret": b"s3cret"})
-    store.end(session.record.sid, "revoked", by="admin")
+    store.end(session.record.sid, Ending("revoked", by="admin"))
     left = client.get(keys.session(session.record.sid))
     assert isinstance(left, bytes)
     assert left.endswith(b"revokedadminuser-7")
@@ -552,9 +562,9 @@ def test_what_is_marked_of_a_session_goes_with_it(store: RedisStore, client: Red
     user_id = new_user()
     for _ in range(3):
         for sid in store.admit(user_id, create(store, user_id=user_id).record.sid, 1, "end_oldest"):
-            store.end(sid, "limit")
+            store.end(sid, Ending("limit"))
     for record in store.records(user_id):
-        store.end(record.sid, "logout")
+        store.end(record.sid, Ending("logout"))
     assert not client.exists(keys.user(user_id))
 
 
@@ -647,9 +657,9 @@ def test_a_damaged_session_is_told_from_a_missing_one_and_left_as_it_is(
         lambda: store.load(sid),
         lambda: store.update(sid, verifier, Delta(changed={"b": b"b"})),
         lambda: store.update(sid, verifier, TOUCH, session),
-        lambda: store.rotate(sid, verifier, new_verifier(), TOUCH),
-        lambda: store.end(sid, "logout"),
-        lambda: store.expire(sid),
+        lambda: store.update(sid, verifier, Delta(new_verifier=new_verifier())),
+        lambda: store.end(sid, Ending("logout")),
+        lambda: store.end(sid, EXPIRED),
     ):
         with pytest.raises(CorruptSessionError):
             verb()
@@ -679,14 +689,14 @@ def test_a_session_whose_values_are_damaged_is_refused_and_can_be_seen_and_ended
     for verb in (
         lambda: store.load(sid),
         lambda: store.update(sid, verifier, Delta(changed={"b": b"b"})),
-        lambda: store.rotate(sid, verifier, new_verifier(), TOUCH),
-        lambda: store.end(sid, "logout", expected={"a": b"a"}),
+        lambda: store.update(sid, verifier, Delta(new_verifier=new_verifier())),
+        lambda: store.end(sid, Ending("logout", expected={"a": b"a"})),
     ):
         with pytest.raises(CorruptSessionError):
             verb()
     assert client.dump(key) == before
     assert list(store.records(session.record.user_id)) == [session.record]
-    assert store.end(sid, "revoked") == session.record
+    assert store.end(sid, Ending("revoked")) == session.record
     assert isinstance(store.load(sid), Tombstone)
 
 
@@ -773,7 +783,7 @@ def test_an_end_that_redis_refuses_half_way_leaves_the_session(
     client.acl_setuser("reader", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-set"])
     own_pool(settings, redis_server.url.replace("redis://", "redis://reader:any@"))
     with pytest.raises(StoreUnavailableError):
-        RedisStore().end(session.record.sid, "logout")
+        RedisStore().end(session.record.sid, Ending("logout"))
     client.acl_deluser("reader")
     assert stored(store, session.record.sid).record == session.record
 
@@ -792,7 +802,7 @@ def test_ending_a_session_whose_texts_are_damaged_ends_it_and_takes_it_off_the_l
 ) -> None:
     session = create(store, client=Client("", "agent"))
     replaced_by(lambda image: image.replace(b"agent", b"\xff" * 5))(client, keys.session(session.record.sid))
-    assert store.end(session.record.sid, "revoked") is None
+    assert store.end(session.record.sid, Ending("revoked")) is None
     assert isinstance(store.load(session.record.sid), Tombstone)
     assert len(store.records()) == 0
 
@@ -872,7 +882,7 @@ def test_an_alias_of_a_cluster_that_decodes_replies_gives_bytes_all_the_same(
     assert list(store.records("é")) == list(store.records()) == [session.record]
     assert store.check_index() == IndexHealth(1, 0, 0, 0)
     assert store.clear_expired() == 0
-    assert store.end(sid, "logout") == session.record
+    assert store.end(sid, Ending("logout")) == session.record
 
 
 def test_two_prefixes_are_two_stores(store: RedisStore, settings: Any) -> None:
@@ -1016,7 +1026,7 @@ def test_scripts_write_what_python_would(store: RedisStore, client: Redis, keys:
         client=Client("2001:db8::1", "agent \udcff"),
         deadline_ms=session.now_ms + DAY_MS,
     )
-    after = store.rotate(sid, verifier, new_verifier(), delta, session, final=False)
+    after = store.update(sid, verifier, delta._replace(new_verifier=new_verifier(), final=False), session)
     image = client.get(keys.session(sid))
     until_ms = int(client.zscore(keys.user(user_id), sid) or 0)
     assert image == session_image(after.record, after.values, until_ms)
@@ -1038,9 +1048,9 @@ def test_a_lost_answer_can_be_asked_for_again(store: RedisStore) -> None:
     created = store.create(sid, verifiers[0], new_delta(changed={"n": b"1"}))
     recorder.after = lose
     with pytest.raises(StoreUnavailableError):
-        store.rotate(sid, verifiers[0], verifiers[1], Delta(changed={"n": b"2"}), created)
+        store.update(sid, verifiers[0], Delta(changed={"n": b"2"}, new_verifier=verifiers[1]), created)
     recorder.after = lambda commands: None
-    rotated = store.rotate(sid, verifiers[0], verifiers[1], Delta(changed={"n": b"2"}), created)
+    rotated = store.update(sid, verifiers[0], Delta(changed={"n": b"2"}, new_verifier=verifiers[1]), created)
     assert isinstance(rotated, Loaded)
     assert (rotated.values, rotated.record.version) == ({"n": b"2"}, 2)
     assert stored(store, sid).record == rotated.record

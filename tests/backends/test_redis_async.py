@@ -15,7 +15,7 @@ from asgiref.sync import async_to_sync
 from redis import Redis
 
 from django_srvsession.backends.redis import RedisStore
-from django_srvsession.records import TOUCH, Delta, Loaded, Tombstone
+from django_srvsession.records import EXPIRED, TOUCH, Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import StoreUnavailableError
 from tests.backends.redis_tools import FakeRedis, own_pool
 from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
@@ -45,8 +45,8 @@ def test_a_servers_loop_uses_no_thread(store: RedisStore) -> None:
     threads: set[int] = set()
 
     async def view() -> None:
-        await store.aload(session.record.sid)
-        await store.aupdate(session.record.sid, session.record.verifier, TOUCH, session)
+        await store.face().load(session.record.sid)
+        await store.face().update(session.record.sid, session.record.verifier, TOUCH, session)
         threads.add(threading.active_count())
 
     before = threading.active_count()
@@ -57,20 +57,20 @@ def test_a_servers_loop_uses_no_thread(store: RedisStore) -> None:
 def test_every_verb_works_in_a_servers_loop(store: RedisStore) -> None:
     async def scenario() -> None:
         sid, verifier, new, user_id = new_sid(), new_verifier(), new_verifier(), new_user()
-        created = await store.acreate(sid, verifier, new_delta(changed={"a": b"a"}))
-        found = await store.aload(sid)
+        created = await store.face().create(sid, verifier, new_delta(changed={"a": b"a"}))
+        found = await store.face().load(sid)
         assert isinstance(found, Loaded)
         assert found[:2] == created[:2]
-        updated = await store.aupdate(sid, verifier, Delta(user_id=user_id), created)
-        rotated = await store.arotate(sid, verifier, new, Delta(changed={"b": b"b"}), updated)
+        updated = await store.face().update(sid, verifier, Delta(user_id=user_id), created)
+        rotated = await store.face().update(sid, verifier, Delta(changed={"b": b"b"}, new_verifier=new), updated)
         assert rotated.values == {"a": b"a", "b": b"b"}
-        assert await store.aadmit(user_id, sid, 1, "refuse") == []
-        assert [record.sid for record in await store.arecords(user_id)] == [sid]
-        assert [record.sid for record in await store.arecords()] == [sid]
-        assert await store.aexpire(sid) is None
-        assert await store.aend(sid, "logout") == rotated.record
-        assert isinstance(await store.aload(sid), Tombstone)
-        assert await store.aclear_expired() == 0
+        assert await store.face().admit(user_id, sid, 1, "refuse") == []
+        assert [record.sid for record in await store.face().records(user_id)] == [sid]
+        assert [record.sid for record in await store.face().records()] == [sid]
+        assert await store.face().end(sid, EXPIRED) is None
+        assert await store.face().end(sid, Ending("logout")) == rotated.record
+        assert isinstance(await store.face().load(sid), Tombstone)
+        assert await store.face().call(store.clear_expired) == 0
 
     asyncio.run(scenario())
 
@@ -84,9 +84,9 @@ def test_threads_and_loops_speak_tls_and_check_the_certificate(settings: Any) ->
         session = create(store)
 
         async def view() -> None:
-            assert isinstance(await store.aload(session.record.sid), Loaded)
+            assert isinstance(await store.face().load(session.record.sid), Loaded)
             assert store._loops._wires, "without a thread"
-            await store.aupdate(session.record.sid, session.record.verifier, TOUCH, session)
+            await store.face().update(session.record.sid, session.record.verifier, TOUCH, session)
 
         asyncio.run(view())
         own_pool(settings, server.url.partition("?")[0])  # Nobody has said whom to trust.
@@ -94,7 +94,7 @@ def test_threads_and_loops_speak_tls_and_check_the_certificate(settings: Any) ->
         with pytest.raises(StoreUnavailableError):
             stranger.load(session.record.sid)
         with pytest.raises(StoreUnavailableError):
-            asyncio.run(stranger.aload(session.record.sid))
+            asyncio.run(stranger.face().load(session.record.sid))
     finally:
         server.kill()
 
@@ -103,7 +103,7 @@ def test_very_many_async_views_under_a_wsgi_server_leave_the_connections_flat(st
     session = create(store)
 
     async def view() -> Any:
-        return await store.aload(session.record.sid)
+        return await store.face().load(session.record.sid)
 
     async_to_sync(view)()
     before = connections(client)
@@ -117,7 +117,7 @@ def test_a_loop_closes_its_connections_when_it_ends(store: RedisStore, client: R
     session = create(store)
 
     async def view() -> int:
-        await asyncio.gather(*(store.aload(session.record.sid) for _ in range(5)))
+        await asyncio.gather(*(store.face().load(session.record.sid) for _ in range(5)))
         return connections(client)
 
     before = connections(client)
@@ -132,7 +132,7 @@ def test_a_loop_closes_its_connections_when_it_ends(store: RedisStore, client: R
 
 def test_a_loop_that_was_only_closed_is_forgotten_with_the_next(store: RedisStore) -> None:
     async def view() -> None:
-        await store.aload(new_sid())
+        await store.face().load(new_sid())
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -152,7 +152,7 @@ def test_a_store_that_is_dropped_closes_its_connections_in_a_loop_that_goes_on(
     async def scenario() -> None:
         before = connections(client)
         other = RedisStore()
-        await other.aload(new_sid())
+        await other.face().load(new_sid())
         assert connections(client) > before
         del other
         gc.collect()
@@ -173,11 +173,11 @@ def test_cancelled_requests_never_leave_an_answer_for_another(store: RedisStore,
     async def request(number: int) -> None:
         session = made[number]
         for _ in range(3):
-            found = await store.aload(session.record.sid)
+            found = await store.face().load(session.record.sid)
             assert isinstance(found, Loaded)
             if found.record.sid != session.record.sid or found.values["n"] != b"%d" % number:
                 foreign.append(found.record.sid)
-            saved = await store.aupdate(session.record.sid, session.record.verifier, TOUCH, found)
+            saved = await store.face().update(session.record.sid, session.record.verifier, TOUCH, found)
             if saved.record.verifier != session.record.verifier:
                 foreign.append(saved.record.sid)
 
@@ -210,7 +210,7 @@ def test_a_cancelled_save_discards_its_connection(settings: Any) -> None:
     store = RedisStore()
 
     async def scenario() -> None:
-        save = asyncio.create_task(store.aupdate(new_sid(), new_verifier(), TOUCH))
+        save = asyncio.create_task(store.face().update(new_sid(), new_verifier(), TOUCH))
         while not fake.named(b"ZADD"):
             await asyncio.sleep(0.001)
         (wire,) = store._loops._wires.values()
@@ -237,7 +237,7 @@ def test_threads_and_loops_change_one_session_and_none_loses(store: RedisStore) 
 
     async def in_loop(number: int) -> None:
         for step in range(20):
-            await store.aupdate(sid, verifier, Delta(changed={f"a{number}-{step}": b"1"}), session)
+            await store.face().update(sid, verifier, Delta(changed={f"a{number}-{step}": b"1"}), session)
 
     async def scenario() -> None:
         threads = [asyncio.to_thread(in_thread, number) for number in range(4)]
@@ -256,10 +256,10 @@ def test_an_outage_is_an_outage_in_a_loop_too(settings: Any, answer: bytes) -> N
 
     async def scenario() -> None:
         for call in (
-            store.aload(new_sid()),
-            store.aupdate(new_sid(), "v", TOUCH),
-            store.arecords("1"),
-            store.arecords(),
+            store.face().load(new_sid()),
+            store.face().update(new_sid(), "v", TOUCH),
+            store.face().records("1"),
+            store.face().records(),
         ):
             with pytest.raises(StoreUnavailableError):
                 await call
@@ -280,10 +280,10 @@ def test_a_loop_leaves_who_says_not_to_be_the_primary(settings: Any, pool: str, 
     async def scenario() -> None:
         for before in (1, 2, 3):
             with pytest.raises(StoreUnavailableError):
-                await store.aend(new_sid(), "logout")
+                await store.face().end(new_sid(), Ending("logout"))
             assert fake.accepted == before
         fake.answer = lambda command: b"$-1\r\n"
-        assert await store.aload(new_sid()) is None
+        assert await store.face().load(new_sid()) is None
         assert fake.accepted == 4
 
     asyncio.run(scenario())
@@ -297,7 +297,7 @@ def test_a_lost_write_is_not_sent_again_from_a_loop(settings: Any) -> None:
 
     async def scenario() -> None:
         with pytest.raises(StoreUnavailableError):
-            await store.aend(new_sid(), "logout")
+            await store.face().end(new_sid(), Ending("logout"))
 
     asyncio.run(scenario())
     assert len(fake.named(b"EVALSHA")) == 1
@@ -307,20 +307,20 @@ def test_a_lost_write_is_not_sent_again_from_a_loop(settings: Any) -> None:
 def test_a_server_that_forgot_the_scripts_is_told_them_in_a_loop_too(store: RedisStore, client: Redis) -> None:
     session = create(store)
     client.script_flush()
-    assert asyncio.run(store.aend(session.record.sid, "logout")) == session.record
+    assert asyncio.run(store.face().end(session.record.sid, Ending("logout"))) == session.record
 
 
 def test_a_frozen_server_is_an_outage_in_a_loop_within_the_time_limit(
     store: RedisStore, redis_server: RedisServer
 ) -> None:
     async def scenario() -> None:
-        await store.aload(new_sid())
+        await store.face().load(new_sid())
         with redis_server.frozen():
             async with asyncio.timeout(patient(2)):
                 with pytest.raises(StoreUnavailableError):
-                    await store.aload(new_sid())
+                    await store.face().load(new_sid())
                 with pytest.raises(StoreUnavailableError):
-                    await store.aend(new_sid(), "logout")
+                    await store.face().end(new_sid(), Ending("logout"))
 
     asyncio.run(scenario())
 
@@ -342,7 +342,7 @@ def test_what_has_no_async_twin_is_used_from_a_thread(
     session = create(store)
 
     async def scenario() -> None:
-        found = await store.aload(session.record.sid)
+        found = await store.face().load(session.record.sid)
         assert isinstance(found, Loaded)
         assert found.record == session.record
         assert bool(store._loops._wires) == is_native

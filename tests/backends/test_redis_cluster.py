@@ -17,7 +17,7 @@ from django_srvsession.backends.redis.alias import CLUSTER_FACTORY
 from django_srvsession.backends.redis.checks import messages
 from django_srvsession.backends.redis.cluster_wire import ClusterWire
 from django_srvsession.backends.redis.keys import Keys
-from django_srvsession.records import Delta, Loaded, Tombstone
+from django_srvsession.records import Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import StoreUnavailableError
 from tests.backends.redis_tools import not_stored_without_a_list, own_pool
 from tests.backends.sessions import create, new_sid, new_user, new_verifier, sids, stored
@@ -77,7 +77,7 @@ def test_a_slot_on_its_way_to_a_node_that_the_client_has_not_met_is_read_and_wri
         session = store.update(sid, verifier, Delta(changed={"n": b"%d" % number}), session)
     assert stored(store, sid).values == {"n": b"2"}
     assert session.record.version == 4  # Nothing was done twice.
-    rotated = store.rotate(sid, verifier, new_verifier(), Delta(changed={"n": b"3"}), session)
+    rotated = store.update(sid, verifier, Delta(changed={"n": b"3"}, new_verifier=new_verifier()), session)
     assert sids(store.records(session.record.user_id)) == [sid]
     assert store.check_index().unlisted == 0
     for node in (newcomer, source, *(node for node in cluster.running if node.is_primary)):
@@ -85,7 +85,7 @@ def test_a_slot_on_its_way_to_a_node_that_the_client_has_not_met_is_read_and_wri
     cluster.wait_ready()
     for each in (store, open_store()):  # MOVED, to a client with the old map; and one that begins now.
         assert stored(each, sid).record == rotated.record
-    assert store.end(sid, "logout") == rotated.record
+    assert store.end(sid, Ending("logout")) == rotated.record
     assert isinstance(store.load(sid), Tombstone)
 
 

@@ -21,7 +21,7 @@ from django_srvsession.backends.redis.checks import messages
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.engine import current_store
 from django_srvsession.operations.clearing import Clearing
-from django_srvsession.records import Loaded, SessionRecord, Tombstone
+from django_srvsession.records import Ending, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import StoreUnavailableError
 from django_srvsession.store.health import IndexHealth
 from tests.backends.redis_tools import Recorder, own_pool
@@ -155,7 +155,7 @@ def test_where_info_is_refused_all_sessions_are_looked_at_each_time_and_a_check_
         unlisted = lost(store, server, keys, user_id)
         assert silent.ensure_listed()
         assert sids(silent.records(user_id)) == [unlisted.sid]
-        silent.end(unlisted.sid, "logout")
+        silent.end(unlisted.sid, Ending("logout"))
     assert "srvsession.W107" in {message.id for message in messages(True)}
 
 
@@ -164,7 +164,7 @@ def test_ending_by_the_command_reaches_what_no_list_has(store: RedisStore, serve
     unlisted, visitor = lost(store, server, keys, user_id), lost(store, server, keys, None)
     call_command("revokesessions_srv", "--user-id", user_id, "--no-input", stdout=io.StringIO())
     assert has_ended(store, unlisted)
-    store.end(visitor.sid, "logout")
+    store.end(visitor.sid, Ending("logout"))
     again = lost(store, server, keys, None)
     server.restart()
     call_command("revokesessions_srv", "--everyone", "--no-input", stdout=io.StringIO())

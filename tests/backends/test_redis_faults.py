@@ -23,7 +23,7 @@ from django_srvsession.backends.redis import wire as redis_wire
 from django_srvsession.backends.redis.connections import is_plain
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.backends.redis.scripts import TEXTS
-from django_srvsession.records import TOUCH, Delta, Loaded, Tombstone
+from django_srvsession.records import EXPIRED, TOUCH, Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import CorruptSessionError, CreateError, Store, StoreUnavailableError, UpdateError
 from tests.backends.redis_tools import FakeRedis, not_stored_without_a_list, own_pool
 from tests.backends.sessions import (
@@ -47,9 +47,9 @@ VERBS: dict[str, Callable[[Store], Any]] = {
     "create anonymous": lambda store: store.create(new_sid(), new_verifier(), new_delta()),
     "update": lambda store: store.update(new_sid(), new_verifier(), TOUCH),
     "sign in": lambda store: store.update(new_sid(), new_verifier(), Delta(user_id="1")),
-    "rotate": lambda store: store.rotate(new_sid(), new_verifier(), new_verifier(), TOUCH),
-    "end": lambda store: store.end(new_sid(), "logout"),
-    "expire": lambda store: store.expire(new_sid()),
+    "rotate": lambda store: store.update(new_sid(), new_verifier(), Delta(new_verifier=new_verifier())),
+    "end": lambda store: store.end(new_sid(), Ending("logout")),
+    "expire": lambda store: store.end(new_sid(), EXPIRED),
     "admit": lambda store: store.admit("1", new_sid(), 1, "refuse"),
     "records of a user": lambda store: len(store.records("1")),
     "all records": lambda store: list(store.records()),
@@ -243,13 +243,13 @@ def test_a_connection_to_who_is_not_the_primary_is_not_used_again(
         for words in state:
             client.execute_command(*words.split())
         before = client.info("stats")["total_connections_received"]
-        for verb in (lambda: own_store.end(sid, "logout"), lambda: create(own_store)) * 2:
+        for verb in (lambda: own_store.end(sid, Ending("logout")), lambda: create(own_store)) * 2:
             with pytest.raises(StoreUnavailableError):
                 verb()
         assert client.info("stats")["total_connections_received"] == before + 3  # The first was open.
         for word in ("REPLICAOF NO ONE", "CONFIG SET min-replicas-to-write 0"):
             client.execute_command(*word.split())
-    assert own_store.end(sid, "logout")
+    assert own_store.end(sid, Ending("logout"))
 
 
 @pytest.mark.parametrize("refusal", ["full", "no permission", "unknown", "no snapshot"])
@@ -293,9 +293,9 @@ def test_a_server_that_forgot_the_scripts_is_told_them(own_server: RedisServer, 
     new = new_verifier()
     for verb in (
         lambda: own_store.update(sid, session.record.verifier, TOUCH, session),
-        lambda: own_store.rotate(sid, session.record.verifier, new, TOUCH),
+        lambda: own_store.update(sid, session.record.verifier, Delta(new_verifier=new)),
         lambda: own_store.admit("1", sid, 1, "refuse"),
-        lambda: own_store.end(sid, "logout"),
+        lambda: own_store.end(sid, Ending("logout")),
         lambda: create(own_store, lifetime_ms=0),
         lambda: own_store.clear_expired(),
     ):
@@ -349,8 +349,8 @@ def test_a_logout_that_timed_out_but_was_done_is_done(redis_server: RedisServer,
     """A command may be carried out long after its caller gave up."""
     session = create(store, user_id=new_user())
     with redis_server.frozen(), pytest.raises(StoreUnavailableError):
-        store.end(session.record.sid, "logout")
-    store.end(session.record.sid, "logout")
+        store.end(session.record.sid, Ending("logout"))
+    store.end(session.record.sid, Ending("logout"))
     assert isinstance(store.load(session.record.sid), Tombstone)
     with pytest.raises(UpdateError):
         store.update(session.record.sid, session.record.verifier, TOUCH, session)
@@ -362,7 +362,7 @@ def test_a_save_that_was_stuck_in_a_frozen_server_does_not_undo_a_logout(
     session = create(store, user_id=new_user())
     with redis_server.frozen(), pytest.raises(StoreUnavailableError):
         store.update(session.record.sid, session.record.verifier, Delta(changed={"late": b"1"}), session)
-    assert store.end(session.record.sid, "logout") is not None
+    assert store.end(session.record.sid, Ending("logout")) is not None
     assert isinstance(store.load(session.record.sid), Tombstone)
     assert list(store.records(session.record.user_id)) == []
 
@@ -370,7 +370,7 @@ def test_a_save_that_was_stuck_in_a_frozen_server_does_not_undo_a_logout(
 def test_a_restart_brings_no_ended_session_back(own_server: RedisServer, own_store: RedisStore) -> None:
     user_id = new_user()
     ended, live = create(own_store, user_id=user_id), create(own_store, user_id=user_id)
-    own_store.end(ended.record.sid, "revoked", by="admin")
+    own_store.end(ended.record.sid, Ending("revoked", by="admin"))
     own_server.kill()
     own_server.start()
     tombstone = own_store.load(ended.record.sid)
@@ -426,7 +426,7 @@ def test_a_full_server_refuses_new_sessions_and_still_ends_old_ones(settings: An
         with pytest.raises(StoreUnavailableError):
             _do(fill)
         assert isinstance(store.load(session.record.sid), Loaded)
-        assert store.end(session.record.sid, "logout") == session.record
+        assert store.end(session.record.sid, Ending("logout")) == session.record
         assert isinstance(store.load(session.record.sid), Tombstone)
     finally:
         server.kill()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from django_srvsession.backends.redis import RedisStore
-from django_srvsession.records import TOUCH, Loaded, Tombstone
+from django_srvsession.records import TOUCH, Ending, Loaded, Tombstone
 from django_srvsession.store import StoreUnavailableError
 from tests.backends.redis_tools import use_alias
 from tests.backends.sessions import create, new_user, sids, stored
@@ -122,19 +122,19 @@ def test_a_primary_that_hangs_is_left_for_the_promoted_one(
     sid, verifier = session.record.sid, session.record.verifier
 
     async def in_a_loop() -> None:
-        assert isinstance(await loop.aload(sid), Loaded)
+        assert isinstance(await loop.face().load(sid), Loaded)
         with sentinels.primary.frozen():
             with pytest.raises(StoreUnavailableError):
                 threads.load(sid)
             with pytest.raises(StoreUnavailableError):
-                await loop.aload(sid)
+                await loop.face().load(sid)
             await asyncio.to_thread(sentinels.wait_promoted, promoted)
             # Nobody has told the stores, but their connections to the first primary broke: no outage any more.
             for _ in range(5):
                 assert stored(threads, sid)
                 threads.update(sid, verifier, TOUCH)
-                assert isinstance(await loop.aload(sid), Loaded)
-                await loop.aupdate(sid, verifier, TOUCH)
+                assert isinstance(await loop.face().load(sid), Loaded)
+                await loop.face().update(sid, verifier, TOUCH)
 
     promoted = sentinels.replica
     replicate(sentinels.primary)
@@ -162,12 +162,12 @@ def test_nothing_stays_with_a_primary_that_only_the_sentinels_cannot_reach(
     user_id = new_user()
     made = [create(writer, user_id=user_id).record.sid for _ in range(5)]
     assert sorted(sids(elsewhere.records(user_id))) == sorted(made)
-    assert elsewhere.end(sid, "revoked", by="admin") is not None
+    assert elsewhere.end(sid, Ending("revoked", by="admin")) is not None
     assert isinstance(writer.load(sid), Tombstone)
 
     # One that only reads would make no connection: within about a second it asks all the same.
     eventually(lambda: isinstance(reader.load(sid), Tombstone))
-    assert isinstance(asyncio.run(reader.aload(sid)), Tombstone)
+    assert isinstance(asyncio.run(reader.face().load(sid)), Tombstone)
     with old.client() as client:
         assert list(client.scan_iter(f"*{sid}")), "it would have opened there"
     assert old.role == "master", "nobody has told it"

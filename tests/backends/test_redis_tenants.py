@@ -26,7 +26,7 @@ from django_srvsession import services
 from django_srvsession.backends.redis import RedisStore
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.engine import current_store
-from django_srvsession.records import Delta, Loaded, SessionRecord
+from django_srvsession.records import EXPIRED, Delta, Ending, Loaded, SessionRecord
 from django_srvsession.store import UpdateError
 from django_srvsession.store.health import IndexHealth
 from tests.backends import tenancy
@@ -90,11 +90,11 @@ def test_a_session_of_one_tenant_does_not_open_change_or_end_at_another(
             with pytest.raises(UpdateError):
                 store.update(sid, verifier, Delta(changed={"a": b"x"}), base)
             with pytest.raises(UpdateError):
-                store.rotate(sid, verifier, new_verifier(), Delta(), base)
-        assert store.end(sid, "logout") is None
-        assert store.expire(sid) is None
+                store.update(sid, verifier, Delta(new_verifier=new_verifier()), base)
+        assert store.end(sid, Ending("logout")) is None
+        assert store.end(sid, EXPIRED) is None
         mine = store.create(sid, new_verifier(), new_delta(user_id="1"))
-        assert store.end(sid, "logout") == mine.record
+        assert store.end(sid, Ending("logout")) == mine.record
     with at(one):
         assert stored(store, sid).record == session.record
 
@@ -209,7 +209,7 @@ def visit(store: RedisStore, name: str, rounds: int) -> Iterator[str]:
             if listed != own:
                 yield f"{listed ^ own} at {name}"
             if number % 3 == 0:
-                store.end(session.record.sid, "logout")
+                store.end(session.record.sid, Ending("logout"))
                 own.discard(session.record.sid)
 
 
@@ -225,18 +225,18 @@ async def avisit(store: RedisStore, name: str, rounds: int) -> list[str]:
     user_id, own, strange = "1", set[str](), list[str]()
     for number in range(rounds):
         changed = {"tenant": name.encode()}
-        session = await store.acreate(new_sid(), new_verifier(), new_delta(user_id=user_id, changed=changed))
+        session = await store.face().create(new_sid(), new_verifier(), new_delta(user_id=user_id, changed=changed))
         sid, verifier = session.record.sid, session.record.verifier
         own.add(sid)
-        await store.aupdate(sid, verifier, Delta(changed={"n": b"x"}), session)
-        found = await store.aload(sid)
+        await store.face().update(sid, verifier, Delta(changed={"n": b"x"}), session)
+        found = await store.face().load(sid)
         if not isinstance(found, Loaded) or found.values["tenant"] != name.encode():
             strange.append(f"{found!r} at {name}")
-        listed = set(sids(list(await store.arecords(user_id))))
+        listed = set(sids(list(await store.face().records(user_id))))
         if listed != own:
             strange.append(f"{listed ^ own} at {name}")
         if number % 3 == 0:
-            await store.aend(sid, "logout")
+            await store.face().end(sid, Ending("logout"))
             own.discard(sid)
     return strange
 
@@ -261,7 +261,7 @@ def test_a_key_function_that_looks_at_a_thread_is_asked_in_the_thread_of_sync_co
             tenancy.of_thread.tenant = name
 
         await sync_to_async(enter)()
-        session = await store.acreate(new_sid(), new_verifier(), new_delta(user_id="1"))
+        session = await store.face().create(new_sid(), new_verifier(), new_delta(user_id="1"))
         return session.record.sid
 
     async def both() -> list[str]:
@@ -379,7 +379,7 @@ def test_a_function_that_returns_no_text_is_told_and_is_nobodys_prefix(
     with pytest.raises(ImproperlyConfigured, match="SRVSESSION_REDIS_PREFIX returned"):
         store.load(new_sid())
     with pytest.raises(ImproperlyConfigured, match="SRVSESSION_REDIS_PREFIX returned"):
-        asyncio.run(store.aload(new_sid()))
+        asyncio.run(store.face().load(new_sid()))
 
 
 def test_an_alias_that_says_nothing_of_its_keys_adds_nothing_and_is_never_asked(

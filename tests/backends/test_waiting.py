@@ -146,13 +146,13 @@ def test_a_redis_that_hangs_is_waited_for_no_longer_on_an_event_loop(
     store = RedisStore()
 
     async def use() -> float:
-        session = await store.acreate(new_sid(), new_verifier(), new_delta())
+        session = await store.face().create(new_sid(), new_verifier(), new_delta())
         with redis_server.frozen():
             began = time.monotonic()
             with waiting.at_most(LIMIT_SECONDS), pytest.raises(StoreUnavailableError):
-                await store.aupdate(session.record.sid, session.record.verifier, TOUCH, session)
+                await store.face().update(session.record.sid, session.record.verifier, TOUCH, session)
             took = time.monotonic() - began
-        assert await store.aload(session.record.sid)
+        assert await store.face().load(session.record.sid)
         return took
 
     assert asyncio.run(use()) < patient(SOON_SECONDS)

@@ -86,22 +86,25 @@ def test_counters_that_start_a_session_at_once_start_one(
     assert len(list(services.live_sessions())) == 1
 
 
-def test_what_is_assigned_while_a_save_is_under_way_is_saved_too(asgi_browser: Browser, store: WatchedStore) -> None:
+def test_what_is_assigned_while_a_save_is_under_way_is_saved_too(
+    asgi_browser: Browser, store: WatchedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def view(request: HttpRequest) -> None:
         session = request.session
         await session.aset("a", 2)
         await session.aset("list", [1])
         await session.aset("gone", 1)
         reached, go_on = asyncio.Event(), asyncio.Event()
-        real = store.inner.aupdate
+        face = type(store.inner.face())
+        real = face.update
 
         async def slow(*args: Any) -> Any:
             reached.set()
             await go_on.wait()
             return await real(*args)
 
-        store.inner.aupdate = slow  # type: ignore[method-assign]
-        try:
+        with monkeypatch.context() as patch:
+            patch.setattr(face, "update", slow)
             saving = asyncio.create_task(session.asave())
             await reached.wait()
             await session.aset("b", 1)
@@ -110,8 +113,6 @@ def test_what_is_assigned_while_a_save_is_under_way_is_saved_too(asgi_browser: B
             await session.apop("gone")
             go_on.set()
             await saving
-        finally:
-            del store.inner.aupdate
 
     asgi_browser.visit(put(a=1))
     asgi_browser.visit(view)
@@ -189,7 +190,9 @@ def test_a_receiver_may_use_the_session_that_it_hears_of(is_async: bool, either_
     assert "_auth_user_id" in seen[0]
 
 
-def test_a_thread_that_would_wait_for_a_task_which_may_wait_for_it_is_told_so(store: WatchedStore, engine: Any) -> None:
+def test_a_thread_that_would_wait_for_a_task_which_may_wait_for_it_is_told_so(
+    store: WatchedStore, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session = engine.SessionStore()
     session["a"] = 1
     session.save()
@@ -197,16 +200,17 @@ def test_a_thread_that_would_wait_for_a_task_which_may_wait_for_it_is_told_so(st
     async def use() -> str:
         mine = engine.SessionStore(session.session_key)
         reached = asyncio.Event()
-        real = store.inner.aload
+        face = type(store.inner.face())
+        real = face.load
 
-        async def slow(sid: str) -> Any:
+        async def slow(*args: Any) -> Any:
             reached.set()
             await asyncio.sleep(0.1)
             await sync_to_async(lambda: None)()  # The thread that waits below is the one that this needs.
-            return await real(sid)
+            return await real(*args)
 
-        store.inner.aload = slow  # type: ignore[method-assign]
-        try:
+        with monkeypatch.context() as patch:
+            patch.setattr(face, "load", slow)
             first = asyncio.create_task(mine.aget("a"))
             await reached.wait()
             try:
@@ -215,31 +219,29 @@ def test_a_thread_that_would_wait_for_a_task_which_may_wait_for_it_is_told_so(st
                 assert await first == 1
                 return str(error)
             return "not told"
-        finally:
-            del store.inner.aload
 
     assert "Await the task" in asyncio.run(use())
 
 
-def test_a_turn_that_was_cancelled_is_given_up(store: WatchedStore, engine: Any) -> None:
+def test_a_turn_that_was_cancelled_is_given_up(
+    store: WatchedStore, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session = engine.SessionStore()
     session["a"] = 1
     session.save()
 
     async def use() -> Any:
         mine = engine.SessionStore(session.session_key)
-        real = store.inner.aload
 
-        async def never(sid: str) -> Any:
+        async def never(*args: Any) -> Any:
             await asyncio.Event().wait()
 
-        store.inner.aload = never  # type: ignore[method-assign]
-        first = asyncio.create_task(mine.aget("a"))
-        await asyncio.sleep(0.01)
-        first.cancel()
-        await asyncio.gather(first, return_exceptions=True)
-        store.inner.aload = real  # type: ignore[method-assign]
-        del store.inner.aload
+        with monkeypatch.context() as patch:
+            patch.setattr(type(store.inner.face()), "load", never)
+            first = asyncio.create_task(mine.aget("a"))
+            await asyncio.sleep(0.01)
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
         return await asyncio.wait_for(mine.aget("a"), 30)
 
     assert asyncio.run(use()) == 1

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from django_srvsession.records import Delta
+from django_srvsession.records import Delta, Ending
 from django_srvsession.store import Store, StoreUnavailableError
 
-VERBS = (
-    *("create", "load", "update", "rotate", "end", "end_many", "expire", "admit"),
-    *("records", "records_from", "clear_expired"),
-)
+VERBS = ("create", "load", "update", "end", "end_many", "admit", "records", "records_from", "clear_expired")
+KINDS = (*VERBS, "rotate", "expire")
+"""What is noted: an update that changes the key is a "rotate", the end of a session whose time is up an "expire"."""
+
+
+def kind_of(verb: str, args: tuple[Any, ...]) -> str:
+    """Say what is asked for by a verb and its arguments."""
+    if any(isinstance(argument, Delta) and argument.new_verifier is not None for argument in args):
+        return "rotate"
+    return "expire" if any(isinstance(argument, Ending) and argument.reason is None for argument in args) else verb
 
 
 class Asked(NamedTuple):
-    """Hold one call of a verb; the async twin counts as the verb."""
+    """Hold one call of a verb, of the store or of its face."""
 
     verb: str
     args: tuple[Any, ...]
@@ -41,15 +47,15 @@ class WatchedStore:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.inner, name)
-        if name in VERBS:
-            return self._watched(name, method)
-        if name[0] == "a" and name[1:] in VERBS:
-            return self._awatched(name[1:], method)
-        return method
+        return self._watched(name, method) if name in VERBS else method
+
+    def face(self) -> Any:
+        """Return the inner store's face, watched too."""
+        return WatchedFace(self)
 
     def go_out(self) -> None:
         """Answer nothing from now on."""
-        self.out = set(VERBS)
+        self.out = set(KINDS)
 
     def come_back(self) -> None:
         """Answer again."""
@@ -68,28 +74,44 @@ class WatchedStore:
 
     def _watched(self, verb: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            self._note(verb, args)
+            kind = self.note(verb, args)
             answer = method(*args, **kwargs)
-            self._lose(verb)
+            self.lose(kind)
             return answer
 
         return call
 
-    def _awatched(self, verb: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    def note(self, verb: str, args: tuple[Any, ...]) -> str:
+        """Note a call, and return what it asks for; fail if that is out."""
+        kind = kind_of(verb, args)
+        self.before(kind)
+        self.asked.append(Asked(kind, args))
+        if kind in self.out:
+            raise StoreUnavailableError(f"The test switched {kind} off.")
+        return kind
+
+    def lose(self, kind: str) -> None:
+        """Fail if the answer is to be lost."""
+        if kind in self.lost:
+            raise StoreUnavailableError(f"The test lost the answer of {kind}.")
+
+
+class WatchedFace:
+    """Stand in front of a store's face."""
+
+    def __init__(self, watched: WatchedStore) -> None:
+        self._watched = watched
+        self._inner = watched.inner.face()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._inner, name)
+        if name not in VERBS:
+            return method
+
         async def call(*args: Any, **kwargs: Any) -> Any:
-            self._note(verb, args)
+            kind = self._watched.note(name, args)
             answer = await method(*args, **kwargs)
-            self._lose(verb)
+            self._watched.lose(kind)
             return answer
 
         return call
-
-    def _note(self, verb: str, args: tuple[Any, ...]) -> None:
-        self.before(verb)
-        self.asked.append(Asked(verb, args))
-        if verb in self.out:
-            raise StoreUnavailableError(f"The test switched {verb} off.")
-
-    def _lose(self, verb: str) -> None:
-        if verb in self.lost:
-            raise StoreUnavailableError(f"The test lost the answer of {verb}.")

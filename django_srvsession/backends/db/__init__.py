@@ -20,7 +20,7 @@ from django_srvsession.backends.db.listing import AllRecords, UserRecords
 from django_srvsession.backends.db.sql import FOREVER, Params, Row, Statements, records_of
 from django_srvsession.backends.db.table import Table
 from django_srvsession.models import Session
-from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone, is_sid, is_storable
+from django_srvsession.records import Delta, Ending, Loaded, SessionRecord, Tombstone, is_sid, is_storable
 from django_srvsession.store import GONE, Store, UpdateError
 from django_srvsession.store.health import Finding, StorageInfo
 from django_srvsession.store.listings import EVERYONE, Activity, Filter, Step
@@ -95,19 +95,7 @@ class DatabaseStore(Store):
 
     def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
         """Do as the interface says: in one statement if ``base`` still stands."""
-        return self._change(sid, Change(verifier, delta), base)
-
-    def rotate(
-        self,
-        sid: str,
-        verifier: str,
-        new_verifier: str,
-        delta: Delta,
-        base: Loaded | None = None,
-        final: bool = True,
-    ) -> Loaded:
-        """Do as the interface says: in one statement if ``base`` still stands."""
-        return self._change(sid, Change(verifier, delta, new_verifier, final), base)
+        return self._change(sid, Change(verifier, delta, delta.new_verifier, delta.final), base)
 
     def _change(self, sid: str, change: Change, base: Loaded | None) -> Loaded:
         if not is_sid(sid):
@@ -117,25 +105,19 @@ class DatabaseStore(Store):
             base = None
         return self._run(lambda table: table.change(sid, change, base))
 
-    def end(
-        self,
-        sid: str,
-        reason: str,
-        by: str | None = None,
-        verifier: str | None = None,
-        expected: Mapping[str, bytes | None] | None = None,
-    ) -> SessionRecord | None:
+    def end(self, sid: str, ending: Ending) -> SessionRecord | None:
         """Do as the interface says; values that are damaged are not the ``expected`` ones."""
-        return self._end(sid, {**ending_params(reason, by), "verifier": verifier}, expected or {}, is_due=False)
+        if ending.reason is None:
+            return self._end(sid, {"verifier": ending.verifier}, ending.expected or {}, is_due=True)
+        params = {**ending_params(ending.reason, ending.by), "verifier": ending.verifier}
+        return self._end(sid, params, ending.expected or {}, is_due=False)
 
-    def end_many(self, sids: Sequence[str], reason: str, by: str | None = None) -> Sequence[SessionRecord]:
+    def end_many(self, sids: Sequence[str], ending: Ending) -> Sequence[SessionRecord]:
         """Do as the interface says, in one statement; MariaDB and MySQL need two."""
-        params = {**ending_params(reason, by), "keep_ms": conf.ended_keep_ms, "nothing": b""}
+        if ending.reason is None:
+            return super().end_many(sids, ending)
+        params = {**ending_params(ending.reason, ending.by), "keep_ms": conf.ended_keep_ms, "nothing": b""}
         return self._run(lambda table: table.end_many(list(filter(is_sid, sids)), params))
-
-    def expire(self, sid: str) -> SessionRecord | None:
-        """Do as the interface says."""
-        return self._end(sid, {"verifier": None}, {}, is_due=True)
 
     def _end(
         self, sid: str, params: Params, expected: Mapping[str, bytes | None], *, is_due: bool

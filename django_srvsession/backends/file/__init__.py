@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import ClassVar
@@ -33,7 +33,18 @@ from django_srvsession.backends.file import health as file_exam
 from django_srvsession.backends.file.directory import SessionDirectory, now_ms, problem_with
 from django_srvsession.backends.file.recent import MINUTE_MS, minute_of
 from django_srvsession.backends.file.users import UserMarkers, digest_of
-from django_srvsession.records import UNSET, Delta, Loaded, SessionRecord, Tombstone, Unset, is_sid, new_session
+from django_srvsession.records import (
+    EXPIRED,
+    UNSET,
+    Delta,
+    Ending,
+    Loaded,
+    SessionRecord,
+    Tombstone,
+    Unset,
+    is_sid,
+    new_session,
+)
 from django_srvsession.store import CorruptSessionError, CreateError, Store, StoreUnavailableError, rules
 from django_srvsession.store.health import Finding, IndexHealth, StorageInfo
 from django_srvsession.store.listings import EVERYONE, Filter, Step, note_damaged, parse_place, place_at
@@ -126,76 +137,37 @@ class FileStore(Store):
     @answering
     def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
         """Do as :meth:`Store.update`; raises ``TooLargeError`` for a session above 16 MiB."""
-        return self._change(sid, delta, lambda current, now: rules.changed(current, verifier, delta, now))
-
-    @answering
-    def rotate(
-        self,
-        sid: str,
-        verifier: str,
-        new_verifier: str,
-        delta: Delta,
-        base: Loaded | None = None,
-        final: bool = True,
-    ) -> Loaded:
-        """Do as :meth:`Store.rotate`; raises ``TooLargeError`` for a session above 16 MiB."""
-        return self._change(
-            sid, delta, lambda current, now: rules.turned(current, verifier, new_verifier, delta, final, now)
-        )
-
-    def _change(self, sid: str, delta: Delta, change: Callable[[rules.Stored, int], Loaded]) -> Loaded:
         if self._sessions.read_sound(sid, now_ms()) is None:
-            return change(None, now_ms())  # Nothing there: no lock, no directory, no mark.
+            return rules.changed(None, verifier, delta, now_ms())  # Nothing there: no lock, no directory, no mark.
         with self._listed(delta.user_id, sid), self._sessions.locked(sid):
             now = now_ms()
             current = self._sessions.read_sound(sid, now)
-            changed = change(current, now)
+            changed = rules.changed(current, verifier, delta, now)
             if changed is current:
                 return changed
             return self._sessions.write(changed, current if isinstance(current, Loaded) else None)
 
     @answering
-    def end(
-        self,
-        sid: str,
-        reason: str,
-        by: str | None = None,
-        verifier: str | None = None,
-        expected: Mapping[str, bytes | None] | None = None,
-    ) -> SessionRecord | None:
-        """Do as :meth:`Store.end`; on a full disk no tombstone stays."""
-        return self._end(sid, lambda current, now: rules.may_end(current, verifier, expected, now), reason, by)
+    def end(self, sid: str, ending: Ending) -> SessionRecord | None:
+        """Do as :meth:`Store.end`; on a full disk no tombstone stays.
 
-    @answering
-    def expire(self, sid: str) -> SessionRecord | None:
-        """Do as :meth:`Store.expire`; after a power failure the session may be there to expire again."""
-        return self._end(sid, rules.may_expire, None, None)
-
-    def _end(
-        self,
-        sid: str,
-        choose: Callable[[rules.Stored, int], SessionRecord | None],
-        reason: str | None,
-        by: str | None,
-        *,
-        is_cleared: bool = False,
-    ) -> SessionRecord | None:
-        """End the session that ``choose`` returns; without a reason, because its time is up.
-
-        ``is_cleared``: one that expired longer ago than ``SRVSESSION_ENDED_KEEP`` leaves no tombstone.
+        A session whose time is up may, after a power failure, be there to end again.
         """
-        if choose(self._sessions.read_sound(sid, now_ms()), now_ms()) is None:
+        return self._end(sid, ending)
+
+    def _end(self, sid: str, ending: Ending, *, is_cleared: bool = False) -> SessionRecord | None:
+        """End a session; ``is_cleared``: one that expired longer ago than tombstones are kept leaves none."""
+        if rules.may_end(self._sessions.read_sound(sid, now_ms()), ending, now_ms()) is None:
             return None
         with self._sessions.locked(sid):
             now = now_ms()
-            record = choose(self._sessions.read_sound(sid, now), now)
+            record = rules.may_end(self._sessions.read_sound(sid, now), ending, now)
             if record is None:
                 return None
             if is_cleared and record.expires_ms + conf.ended_keep_ms <= now:
                 self._sessions.remove(record)
             else:
-                tombstone = rules.tombstone(record, reason or record.expiry_reason, by, now)
-                self._sessions.bury(record, tombstone, durable=reason is not None)
+                self._sessions.bury(record, rules.tombstone(record, ending, now), durable=ending.reason is not None)
         self._unlist(record)
         return record
 
@@ -380,7 +352,7 @@ class FileStore(Store):
             for shard in self._sessions.shards()
             for sid in self._sessions.due(shard, now)
         )
-        return sum(rules.may_expire(stored, now) is not None for stored in due)
+        return sum(rules.may_end(stored, EXPIRED, now) is not None for stored in due)
 
     def _expire_all(self, now: int, swept: Callable[[str, int], object]) -> Iterator[SessionRecord]:
         """End what is due at ``now``, one by one as it is asked for, and tidy up behind."""
@@ -388,7 +360,7 @@ class FileStore(Store):
             for shard in self._sessions.shards():
                 forgotten = 0
                 for sid in self._sessions.due(shard, now):
-                    record = self._end(sid, rules.may_expire, None, None, is_cleared=True)
+                    record = self._end(sid, EXPIRED, is_cleared=True)
                     if record is None:
                         forgotten += self._sessions.forget(sid, now)
                     else:

@@ -12,18 +12,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar, ParamSpec, TypeVar
 
 from django.core.checks import CheckMessage, Warning
 
 from django_srvsession import engine
 from django_srvsession.backends.memory import health as memory_exam
-from django_srvsession.backends.memory.table import Ended, Table
+from django_srvsession.backends.memory.table import Evicted, Table
 from django_srvsession.engine.signalling import ended
-from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone, new_session
-from django_srvsession.store import Store, rules
+from django_srvsession.records import EXPIRED, Delta, Ending, Loaded, SessionRecord, Tombstone, new_session
+from django_srvsession.store import Store, listings, rules
+from django_srvsession.store.face import Face, ThreadFace
 from django_srvsession.store.health import Finding
+from django_srvsession.store.listings import EVERYONE, Filter, Step
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def now_ms() -> int:
@@ -37,6 +42,7 @@ class MemoryStore(Store):
     Never raises ``StoreUnavailableError``.
     """
 
+    ends_at_once: ClassVar[int] = 100  # Keeps the lock for some tenths of a millisecond.
     table: ClassVar[Table] = Table()
     lock: ClassVar[threading.Lock] = threading.Lock()
 
@@ -53,11 +59,7 @@ class MemoryStore(Store):
         """Do as :meth:`Store.create`; may end other sessions to make room."""
         return self._tell(*self._create(sid, verifier, delta))
 
-    async def acreate(self, sid: str, verifier: str, delta: Delta) -> Loaded:
-        """Do as :meth:`create`."""
-        return await self._atell(*self._create(sid, verifier, delta))
-
-    def _create(self, sid: str, verifier: str, delta: Delta) -> tuple[Loaded, list[Ended]]:
+    def _create(self, sid: str, verifier: str, delta: Delta) -> tuple[Loaded, list[Evicted]]:
         with self.lock:
             now = now_ms()
             existing = rules.already_created(self.table.find(sid, now), verifier, now)
@@ -67,60 +69,20 @@ class MemoryStore(Store):
         """Do as :meth:`Store.update`; a sign-in may end other sessions to make room."""
         return self._tell(*self._update(sid, verifier, delta))
 
-    async def aupdate(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
-        """Do as :meth:`update`."""
-        return await self._atell(*self._update(sid, verifier, delta))
-
-    def _update(self, sid: str, verifier: str, delta: Delta) -> tuple[Loaded, list[Ended]]:
-        with self.lock:
-            now = now_ms()
-            return self._put(rules.changed(self.table.find(sid, now), verifier, delta, now))
-
-    def rotate(
-        self,
-        sid: str,
-        verifier: str,
-        new_verifier: str,
-        delta: Delta,
-        base: Loaded | None = None,
-        final: bool = True,
-    ) -> Loaded:
-        """Do as :meth:`Store.rotate`; a sign-in may end other sessions to make room."""
-        return self._tell(*self._rotate(sid, verifier, new_verifier, delta, final))
-
-    async def arotate(
-        self,
-        sid: str,
-        verifier: str,
-        new_verifier: str,
-        delta: Delta,
-        base: Loaded | None = None,
-        final: bool = True,
-    ) -> Loaded:
-        """Do as :meth:`rotate`."""
-        return await self._atell(*self._rotate(sid, verifier, new_verifier, delta, final))
-
-    def _rotate(
-        self, sid: str, verifier: str, new_verifier: str, delta: Delta, final: bool
-    ) -> tuple[Loaded, list[Ended]]:
+    def _update(self, sid: str, verifier: str, delta: Delta) -> tuple[Loaded, list[Evicted]]:
         with self.lock:
             now = now_ms()
             current = self.table.find(sid, now)
-            session = rules.turned(current, verifier, new_verifier, delta, final, now)
+            session = rules.changed(current, verifier, delta, now)
             return (session, []) if session is current else self._put(session)
 
-    def _put(self, session: Loaded) -> tuple[Loaded, list[Ended]]:
+    def _put(self, session: Loaded) -> tuple[Loaded, list[Evicted]]:
         return self.table.put(session), list(self.table.make_room(session.now_ms))
 
-    def _tell(self, session: Loaded, gone: Iterable[Ended]) -> Loaded:
+    def _tell(self, session: Loaded, gone: Iterable[Evicted]) -> Loaded:
         """Send the signals of sessions that made room; without the lock, since receivers may use sessions."""
         for record, reason in gone:
             ended(record, reason, None).run(self)
-        return session
-
-    async def _atell(self, session: Loaded, gone: Iterable[Ended]) -> Loaded:
-        for record, reason in gone:
-            await ended(record, reason, None).arun(self)
         return session
 
     # The others.
@@ -135,30 +97,30 @@ class MemoryStore(Store):
         with self.lock:
             return self.table.find(sid, now_ms())
 
-    def end(
-        self,
-        sid: str,
-        reason: str,
-        by: str | None = None,
-        verifier: str | None = None,
-        expected: Mapping[str, bytes | None] | None = None,
-    ) -> SessionRecord | None:
-        """Do as :meth:`Store.end`."""
+    def end(self, sid: str, ending: Ending) -> SessionRecord | None:
+        """End a session."""
         with self.lock:
-            now = now_ms()
-            record = rules.may_end(self.table.find(sid, now), verifier, expected, now)
-            if record is not None:
-                self.table.bury(record, reason, by, now)
-            return record
+            return self._end(sid, ending, now_ms())
 
-    def expire(self, sid: str) -> SessionRecord | None:
-        """Do as :meth:`Store.expire`."""
+    def _end(self, sid: str, ending: Ending, now: int) -> SessionRecord | None:
+        record = rules.may_end(self.table.find(sid, now), ending, now)
+        if record is not None:
+            self.table.bury(record, ending, now)
+        return record
+
+    def end_many(self, sids: Sequence[str], ending: Ending) -> Sequence[SessionRecord]:
+        """End sessions, all at one moment."""
         with self.lock:
             now = now_ms()
-            record = rules.may_expire(self.table.find(sid, now), now)
-            if record is not None:
-                self.table.bury(record, record.expiry_reason, None, now)
-            return record
+            records = [self._end(sid, ending, now) for sid in sids]
+        return [record for record in records if record is not None]
+
+    def alive(self, sids: Sequence[str]) -> frozenset[str]:
+        """Return which of these sessions are live, all as of one moment."""
+        with self.lock:
+            now = now_ms()
+            found = map(self.table.session, sids)
+            return frozenset(one.record.sid for one in found if one is not None and one.record.is_live(now))
 
     def admit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
         """Do as :meth:`Store.admit`; a sid that is not one of the user's live sessions does not count."""
@@ -175,6 +137,10 @@ class MemoryStore(Store):
             if sid in live and sid not in leaving:
                 user.admitted.add(sid)
             return given
+
+    def walk(self, after: str = "", wanted: Filter = EVERYONE) -> Iterator[Step]:
+        """Walk the sessions as of this moment."""
+        return listings.walk(self.records(), after)
 
     def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
         """Do as :meth:`Store.records`; a list as of this moment."""
@@ -218,41 +184,39 @@ class MemoryStore(Store):
                 record = self.table.next_due(now)
                 if record is None:
                     return
-                self.table.bury(record, record.expiry_reason, None, now)
+                self.table.bury(record, EXPIRED, now)
             yield record
 
     def examine(self) -> Iterator[Finding]:
         """Say whose sessions these are, and tell of several workers as far as the environment tells."""
         return memory_exam.findings()
 
-    # Async twins: nothing here waits, so a thread hop would be the larger cost.
+    def face(self) -> Face:
+        """Return the verbs as coroutines that wait for nothing: a thread would be the larger cost."""
+        return MemoryFace(self)
 
-    async def aload(self, sid: str) -> Loaded | Tombstone | None:
-        """Do as :meth:`load`."""
-        return self.load(sid)
 
-    async def aend(
-        self,
-        sid: str,
-        reason: str,
-        by: str | None = None,
-        verifier: str | None = None,
-        expected: Mapping[str, bytes | None] | None = None,
-    ) -> SessionRecord | None:
-        """Do as :meth:`end`."""
-        return self.end(sid, reason, by, verifier, expected)
+class MemoryFace(ThreadFace):
+    """Call the verbs at once, on the event loop."""
 
-    async def aexpire(self, sid: str) -> SessionRecord | None:
-        """Do as :meth:`expire`."""
-        return self.expire(sid)
+    store: MemoryStore
 
-    async def aadmit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
-        """Do as :meth:`admit`."""
-        return self.admit(user_id, sid, limit, policy)
+    async def call(self, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a method of the store."""
+        return verb(*args, **kwargs)
 
-    async def arecords(self, user_id: str | None = None) -> Sequence[SessionRecord]:
-        """Do as :meth:`records`."""
-        return self.records(user_id)
+    async def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
+        """Do as :meth:`MemoryStore.create`, and await the receivers of the signals."""
+        return await self._tell(*self.store._create(sid, verifier, delta))
+
+    async def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
+        """Do as :meth:`MemoryStore.update`, and await the receivers of the signals."""
+        return await self._tell(*self.store._update(sid, verifier, delta))
+
+    async def _tell(self, session: Loaded, gone: Iterable[Evicted]) -> Loaded:
+        for record, reason in gone:
+            await ended(record, reason, None).arun(self.store)
+        return session
 
 
 class SessionStore(engine.SessionStore):

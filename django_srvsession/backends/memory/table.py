@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from django_srvsession import conf
-from django_srvsession.records import Loaded, SessionRecord, Tombstone
+from django_srvsession.records import EXPIRED, Ending, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import rules
 
 USER_SHARE: Final = 10
@@ -22,7 +22,7 @@ ANONYMOUS_SHARE: Final = 10
 """One in so many places is kept for anonymous sessions: every sign-in begins as one."""
 
 
-class Ended(NamedTuple):
+class Evicted(NamedTuple):
     """Hold a session that had to make room, and why it ended."""
 
     record: SessionRecord
@@ -71,9 +71,13 @@ class Table:
         yield from reversed(self.signed_in.values())
         yield from reversed(self.anonymous.values())
 
+    def session(self, sid: str) -> Loaded | None:
+        """Return the session of a sid, also one whose time is up."""
+        return self.signed_in.get(sid) or self.anonymous.get(sid)
+
     def find(self, sid: str, now_ms: int) -> Loaded | Tombstone | None:
         """Return what stands under a sid, as of ``now_ms``."""
-        session = self.signed_in.get(sid) or self.anonymous.get(sid)
+        session = self.session(sid)
         if session is not None:
             return session._replace(now_ms=now_ms)
         ended = self.tombstones.get(sid)
@@ -112,10 +116,10 @@ class Table:
             if not user.sids:
                 del self.users[record.user_id]
 
-    def bury(self, record: SessionRecord, reason: str, by: str | None, now_ms: int) -> None:
+    def bury(self, record: SessionRecord, ending: Ending, now_ms: int) -> None:
         """Replace a session by its tombstone; tombstones are forgotten when they are old, or as many as sessions."""
         self.remove(record)
-        self.tombstones[record.sid] = rules.tombstone(record, reason, by, now_ms)
+        self.tombstones[record.sid] = rules.tombstone(record, ending, now_ms)
         self.forget_tombstones(now_ms)
 
     def forget_tombstones(self, now_ms: int) -> int:
@@ -141,7 +145,7 @@ class Table:
         """Return the record of a session whose time is up, or None."""
         while self._due and self._due[0][0] <= now_ms:
             sid = self._due[0][1]
-            session = self.signed_in.get(sid) or self.anonymous.get(sid)
+            session = self.session(sid)
             if session is not None and not session.record.is_live(now_ms):
                 return session.record
             if session is None:
@@ -156,7 +160,7 @@ class Table:
 
     # Making room.
 
-    def make_room(self, now_ms: int) -> Iterator[Ended]:
+    def make_room(self, now_ms: int) -> Iterator[Evicted]:
         """End what is above the bounds: expired sessions first, then those unseen for longest.
 
         Of signed-in ones first those of a user who has more than a tenth of the places: one account pushes nobody out.
@@ -168,12 +172,12 @@ class Table:
         while len(self) > most or len(self.signed_in) > most_signed_in:
             due = self.next_due(now_ms)
             if due is not None:
-                self.bury(due, due.expiry_reason, None, now_ms)
-                yield Ended(due, due.expiry_reason)
+                self.bury(due, EXPIRED, now_ms)
+                yield Evicted(due, due.expiry_reason)
                 continue
             record = self._longest_unseen(signed_in=len(self.signed_in) > most_signed_in)
             self.remove(record)
-            yield Ended(record, "evicted")
+            yield Evicted(record, "evicted")
 
     def _longest_unseen(self, *, signed_in: bool) -> SessionRecord:
         """Return the session that makes room: of signed-in ones one of a user who crowds the others out, if any."""

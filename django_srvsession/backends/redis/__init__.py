@@ -10,7 +10,7 @@ they are. Needs Redis 6.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TypeVar
 
@@ -33,8 +33,9 @@ from django_srvsession.backends.redis.listing import AllRecords
 from django_srvsession.backends.redis.loops import LoopWires
 from django_srvsession.backends.redis.tenants import Tenants
 from django_srvsession.backends.redis.wire import Steps, Wire, arun, run
-from django_srvsession.records import Delta, Loaded, SessionRecord, Tombstone
+from django_srvsession.records import Delta, Ending, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import Store, created_and_sid
+from django_srvsession.store.face import Face, ThreadFace
 from django_srvsession.store.health import Finding, IndexHealth, StorageInfo
 from django_srvsession.store.listings import EVERYONE, Activity, Filter, Step
 from django_srvsession.store.user_records import UserRecords
@@ -87,11 +88,6 @@ class RedisStore(Store):
         is_stored = steps.creation.was_stored(wire.call([command])[0])
         return new if is_stored else self._run(steps.created_before(sid, verifier))
 
-    async def acreate(self, sid: str, verifier: str, delta: Delta) -> Loaded:
-        """Do as :meth:`create`."""
-        steps = (await self._tenants.anow()).steps
-        return await self._arun(steps.create(sid, verifier, delta, self._wire.is_one_server))
-
     def load(self, sid: str) -> Loaded | Tombstone | None:
         """Read the session."""
         steps = self._tenants.now().steps
@@ -99,10 +95,6 @@ class RedisStore(Store):
             return self._run(steps.load(sid))
         # Every request does this: without the driver of steps.
         return steps.loaded(sid, self._wire.read(steps.load_command(sid)))
-
-    async def aload(self, sid: str) -> Loaded | Tombstone | None:
-        """Do as :meth:`load`."""
-        return await self._arun((await self._tenants.anow()).steps.load(sid))
 
     def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
         """Change a session in one round trip; a sign-in takes three."""
@@ -112,75 +104,17 @@ class RedisStore(Store):
             saved = steps.saved(sid, delta, base, self._wire.call(steps.save_commands(sid, delta, base)))
             if saved is not None:
                 return saved
-        return self._run(steps.write(sid, verifier, None, True, delta, base))
+        return self._run(steps.write(sid, verifier, delta.new_verifier, delta.final, delta, base))
 
-    async def aupdate(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
-        """Do as :meth:`update`."""
-        return await self._arun((await self._tenants.anow()).steps.update(sid, verifier, delta, base))
-
-    def rotate(
-        self,
-        sid: str,
-        verifier: str,
-        new_verifier: str,
-        delta: Delta,
-        base: Loaded | None = None,
-        final: bool = True,
-    ) -> Loaded:
-        """Change a session and its verifier in one round trip; a sign-in takes three."""
-        return self._run(self._tenants.now().steps.write(sid, verifier, new_verifier, final, delta, base))
-
-    async def arotate(
-        self,
-        sid: str,
-        verifier: str,
-        new_verifier: str,
-        delta: Delta,
-        base: Loaded | None = None,
-        final: bool = True,
-    ) -> Loaded:
-        """Do as :meth:`rotate`."""
-        return await self._arun(
-            (await self._tenants.anow()).steps.write(sid, verifier, new_verifier, final, delta, base)
-        )
-
-    def end(
-        self,
-        sid: str,
-        reason: str,
-        by: str | None = None,
-        verifier: str | None = None,
-        expected: Mapping[str, bytes | None] | None = None,
-    ) -> SessionRecord | None:
+    def end(self, sid: str, ending: Ending) -> SessionRecord | None:
         """Put a tombstone in a session's place, then take it out of the indexes: two round trips."""
-        return self._run(self._tenants.now().steps.end(sid, reason, by, verifier, expected))
+        return self._run(self._tenants.now().steps.end(sid, ending))
 
-    async def aend(
-        self,
-        sid: str,
-        reason: str,
-        by: str | None = None,
-        verifier: str | None = None,
-        expected: Mapping[str, bytes | None] | None = None,
-    ) -> SessionRecord | None:
-        """Do as :meth:`end`."""
-        return await self._arun((await self._tenants.anow()).steps.end(sid, reason, by, verifier, expected))
-
-    def end_many(self, sids: Sequence[str], reason: str, by: str | None = None) -> Sequence[SessionRecord]:
+    def end_many(self, sids: Sequence[str], ending: Ending) -> Sequence[SessionRecord]:
         """Do as :meth:`end` for all of them, in two round trips; on a cluster in two to each node."""
-        return self._run(self._tenants.now().steps.end_many(sids, reason, by))
-
-    async def aend_many(self, sids: Sequence[str], reason: str, by: str | None = None) -> Sequence[SessionRecord]:
-        """Do as :meth:`end_many`."""
-        return await self._arun((await self._tenants.anow()).steps.end_many(sids, reason, by))
-
-    def expire(self, sid: str) -> SessionRecord | None:
-        """Do as :meth:`end` when the time is up by Redis' clock."""
-        return self._run(self._tenants.now().steps.expire(sid))
-
-    async def aexpire(self, sid: str) -> SessionRecord | None:
-        """Do as :meth:`expire`."""
-        return await self._arun((await self._tenants.anow()).steps.expire(sid))
+        if ending.reason is None:
+            return super().end_many(sids, ending)
+        return self._run(self._tenants.now().steps.end_many(sids, ending.reason, ending.by))
 
     def admit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
         """Decide by one script on the user's index.
@@ -188,12 +122,6 @@ class RedisStore(Store):
         A sid that was given to a caller who did not end it within a minute counts again, and may be given again.
         """
         return self._run(admit_steps(self._tenants.now().keys, self._clock, user_id, sid, limit, policy))
-
-    async def aadmit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
-        """Do as :meth:`admit`."""
-        return await self._arun(
-            admit_steps((await self._tenants.anow()).keys, self._clock, user_id, sid, limit, policy)
-        )
 
     def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
         """List a user's sessions, read at once when first looked at, or everybody's, read page by page."""
@@ -219,14 +147,9 @@ class RedisStore(Store):
         """Count the entries of the lists, which may run ahead of the sessions: two round trips."""
         return self._run(self._tenants.now().lists.activity())
 
-    async def aactivity(self) -> Activity:
-        """Do as :meth:`activity`."""
-        return await self._arun((await self._tenants.anow()).lists.activity())
-
-    async def arecords(self, user_id: str | None = None) -> Sequence[SessionRecord]:
-        """Do as :meth:`records`, with the sessions already fetched."""
-        lists = (await self._tenants.anow()).lists
-        return await self._arun(lists.everyone() if user_id is None else lists.user(user_id))
+    def face(self) -> Face:
+        """Return the verbs as coroutines that wait for Redis on the event loop."""
+        return RedisFace(self)
 
     def storage_info(self) -> StorageInfo:
         """Return which server the sessions are in, and how full it is: one round trip."""
@@ -286,6 +209,51 @@ class RedisStore(Store):
             if on_swept and sweep.removed:
                 on_swept("index entries", sweep.removed)
         return total
+
+
+class RedisFace(ThreadFace):
+    """Run the verbs' steps on the event loop."""
+
+    store: RedisStore
+
+    async def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
+        """Store a new session."""
+        store = self.store
+        steps = (await store._tenants.anow()).steps
+        return await store._arun(steps.create(sid, verifier, delta, store._wire.is_one_server))
+
+    async def load(self, sid: str) -> Loaded | Tombstone | None:
+        """Read a session."""
+        return await self.store._arun((await self.store._tenants.anow()).steps.load(sid))
+
+    async def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
+        """Change a session, or its key too."""
+        return await self.store._arun((await self.store._tenants.anow()).steps.update(sid, verifier, delta, base))
+
+    async def end(self, sid: str, ending: Ending) -> SessionRecord | None:
+        """End a session."""
+        return await self.store._arun((await self.store._tenants.anow()).steps.end(sid, ending))
+
+    async def end_many(self, sids: Sequence[str], ending: Ending) -> Sequence[SessionRecord]:
+        """End sessions in two round trips."""
+        if ending.reason is None:
+            return await super().end_many(sids, ending)
+        steps = (await self.store._tenants.anow()).steps
+        return await self.store._arun(steps.end_many(sids, ending.reason, ending.by))
+
+    async def admit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
+        """Count a session among its user's."""
+        keys = (await self.store._tenants.anow()).keys
+        return await self.store._arun(admit_steps(keys, self.store._clock, user_id, sid, limit, policy))
+
+    async def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
+        """List sessions, already fetched."""
+        lists = (await self.store._tenants.anow()).lists
+        return await self.store._arun(lists.everyone() if user_id is None else lists.user(user_id))
+
+    async def activity(self) -> Activity:
+        """Count sessions."""
+        return await self.store._arun((await self.store._tenants.anow()).lists.activity())
 
 
 def _nobody(record: SessionRecord) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
@@ -26,6 +26,7 @@ from django_srvsession.backends.redis.wire import Steps, checked, checked_index
 from django_srvsession.records import (
     UNSET,
     Delta,
+    Ending,
     Loaded,
     SessionRecord,
     Tombstone,
@@ -95,16 +96,16 @@ class SessionSteps:
         raise CreateError(TAKEN)
 
     def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None) -> Steps[Loaded]:
-        """Do as :meth:`write` without a rotation; nearly every update is only of values, and needs little."""
+        """Do as :meth:`write`; nearly every update is only of values, and needs little."""
         if base is not None and self.is_save(verifier, delta, base):
             saved = self.saved(sid, delta, base, (yield self.save_commands(sid, delta, base)))
             if saved is not None:
                 return saved
-        return (yield from self.write(sid, verifier, None, True, delta, base))
+        return (yield from self.write(sid, verifier, delta.new_verifier, delta.final, delta, base))
 
     def is_save(self, verifier: str, delta: Delta, base: Loaded) -> bool:
         """Tell whether the short script can do an update: it only writes values, by the session's current key."""
-        return base.record.verifier == verifier and is_only_values(delta)
+        return base.record.verifier == verifier and delta.new_verifier is None and is_only_values(delta)
 
     def save_commands(self, sid: str, delta: Delta, base: Loaded) -> list[Command]:
         """Return the commands that write values by the short script."""
@@ -143,12 +144,16 @@ class SessionSteps:
             yield from self._list(sid, decoded(rest[2]), until_ms)
         raise _unsettled()
 
-    def end(
-        self, sid: str, reason: str, by: str | None, verifier: str | None, expected: Mapping[str, bytes | None] | None
-    ) -> Steps[SessionRecord | None]:
+    def end(self, sid: str, ending: Ending) -> Steps[SessionRecord | None]:
         """Put a tombstone in the session's place, then take the session out of the indexes."""
-        key = self._keys.session(sid)
-        return (yield from self._buried(sid, end_command(key, reason, by, verifier, expected, conf.ended_keep_ms)))
+        key, keep_ms = self._keys.session(sid), conf.ended_keep_ms
+        if ending.reason is None:
+            return (yield from self._buried(sid, evalsha(EXPIRE, key, keep_ms)))
+        return (
+            yield from self._buried(
+                sid, end_command(key, ending.reason, ending.by, ending.verifier, ending.expected, keep_ms)
+            )
+        )
 
     def end_many(self, sids: Sequence[str], reason: str, by: str | None) -> Steps[list[SessionRecord]]:
         """Put a tombstone in the place of each, then take them out of the indexes: two round trips for all."""
@@ -163,11 +168,6 @@ class SessionSteps:
             [one for record in ended for one in forget_commands(self._keys, record.sid, record.user_id)]
         )
         return ended
-
-    def expire(self, sid: str) -> Steps[SessionRecord | None]:
-        """Do as :meth:`end` when the time is up by Redis' clock."""
-        command = evalsha(EXPIRE, self._keys.session(sid), conf.ended_keep_ms)
-        return (yield from self._buried(sid, command))
 
     def _buried(self, sid: str, command: Command) -> Steps[SessionRecord | None]:
         (reply,) = yield [command]
