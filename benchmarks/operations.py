@@ -17,7 +17,8 @@ def new_session(engine: Engine, values: dict[str, Any]) -> str:
     """Store a session and return its key."""
     session: Any = engine()
     session.update(values)
-    session.signing_in = values.get("_auth_user_id")  # As login() does; a sign-in by hand leaves a mark.
+    if "_auth_user_id" in values and hasattr(session, "note_sign_in"):
+        session.note_sign_in(values["_auth_user_id"])  # As login() does; a sign-in by hand leaves a mark.
     session.save()
     return str(session.session_key)
 

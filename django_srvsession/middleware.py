@@ -1,7 +1,7 @@
 """The session middleware: Django's contract, and what only an engine of ours can keep.
 
 It subclasses Django's and replaces it in ``MIDDLEWARE``. With an engine that is not ours it does what Django's does.
-The decisions about an answer are one procedure (``answer_steps``), run by a sync and a native async driver.
+What becomes of the session is the engine's (``engine/settling.py``); here is what the browser is told.
 """
 
 from __future__ import annotations
@@ -20,20 +20,15 @@ from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 
-from django_srvsession import conf, services
+from django_srvsession import services
 from django_srvsession.accounts import current_request, new_devices
 from django_srvsession.clients.address import client_of
-from django_srvsession.engine import SessionStore, cookies, lifetimes
-from django_srvsession.engine.bookkeeping import best_effort_steps
-from django_srvsession.engine.steps import Steps
+from django_srvsession.engine import SessionStore, cookies
+from django_srvsession.engine.settling import INTERRUPTED
 from django_srvsession.escaping import escaped
 from django_srvsession.store import StoreUnavailableError, UpdateError
 
 RETRY_AFTER_SECONDS: Final = 5
-_INTERRUPTED: Final = (
-    "The request's session was deleted before the request completed. "
-    "The user may have logged out in a concurrent request, for example."
-)
 
 log = logging.getLogger("django_srvsession")
 
@@ -81,30 +76,30 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
         if isinstance(request.session, SessionStore):
             if not is_settled:
                 request.session.stand_aside()
-            request.session.client_of_request = partial(client_of, request)
+            request.session.note_client(partial(client_of, request))
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer 503 for an outage of the store and 400 for a session that ended meanwhile: neither is a bug."""
         if isinstance(exception, StoreUnavailableError):
             return unavailable(request)
         if isinstance(exception, UpdateError):
-            raise SessionInterrupted(_INTERRUPTED) from exception
+            raise SessionInterrupted(INTERRUPTED) from exception
         return None
 
     def process_response(  # type: ignore[override]
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
-        """Save the session and tell the browser what it must know; see :func:`answer_steps`."""
+        """Save the session, and tell the browser what it must know."""
         session = getattr(request, "session", None)
         if not isinstance(session, SessionStore):
             return cast(HttpResponseBase, super().process_response(request, response))  # type: ignore[arg-type]
         try:
             if session.outage is None:
                 _end_session_of_missing_user(request, session)
-                session._run(answer_steps(session, request, response))
+                put_cookie(request, response, session, session.settle(response.status_code))
                 new_devices.tell(request, session, response)
         except StoreUnavailableError as error:
-            session.outage = error
+            session.note_outage(error)
         return response if session.outage is None else _unavailable_with_cookie(request, session)
 
     async def aprocess_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
@@ -117,84 +112,28 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
             if session.outage is None:
                 if _user_may_be_missing(request, session):
                     await sync_to_async(_end_session_of_missing_user)(request, session)
-                await session._arun(answer_steps(session, request, response))
+                put_cookie(request, response, session, await session.asettle(response.status_code))
                 await new_devices.atell(request, session, response)
         except StoreUnavailableError as error:
-            session.outage = error
+            session.note_outage(error)
         return response if session.outage is None else _unavailable_with_cookie(request, session)
 
 
-def answer_steps(session: SessionStore, request: HttpRequest, response: HttpResponseBase) -> Steps[None]:
-    """Save what the request changed, and set, keep or delete the cookie.
+def put_cookie(request: HttpRequest, response: HttpResponseBase, session: SessionStore, extended: bool) -> None:
+    """Set, keep or delete the session's cookie, once the session is settled; ``extended`` says that it is sent again.
 
-    An answer never deletes a cookie that another answer may just have set: only the request that ended the session
-    itself, or one whose cookie is no genuine key, deletes it. A cookie is set only for a session that the store has.
-    Where the view's transaction rolled back a session that was created, rotated or ended in it, an answer that claims
-    success is withheld; one of 4xx or 5xx promised nothing, and goes out without a cookie.
+    A cookie is set only for a session that the store has.
     """
-    accessed, is_error = session.accessed, response.status_code >= 500
-    has_cookie = settings.SESSION_COOKIE_NAME in request.COOKIES
-    if accessed or session.modified or session.needs_cookie:
-        session.resign()
-    extended = False if is_error else (yield from _save_steps(session))
-    if not (yield from session.confirm_steps()) and response.status_code < 400:
-        log.error("What the view did to its session was rolled back by its transaction; its answer is withheld.")
-        raise StoreUnavailableError("What the request did to its session was rolled back.")
-    if session.is_empty() and has_cookie and (session.was_ended_here or not session.had_genuine_cookie):
+    accessed = session.accessed
+    if settings.SESSION_COOKIE_NAME in request.COOKIES and session.must_delete_cookie:
         _delete_cookie(response)
         accessed = True
-    elif session.session_key is not None and (extended or session.needs_cookie) and session.is_reading_live:
+    elif session.must_send_cookie or (extended and session.session_key is not None and session.is_live):
         _set_cookie(session, response)
         accessed = True
     if accessed:
         patch_vary_headers(response, ("Cookie",))
     _clear_after_logout_of_admin(request, response)
-
-
-def _save_steps(session: SessionStore) -> Steps[bool]:
-    """Save, or record the use of, the session; return whether its cookie must be sent again."""
-    try:
-        if session.is_empty():
-            return False
-        if session.is_to_be_saved:
-            yield from session.save_steps()
-            return session.session_key is not None
-        return (yield from _keep_books_steps(session))
-    except UpdateError:
-        if conf.late_save == "interrupt" and session.modified:
-            raise SessionInterrupted(_INTERRUPTED) from None
-        log.info("Session %s was ended meanwhile: what this request changed is not stored.", session.sid)
-        if not session.is_unconfirmed:  # Else the next step looks whether the view's transaction undid it.
-            session.needs_cookie = False
-        return False
-
-
-def _keep_books_steps(session: SessionStore) -> Steps[bool]:
-    """Write what nobody asked for, if the store can; return whether a cookie must be sent again."""
-    renews = session.modified or session.needs_resealing
-    done = yield from best_effort_steps(session.store(), _renew_steps(session) if renews else _touch_steps(session))
-    if renews and done is None and not session.was_written:
-        session.needs_cookie = False  # The key is signed anew when its values are sealed anew.
-    return bool(done)
-
-
-def _renew_steps(session: SessionStore) -> Steps[bool]:
-    yield from session.save_steps()
-    return session.session_key is not None
-
-
-def _touch_steps(session: SessionStore) -> Steps[bool]:
-    """Record that the session is in use, when that is due; return whether a persistent cookie must be sent again."""
-    always = conf.flag("SESSION_SAVE_EVERY_REQUEST")
-    if not always and not session.is_reading_live:
-        return False
-    values = yield from session.values_steps()
-    if not session.is_reading_live or not (always or session.is_touch_due):
-        return False
-    expiry = values.get(lifetimes.EXPIRY_KEY)
-    extend = lifetimes.slides(expiry)
-    yield from session.touch_steps(extend)
-    return extend and (always or not lifetimes.ends_with_browser(expiry))
 
 
 def _set_cookie(session: SessionStore, response: HttpResponseBase) -> None:
@@ -234,7 +173,7 @@ def _clear_after_logout_of_admin(request: HttpRequest, response: HttpResponseBas
 
 def _user_may_be_missing(request: HttpRequest, session: SessionStore) -> bool:
     """Tell whether the request looked for its user and found none, though the session names one."""
-    if session.record is None or session.record.user_id is None or not session.is_reading_live:
+    if session.record is None or session.record.user_id is None or not session.is_live:
         return False
     looked_up = [getattr(request, name, None) for name in ("_cached_user", "_acached_user")]
     return any(user is not None and not user.is_authenticated for user in looked_up)
@@ -242,10 +181,9 @@ def _user_may_be_missing(request: HttpRequest, session: SessionStore) -> bool:
 
 def _end_session_of_missing_user(request: HttpRequest, session: SessionStore) -> None:
     """End, for good, the session of a user who is deactivated or gone; Django only shows an anonymous user."""
-    if _user_may_be_missing(request, session) and session.record is not None:
-        session.was_ended_here = services.end_if_user_is_gone(session.record) is not None
-        if session.was_ended_here:
-            session.forget()
+    record = session.record if _user_may_be_missing(request, session) else None
+    if record is not None and services.end_if_user_is_gone(record) is not None:
+        session.forget()
 
 
 def unavailable(request: HttpRequest) -> HttpResponse:
@@ -265,7 +203,7 @@ def _unavailable_with_cookie(request: HttpRequest, session: SessionStore) -> Htt
     """Answer 503 with no cookie but that of a rotation or a creation which the store acknowledged."""
     log.error("The session store did not answer: %s", escaped(session.outage))
     response = unavailable(request)
-    if session.needs_cookie and session.session_key is not None and session.is_reading_live:
+    if session.must_send_cookie:
         _set_cookie(session, response)
     patch_vary_headers(response, ("Cookie",))
     return response

@@ -44,7 +44,7 @@ def _mark_logout(*, request: Any, **kwargs: Any) -> None:
     """Note that the flush which follows is a logout: it ends the session whatever its key has become."""
     session = getattr(request, "session", None)
     if isinstance(session, SessionStore):
-        session.logging_out = True
+        session.note_sign_out()
 
 
 def _note_change(*, instance: Any, raw: bool, using: str, update_fields: Collection[str] | None, **kwargs: Any) -> None:

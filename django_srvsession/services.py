@@ -25,16 +25,14 @@ from django.utils.crypto import constant_time_compare
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext
 
-from django_srvsession import conf, engine
-from django_srvsession.engine import current_store
+from django_srvsession import conf
+from django_srvsession.engine import current_store, ends
 from django_srvsession.engine.reading import USER_KEY
 from django_srvsession.engine.seal import Sealer, SealError
 from django_srvsession.engine.sealed_record import RECORD
-from django_srvsession.engine.signalling import end_many_steps, end_steps
-from django_srvsession.engine.steps import arun, run
 from django_srvsession.engine.values import HASH_KEY
 from django_srvsession.escaping import escaped
-from django_srvsession.records import LATEST_MS, Loaded, SessionRecord, Tombstone, is_storable
+from django_srvsession.records import LATEST_MS, Ending, Loaded, SessionRecord, Tombstone, is_storable
 from django_srvsession.store import CorruptSessionError, Store, listings
 from django_srvsession.store.health import Housed, StorageInfo
 from django_srvsession.store.listings import EVERYONE, Activity, Filter, Portion, Step
@@ -147,12 +145,12 @@ def revoke(sid: str, *, by: Any = None, reason: str = "revoked") -> SessionRecor
 
     ``by`` is who did it: a user, or text such as a command's name.
     """
-    return run(end_steps(sid, reason, _actor(by)), current_store())
+    return ends.end(current_store(), sid, Ending(reason, _actor(by)))
 
 
 async def arevoke(sid: str, *, by: Any = None, reason: str = "revoked") -> SessionRecord | None:
     """Do as :func:`revoke`."""
-    return await arun(end_steps(sid, reason, _actor(by)), current_store())
+    return await ends.aend(current_store(), sid, Ending(reason, _actor(by)))
 
 
 def revoke_if_anonymous(record: SessionRecord, *, by: Any = None, reason: str = "revoked") -> SessionRecord | None:
@@ -163,7 +161,7 @@ def revoke_if_anonymous(record: SessionRecord, *, by: Any = None, reason: str = 
     """
     if record.user_id is not None:
         return None
-    return run(end_steps(record.sid, reason, _actor(by), record.verifier, {USER_KEY: None}), current_store())
+    return ends.end(current_store(), record.sid, Ending(reason, _actor(by), record.verifier, {USER_KEY: None}))
 
 
 def revoke_many(sids: Iterable[str], *, by: Any = None, reason: str = "revoked") -> Iterator[SessionRecord]:
@@ -172,9 +170,9 @@ def revoke_many(sids: Iterable[str], *, by: Any = None, reason: str = "revoked")
     Each step is final: what was ended before an error stays ended, and who asks again ends the rest. Nothing is ended
     that no record is asked for of: go through all of them.
     """
-    store, actor, remaining = current_store(), _actor(by), iter(sids)
+    store, ending, remaining = current_store(), Ending(reason, _actor(by)), iter(sids)
     while batch := list(itertools.islice(remaining, store.ends_at_once)):
-        yield from run(end_many_steps(batch, reason, actor), store)
+        yield from ends.end_many(store, batch, ending)
 
 
 def revoke_all(user: Any, *, keep: str | None = None, by: Any = None, reason: str = "revoked") -> list[SessionRecord]:
@@ -210,7 +208,7 @@ async def _aend_listed(user: Any, keep: str | None, by: Any, reason: str) -> lis
     ended: list[SessionRecord] = []
     for start in range(0, len(sids), store.ends_at_once):
         batch = sids[start : start + store.ends_at_once]
-        ended += await arun(end_many_steps(batch, reason, _actor(by)), store)
+        ended += await ends.aend_many(store, batch, Ending(reason, _actor(by)))
     return ended
 
 
@@ -243,7 +241,7 @@ def clear_expired(
 
     The callbacks are those of ``Store.clear_expired``.
     """
-    return engine.clear_expired(
+    return ends.clear_expired(
         current_store(), batch_size=batch_size, dry_run=dry_run, on_progress=on_progress, on_swept=on_swept
     )
 

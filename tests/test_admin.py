@@ -85,7 +85,7 @@ def session_of(user: Any = None, agent: str = FIREFOX, ip: str = "192.0.2.1", **
     """Store a session of somebody's, with values; return its record."""
     session = import_module(django_settings.SESSION_ENGINE).SessionStore()
     session.update({"cart": ["a secret thing"], **values})
-    session.client_of_request = lambda: Seen(ip, agent)
+    session.note_client(lambda: Seen(ip, agent))
     if user is not None:
         session["_auth_user_id"] = services.user_id_of(user)
         session["_auth_user_hash"] = "a secret hash"

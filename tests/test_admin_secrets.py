@@ -44,7 +44,7 @@ def victim(every_store: str) -> Secrets:
     user = get_user_model().objects.create_user("victim", "victim@example.org")
     session = import_module(django_settings.SESSION_ENGINE).SessionStore()
     session.update({"_auth_user_id": user_id_of(user), "_auth_user_hash": "hash-of-a-password", "draft": VALUE})
-    session.client_of_request = lambda: Seen("203.0.113.9", "agent")
+    session.note_client(lambda: Seen("203.0.113.9", "agent"))
     session.save()
     session.cycle_key()
     found = stored(current_store(), session.sid)

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.urls("tests.admin_site")
 def session_of(user: Any = None, agent: str = "", ip: str = "") -> SessionRecord:
     session = import_module(django_settings.SESSION_ENGINE).SessionStore()
     session["cart"] = 1
-    session.client_of_request = lambda: Seen(ip, agent)
+    session.note_client(lambda: Seen(ip, agent))
     if user is not None:
         session["_auth_user_id"] = user_id_of(user)
     session.save()

@@ -1,16 +1,18 @@
 """Two requests of one browser, in every order of their steps: what must hold whichever comes first.
 
-A request here is the engine's and the middleware's own procedure (see ``django_srvsession/steps.py``), held between two
-calls of the store while another request's steps run. For two requests all orders are tried, not a sample.
+A request here is the engine's own procedures over a face that holds each of them before every call of the store, while
+another request goes on. For two requests all orders are tried, not a sample.
 """
 
 from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from types import coroutine
 from typing import Any
 
 import pytest
@@ -21,20 +23,37 @@ from django.test import RequestFactory
 from django_srvsession.backends import memory
 from django_srvsession.backends.memory import SessionStore
 from django_srvsession.backends.memory import now_ms as _now_ms
+from django_srvsession.engine import changing, ending, reading, saving, settling, writing
 from django_srvsession.engine.keys import SessionKey
-from django_srvsession.engine.reading import Found
-from django_srvsession.engine.signalling import end_steps
-from django_srvsession.engine.steps import Call, Emit, Steps, run
-from django_srvsession.middleware import answer_steps
-from django_srvsession.records import Delta, Loaded, Tombstone
+from django_srvsession.middleware import put_cookie
+from django_srvsession.records import Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import UpdateError
+from django_srvsession.store.face import BlockingFace, Face, run_blocking
 
-View = Callable[[SessionStore], Steps[Any]]
+View = Callable[[SessionStore, Face], Coroutine[Any, Any, None]]
+
+
+@coroutine
+def hold() -> Iterator[None]:
+    """Suspend a procedure until it is sent on."""
+    yield
+
+
+class HoldingFace(BlockingFace):
+    """Hold the procedure before each call of the store, and before it waits."""
+
+    async def call(self, verb: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        await hold()
+        return verb(*args, **kwargs)
+
+    async def pause(self, seconds: float) -> None:
+        await hold()
+        await super().pause(seconds)
 
 
 @dataclass
 class Request:
-    """Run a view and the middleware's answer for one cookie, step by step."""
+    """Run a view and the middleware's answer for one cookie, from one call of the store to the next."""
 
     view: View
     cookie: str
@@ -43,30 +62,22 @@ class Request:
 
     def __post_init__(self) -> None:
         self.session = SessionStore(self.cookie)
-        self._steps = self._procedure()
-        self._pending: Any = None
-        self._advance(lambda: next(self._steps))
+        self._procedure = self._answer()
+        self._context = copy_context()  # As each task has one: how long to wait is no business of the others.
+        self.step()
 
-    def _procedure(self) -> Steps[None]:
+    async def _answer(self) -> None:
         request = RequestFactory().get("/")
         request.COOKIES[settings.SESSION_COOKIE_NAME] = self.cookie
-        yield from self.view(self.session)
-        yield from answer_steps(self.session, request, self.response)
+        face, session = HoldingFace(SessionStore.store()), self.session
+        await self.view(session, face)
+        extended = await settling.settle(session._state, face, self.response.status_code, session.accessed)
+        put_cookie(request, self.response, session, extended)
 
     def step(self) -> None:
-        """Do the step that the procedure waits for, and hand it the outcome."""
+        """Do the call that the procedure waits for, and all else up to the next one."""
         try:
-            answer = self._pending.run(SessionStore.store())
-        except Exception as error:  # noqa: BLE001 - handed on, as the driver does
-            self._advance(lambda error=error: self._steps.throw(error))
-        else:
-            self._advance(lambda: self._steps.send(answer))
-
-    def _advance(self, resume: Callable[[], Any]) -> None:
-        try:
-            self._pending = resume()
-            while isinstance(self._pending, Emit):  # Signals are no steps of the store.
-                self._pending = self._steps.send(None)
+            self._context.run(self._procedure.send, None)
         except StopIteration:
             self.is_done = True
 
@@ -80,14 +91,28 @@ class Request:
 # Views.
 
 
-def reads(session: SessionStore) -> Steps[None]:
-    yield from session.values_steps()
+async def flush(session: SessionStore, face: Face) -> None:
+    await ending.flush(session._state, face)
+    session.accessed = True
+
+
+def take_over(session: SessionStore, later: SessionStore) -> None:
+    """Let this request's answer be that of a later request of the same browser."""
+    key, loaded = later._state.key, later._state.loaded
+    assert key is not None and loaded is not None
+    session._state.adopt(key, loaded)
+    session._state.contents = later._state.contents
+    session._state.needs_cookie = True
+
+
+async def reads(session: SessionStore, face: Face) -> None:
+    await reading.contents(session._state, face)
     session.accessed = True
 
 
 def sets(name: str, value: Any = 1) -> View:
-    def view(session: SessionStore) -> Steps[None]:
-        values = yield from session.values_steps()
+    async def view(session: SessionStore, face: Face) -> None:
+        values = await reading.contents(session._state, face)
         values[name] = value
         session.accessed = session.modified = True
 
@@ -95,17 +120,17 @@ def sets(name: str, value: Any = 1) -> View:
 
 
 def deletes(name: str) -> View:
-    def view(session: SessionStore) -> Steps[None]:
-        values = yield from session.values_steps()
+    async def view(session: SessionStore, face: Face) -> None:
+        values = await reading.contents(session._state, face)
         values.pop(name, None)
         session.accessed = session.modified = True
 
     return view
 
 
-def increments(session: SessionStore) -> Steps[None]:
+async def increments(session: SessionStore, face: Face) -> None:
     try:
-        yield from session.change_steps("count", lambda number: number + 1, 0)
+        await changing.change(session._state, face, "count", lambda number: number + 1, 0)
     except UpdateError:  # What a view does with it is the view's; nothing was stored.
         session.accessed = True
 
@@ -113,15 +138,15 @@ def increments(session: SessionStore) -> Steps[None]:
 def signs_in(user: str) -> View:
     """As ``django.contrib.auth.login`` does."""
 
-    def view(session: SessionStore) -> Steps[None]:
-        values = yield from session.values_steps()
+    async def view(session: SessionStore, face: Face) -> None:
+        values = await reading.contents(session._state, face)
         if values.get("_auth_user_id") not in (None, user):
-            yield from session.flush_steps()
+            await flush(session, face)
         elif "_auth_user_id" not in values:
-            yield from session.cycle_key_steps()
-        values = yield from session.values_steps()
+            await saving.cycle_key(session._state, face)
+        values = await reading.contents(session._state, face)
         values.update(_auth_user_id=user, _auth_user_backend="b", _auth_user_hash="h")
-        session.signing_in = user
+        session._state.signing_in = user
         session.accessed = session.modified = True
 
     return view
@@ -130,73 +155,73 @@ def signs_in(user: str) -> View:
 def signs_in_again(user: str) -> View:
     """As the receiver of ``user_logged_in`` does where ``login()`` has kept the key."""
 
-    def view(session: SessionStore) -> Steps[None]:
-        yield from signs_in(user)(session)
-        yield from session.cycle_key_steps()
+    async def view(session: SessionStore, face: Face) -> None:
+        await signs_in(user)(session, face)
+        await saving.cycle_key(session._state, face)
 
     return view
 
 
-def rotates(session: SessionStore) -> Steps[None]:
-    yield from session.values_steps()
-    yield from session.cycle_key_steps()
+async def rotates(session: SessionStore, face: Face) -> None:
+    await reading.contents(session._state, face)
+    await saving.cycle_key(session._state, face)
 
 
 def rotates_and_signs_in(user: str) -> View:
-    def view(session: SessionStore) -> Steps[None]:
-        yield from rotates(session)
-        yield from signs_in(user)(session)
+    async def view(session: SessionStore, face: Face) -> None:
+        await rotates(session, face)
+        await signs_in(user)(session, face)
 
     return view
 
 
-def signs_out(session: SessionStore) -> Steps[None]:
+async def signs_out(session: SessionStore, face: Face) -> None:
     """As ``django.contrib.auth.logout`` does, after ``request.user`` was looked at."""
-    yield from session.values_steps()
-    session.logging_out = True
-    yield from session.flush_steps()
+    await reading.contents(session._state, face)
+    session.note_sign_out()
+    await flush(session, face)
 
 
-def signs_out_unread(session: SessionStore) -> Steps[None]:
-    session.logging_out = True
-    yield from session.flush_steps()
+async def signs_out_unread(session: SessionStore, face: Face) -> None:
+    session.note_sign_out()
+    await flush(session, face)
 
 
-def changes_password(session: SessionStore) -> Steps[None]:
+async def changes_password(session: SessionStore, face: Face) -> None:
     """As ``update_session_auth_hash`` does."""
-    yield from session.values_steps()
-    yield from session.cycle_key_steps()
-    values = yield from session.values_steps()
+    await reading.contents(session._state, face)
+    await saving.cycle_key(session._state, face)
+    values = await reading.contents(session._state, face)
     values["_auth_user_hash"] = "new"
     session.modified = True
 
 
-def is_stale(session: SessionStore) -> Steps[None]:
+async def is_stale(session: SessionStore, face: Face) -> None:
     """As ``get_user`` does for a hash that does not match: it flushes."""
-    values = yield from session.values_steps()
+    values = await reading.contents(session._state, face)
     if values.get("_auth_user_hash") == "h":
-        yield from session.flush_steps()
+        await flush(session, face)
 
 
-def renews(session: SessionStore) -> Steps[None]:
-    yield from session.values_steps()
-    yield from session.cycle_key_steps(final=False)
+async def renews(session: SessionStore, face: Face) -> None:
+    await reading.contents(session._state, face)
+    await saving.cycle_key(session._state, face, final=False)
 
 
-def is_revoked(session: SessionStore) -> Steps[None]:
+async def is_revoked(session: SessionStore, face: Face) -> None:
     """Somebody ends the session from another device."""
-    yield from end_steps(SessionKey.parse(session.session_key).sid, "revoked")  # type: ignore[union-attr]
+    await ending.end(face, SessionStore, sid_of(session.session_key), Ending("revoked"))
 
 
-def expires(session: SessionStore) -> Steps[None]:
+async def expires(session: SessionStore, face: Face) -> None:
     """Time passes: the session is due, and is noticed."""
     key = SessionKey.parse(session.session_key)
     assert key is not None
-    stored = yield Call("load", (key.sid,))
+    stored = await face.load(key.sid)
     if isinstance(stored, Loaded):
         with suppress(UpdateError):
-            yield Call("update", (key.sid, stored.record.verifier, Delta(deadline_ms=1)))
-    yield from session.values_steps()
+            await face.update(key.sid, stored.record.verifier, Delta(deadline_ms=1))
+    await reading.contents(session._state, face)
 
 
 def runs(*views: View, signed_in: bool = True) -> Iterator[tuple[str, list[Request], str]]:
@@ -267,14 +292,14 @@ def live_keys(cookie: str, requests: list[Request]) -> list[str]:
     return [key for key in known if is_live(key)]
 
 
-def touches(session: SessionStore) -> Steps[None]:
+async def touches(session: SessionStore, face: Face) -> None:
     with suppress(UpdateError):
-        yield from session.touch_steps()
+        await writing.touch(session._state, face)
 
 
 def sets_expiry(seconds: int) -> View:
-    def view(session: SessionStore) -> Steps[None]:
-        values = yield from session.values_steps()
+    async def view(session: SessionStore, face: Face) -> None:
+        values = await reading.contents(session._state, face)
         values["_session_expiry"] = seconds
         session.accessed = session.modified = True
 
@@ -325,7 +350,7 @@ def test_an_ended_session_stays_ended_whatever_another_request_does(change: View
 @pytest.mark.parametrize("change", CHANGES, ids=name_of)
 def test_a_logout_signs_out_in_every_order_also_against_a_new_key(change: View, logout: View) -> None:
     for cookie, requests, order in runs(change, logout):
-        assert requests[1].session.was_ended_here, order
+        assert requests[1].session._state.was_ended_here, order
         assert requests[1].new_cookie == "", order
         assert live_keys(cookie, requests) == [], order
 
@@ -347,13 +372,13 @@ def test_two_requests_that_change_different_keys_both_win(one: View, other: View
 
 def _steps_of(view: View, session: SessionStore) -> Any:
     """Run a view by itself on an unsaved session and return its contents."""
-    run(view(session), SessionStore.store())
+    run_blocking(view(session, BlockingFace(SessionStore.store())))
     return session._session
 
 
 def test_a_key_that_one_request_deletes_and_the_other_only_reads_stays_deleted() -> None:
-    def reads_it_and_sets_another(session: SessionStore) -> Steps[None]:
-        values = yield from session.values_steps()
+    async def reads_it_and_sets_another(session: SessionStore, face: Face) -> None:
+        values = await reading.contents(session._state, face)
         values["copy"] = list(values.get("list", []))
         session.modified = True
 
@@ -398,41 +423,39 @@ def test_signing_in_again_changes_the_key_in_every_order() -> None:
 # Who holds a key from before.
 
 
-def signs_in_with_a_second_factor(session: SessionStore) -> Steps[None]:
+async def signs_in_with_a_second_factor(session: SessionStore, face: Face) -> None:
     """As a login form with a code does: all in one request."""
-    yield from signs_in("7")(session)
-    values = yield from session.values_steps()
+    await signs_in("7")(session, face)
+    values = await reading.contents(session._state, face)
     values["proved"] = True
 
 
-def proves_a_second_factor_later(session: SessionStore) -> Steps[None]:
-    yield from signs_in("7")(session)
-    yield from session.save_steps()
+async def proves_a_second_factor_later(session: SessionStore, face: Face) -> None:
+    await signs_in("7")(session, face)
+    await saving.save(session._state, face)
     later = SessionStore(session.session_key)
-    values = yield from later.values_steps()
+    values = await reading.contents(later._state, face)
     values["proved"] = True
-    yield from later.save_steps()
+    await saving.save(later._state, face)
 
 
-def rotates_and_notes(session: SessionStore) -> Steps[None]:
+async def rotates_and_notes(session: SessionStore, face: Face) -> None:
     """As after a first factor, or when an address was noted: nobody is signed in yet."""
-    yield from session.values_steps()
-    yield from session.cycle_key_steps()
-    values = yield from session.values_steps()
+    await reading.contents(session._state, face)
+    await saving.cycle_key(session._state, face)
+    values = await reading.contents(session._state, face)
     values["proved"] = True
     session.modified = True
 
 
-def rotates_notes_and_signs_in_later(session: SessionStore) -> Steps[None]:
-    yield from rotates_and_notes(session)
+async def rotates_notes_and_signs_in_later(session: SessionStore, face: Face) -> None:
+    await rotates_and_notes(session, face)
     with suppress(UpdateError):  # Somebody else was first to rotate: nothing is noted.
-        yield from session.save_steps()
+        await saving.save(session._state, face)
         later = SessionStore(session.session_key)
-        yield from signs_in("7")(later)
-        yield from later.save_steps()
-        session._adopt(later._key, later._loaded)  # type: ignore[arg-type]
-        session._session_cache = later._session_cache
-        session.needs_cookie = True
+        await signs_in("7")(later, face)
+        await saving.save(later._state, face)
+        take_over(session, later)
 
 
 VICTIMS: list[View] = [
@@ -492,15 +515,14 @@ def test_after_a_remote_end_the_browser_can_keep_something_at_once() -> None:
             assert sid_of(late) != sid_of(cookie), order
 
 
-def signs_out_and_in(session: SessionStore) -> Steps[None]:
+async def signs_out_and_in(session: SessionStore, face: Face) -> None:
     """As the same browser does in two requests, the second without a cookie; its last answer has the new key."""
-    yield from signs_out(session)
+    await signs_out(session, face)
     fresh = SessionStore()
-    yield from signs_in("7")(fresh)
-    yield from fresh.save_steps()
-    session._adopt(fresh._key, fresh._loaded)  # type: ignore[arg-type]
-    session._session_cache = fresh._session_cache
-    session.was_ended_here, session.needs_cookie = False, True
+    await signs_in("7")(fresh, face)
+    await saving.save(fresh._state, face)
+    take_over(session, fresh)
+    session._state.was_ended_here = False
 
 
 @pytest.mark.parametrize("old_tab", [sets("views"), increments, renews, rotates], ids=name_of)
@@ -558,7 +580,7 @@ def test_a_logout_signs_out_also_when_sign_in_and_rotation_fall_into_one_millise
     rotating.cycle_key()
     late = SessionStore(browser.session_key)
     late.get("_auth_user_id")
-    late.logging_out = True
+    late.note_sign_out()
     late.flush()
     assert not is_live(rotating.session_key)
 
@@ -566,12 +588,12 @@ def test_a_logout_signs_out_also_when_sign_in_and_rotation_fall_into_one_millise
 def test_a_request_in_the_middle_of_a_password_change_does_not_sign_its_owner_out() -> None:
     """The user's new hash is stored, and the session does not have it yet: whoever looks, flushes."""
 
-    def flushes(session: SessionStore) -> Steps[None]:
-        yield from session.values_steps()
-        yield from session.flush_steps()
+    async def flushes(session: SessionStore, face: Face) -> None:
+        await reading.contents(session._state, face)
+        await flush(session, face)
 
     for _, requests, order in runs(changes_password, flushes):
-        if requests[0].session.is_reading_live and requests[0].new_cookie:
+        if requests[0].session.is_live and requests[0].new_cookie:
             kept = contents(requests[0].new_cookie)
             assert (kept["_auth_user_id"], kept["_auth_user_hash"], kept["kept"]) == ("7", "new", 1), order
         else:
@@ -611,7 +633,7 @@ def opened(key: str | None) -> SessionStore:
     """Open the session of a key, which must be live and not refused."""
     session = SessionStore(key)
     session.load()
-    assert session._found is Found.LIVE
+    assert session.is_live
     return session
 
 

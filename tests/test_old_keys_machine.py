@@ -15,7 +15,6 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from django_srvsession.backends.memory import MemoryStore, SessionStore
 from django_srvsession.backends.memory.table import Table
-from django_srvsession.middleware import _save_steps
 from django_srvsession.records import Ending
 from django_srvsession.store import UpdateError
 from tests.trust import rounds
@@ -95,7 +94,7 @@ class HoldersOfKeys(RuleBasedStateMachine):
     @rule(request=requests)
     def sign_out(self, request: Any) -> None:
         request[1].get("x")
-        request[1].logging_out = True
+        request[1].note_sign_out()
         request[1].flush()
 
     @rule(key=keys)
@@ -107,8 +106,8 @@ class HoldersOfKeys(RuleBasedStateMachine):
     def answer(self, request: Any) -> Any:
         """Save as the middleware does, and give the browser its key."""
         session = request[1]
-        signs_in = session._session.is_assigned(END_KEYS[0]) if "_session_cache" in vars(session) else False
-        session._run(_save_steps(session))
+        signs_in = session._session.is_assigned(END_KEYS[0]) if hasattr(session, "_session_cache") else False
+        session.settle(200)
         self._note(request)
         new = session.session_key
         if signs_in:

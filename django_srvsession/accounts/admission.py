@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, router
@@ -12,10 +11,10 @@ from django.db import DatabaseError, connections, router
 from django_srvsession import conf, services
 from django_srvsession.accounts.current_request import belongs_to, forget_user
 from django_srvsession.engine import SessionStore
-from django_srvsession.engine.signalling import end_steps
-from django_srvsession.engine.steps import run
 from django_srvsession.services import SignInRefusedError
 from django_srvsession.store import LimitReachedError, StoreUnavailableError
+
+REASON: Final = "limit"
 
 
 def enforce(request: Any, session: SessionStore, user: Any) -> None:
@@ -78,8 +77,9 @@ def _wait_for_turn(session: SessionStore, user: Any) -> None:
     try:
         rows.values_list("pk").first()
     except DatabaseError as error:
-        session.outage = StoreUnavailableError("The database could not lock the row of the user.")
-        raise session.outage from error
+        outage = StoreUnavailableError("The database could not lock the row of the user.")
+        session.note_outage(outage)
+        raise outage from error
 
 
 def _admit(request: Any, session: SessionStore, user: Any, limit: int) -> None:
@@ -87,8 +87,8 @@ def _admit(request: Any, session: SessionStore, user: Any, limit: int) -> None:
     try:
         _end_others_or_refuse(request, session, user, limit)
     except StoreUnavailableError as error:
-        _withhold(session)
-        session.outage = error
+        session.withhold(REASON)
+        session.note_outage(error)
         raise
 
 
@@ -96,30 +96,9 @@ def _end_others_or_refuse(request: Any, session: SessionStore, user: Any, limit:
     store, sid = session.store(), session.sid
     try:
         others = store.admit(services.user_id_of(user), sid or "", limit, conf.limit_policy)
-        for _record in services.revoke_many(others, reason="limit"):
+        for _record in services.revoke_many(others, reason=REASON):
             pass
     except LimitReachedError:
-        _refuse(request, session)
+        session.refuse_sign_in(REASON)
+        forget_user(request)
         raise SignInRefusedError from None
-
-
-def _refuse(request: Any, session: SessionStore) -> None:
-    """End the session, unless its key has changed since, and leave nobody signed in."""
-    _end(session)
-    session.flush()
-    session.was_ended_here = True  # Flushing found it ended; the cookie must go all the same.
-    # The exception rolls back the view's transaction, if it has one, and the session was never stored: no outage.
-    run(session.confirm_steps(), session.store())
-    forget_user(request)
-
-
-def _withhold(session: SessionStore) -> None:
-    """Let nobody use a session that was not admitted: its key reaches no browser, and if possible it is ended."""
-    session.needs_cookie = False
-    with contextlib.suppress(StoreUnavailableError):
-        _end(session)
-
-
-def _end(session: SessionStore) -> None:
-    if session.record is not None:
-        run(end_steps(session.record.sid, "limit", None, session.record.verifier), session.store())

@@ -15,9 +15,7 @@ from django.http import HttpRequest
 
 from django_srvsession.accounts import current_request
 from django_srvsession.engine import SessionStore
-from django_srvsession.engine.reading import WRONG
-from django_srvsession.engine.signalling import end_steps
-from django_srvsession.engine.steps import run
+from django_srvsession.engine.state import WRONG
 from django_srvsession.engine.values import MARK_PREFIX
 from django_srvsession.store import ConflictError
 
@@ -84,9 +82,7 @@ def _counted(session: SessionStore) -> int:
 
 def _end(request: HttpRequest, session: SessionStore) -> None:
     """End the session, unless a right confirmation at the same time has given it a new key."""
-    record = session.record
-    if record is not None:
-        run(end_steps(record.sid, REASON, None, record.verifier), session.store())
+    session.end(REASON)
     _leave(request, session)
 
 

@@ -21,7 +21,7 @@ def sign_in(request: HttpRequest, form: AuthenticationForm) -> None:
     Raises ``SignInRefusedError`` when the limit of sessions refuses it; nobody is signed in then.
     """
     session: Any = request.session
-    session.authenticated = user_id_of(form.get_user())
+    session.note_authenticated(user_id_of(form.get_user()))
     login(request, form.get_user())
     if "remember" in form.fields:
         set_lifetime(session, form.cleaned_data["remember"])

@@ -1,71 +1,101 @@
-"""How a request ends its session: logout, flush, delete."""
+"""How sessions end: by their sid, for whatever reason, and by a request of their own (logout, flush, delete)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from django_srvsession.engine.keys import SessionKey
-from django_srvsession.engine.reading import SINCE, Found
-from django_srvsession.engine.signalling import end_steps
-from django_srvsession.engine.steps import Call, Steps
-from django_srvsession.engine.values import HASH_KEY, SealedValues
-from django_srvsession.engine.writing import SessionWriting
-from django_srvsession.records import Loaded, SessionRecord
+from django_srvsession.engine.signalling import is_heard, tell_ended
+from django_srvsession.engine.state import SessionState, Standing
+from django_srvsession.engine.values import HASH_KEY
+from django_srvsession.records import EXPIRED, Ending, Loaded, SessionRecord
+from django_srvsession.store import CorruptSessionError, Store
+from django_srvsession.store.face import BlockingFace, Face, run_blocking
+
+# Any session. What ends is told by signal, with ``sender``.
 
 
-class SessionEnding(SessionWriting):
-    """End the session that a request came with."""
+async def end(face: Face, sender: Any, sid: str, ending: Ending) -> SessionRecord | None:
+    """End a live session; the record to the one caller that ended it, None to others.
 
-    def flush_steps(self) -> Steps[None]:
-        """End the session, then empty this object; when ending fails the object is unchanged."""
-        key = self._key or self._lost_key
-        self._note_who_leaves(self.record)
-        if key is not None and (self._found in (Found.UNREAD, Found.LIVE) or self.logging_out):
-            ending = self._log_out_steps(key) if self.logging_out else self._replace_steps(key)
-            record = yield from ending
-            self.was_ended_here = record is not None
-            self._note_who_leaves(self.record or record)
-        self._session_cache = SealedValues()
-        self.accessed = self.modified = True
-        self.needs_cookie = False
-        self._session_key, self._loaded, self._lost_key = None, None, None
-        self._found = Found.NOTHING
-        self.logging_out = False
+    What is damaged opens for nobody, and is nothing to end.
+    """
+    try:
+        record = await face.end(sid, ending)
+    except CorruptSessionError:
+        return None
+    if record is not None:
+        await tell_ended(face, sender, [record], ending.reason or record.expiry_reason, ending.by)
+    return record
 
-    def _note_who_leaves(self, record: SessionRecord | None) -> None:
-        if record is not None and record.user_id is not None:
-            self.came_as = record.user_id
-            self._carried = {SINCE: self.signed_in_ms or record.signed_in_ms, **self._carried}
-        elif self.signing_in is not None:
-            self.came_as = self.signing_in  # In this very request, and not stored yet.
 
-    def _replace_steps(self, key: SessionKey) -> Steps[SessionRecord | None]:
-        """End the session only if it is still as this request has seen it.
+async def end_many(face: Face, sender: Any, sids: Sequence[str], ending: Ending) -> Sequence[SessionRecord]:
+    """End live sessions in one step; return the records of those that this call has ended."""
+    if len(sids) == 1:
+        record = await end(face, sender, sids[0], ending)
+        return [] if record is None else [record]
+    records = await face.end_many(sids, ending)
+    if records:
+        await tell_ended(face, sender, records, ending.reason or "", ending.by)
+    return records
 
-        A stale request (a wrong auth hash, another user signing in) must not sign out who just changed the password.
-        """
-        expected = {} if self._loaded is None else {HASH_KEY: self._loaded.values.get(HASH_KEY)}
-        return (yield from end_steps(key.sid, "replaced", None, key.verifier, expected))
 
-    def _log_out_steps(self, key: SessionKey) -> Steps[SessionRecord | None]:
-        """End the session that the request came with, whatever its key has become since: "signed out" must be true.
+async def expire(face: Face, sender: Any, sid: str) -> SessionRecord | None:
+    """End a session whose time is up; returns as :func:`end`."""
+    record = await face.end(sid, EXPIRED)
+    if record is not None:
+        await tell_ended(face, sender, [record], record.expiry_reason)
+    return record
 
-        A session in which nobody was signed in is ended under this very key only: whoever has signed in since stays.
-        """
-        if self._loaded is not None and self._loaded.record.user_id is not None:
-            return (yield from end_steps(key.sid, "logout", self._loaded.record.user_id))
-        record = yield from end_steps(key.sid, "logout", None, key.verifier)
-        if record is None:
-            stored = yield Call("load", (key.sid,))
-            if isinstance(stored, Loaded) and _was_signed_in_with(key, stored):
-                record = yield from end_steps(key.sid, "logout", stored.record.user_id)
-        return record
 
-    def delete_steps(self, session_key: str | None = None) -> Steps[None]:
-        """End the session of a key, by default this object's; a key that opens nothing is no error."""
-        key = self._key if session_key is None else SessionKey.parse(session_key)
-        if key is not None:
-            yield from end_steps(key.sid, "cleared", None, key.verifier)
-            if self._key is not None and key.sid == self._key.sid:
-                self._was_written = False  # A save must find out that the session is gone.
+def clear_expired(store: Store, sender: Any, **options: Any) -> int:
+    """End all sessions whose time is up, each with its signal; options and result as ``Store.clear_expired``."""
+
+    def tell(record: SessionRecord) -> None:
+        run_blocking(tell_ended(BlockingFace(store), sender, [record], record.expiry_reason))
+
+    # A store may be several times as fast where nobody asks for the records.
+    return store.clear_expired(on_ended=tell if is_heard(sender) else None, **options)
+
+
+# The session of a request.
+
+
+async def flush(state: SessionState, face: Face) -> None:
+    """End the session, and be as without one; when ending fails nothing has changed."""
+    key = state.key or state.lost_key
+    state.leave(state.record)
+    if key is not None and (state.standing in (Standing.UNREAD, Standing.LIVE) or state.is_signing_out):
+        ending = _log_out if state.is_signing_out else _replace
+        record = await ending(state, face, key)
+        state.was_ended_here = record is not None
+        state.leave(state.record or record)
+    state.begin_anew()
+
+
+async def _replace(state: SessionState, face: Face, key: SessionKey) -> SessionRecord | None:
+    """End the session only if it is still as this request has seen it.
+
+    A stale request (a wrong auth hash, another user signing in) must not sign out who just changed the password.
+    """
+    expected = {} if state.loaded is None else {HASH_KEY: state.loaded.values.get(HASH_KEY)}
+    return await end(face, state.sender, key.sid, Ending("replaced", None, key.verifier, expected))
+
+
+async def _log_out(state: SessionState, face: Face, key: SessionKey) -> SessionRecord | None:
+    """End the session that the request came with, whatever its key has become since: "signed out" must be true.
+
+    A session in which nobody was signed in is ended under this very key only: whoever has signed in since stays.
+    """
+    if state.record is not None and state.record.user_id is not None:
+        return await end(face, state.sender, key.sid, Ending("logout", state.record.user_id))
+    record = await end(face, state.sender, key.sid, Ending("logout", None, key.verifier))
+    if record is None:
+        stored = await face.load(key.sid)
+        if isinstance(stored, Loaded) and _was_signed_in_with(key, stored):
+            record = await end(face, state.sender, key.sid, Ending("logout", stored.record.user_id))
+    return record
 
 
 def _was_signed_in_with(key: SessionKey, stored: Loaded) -> bool:
@@ -73,3 +103,21 @@ def _was_signed_in_with(key: SessionKey, stored: Loaded) -> bool:
     record = stored.record
     was_signed_in = (record.signed_in_ms or stored.now_ms) < (record.rotated_ms or 0)
     return was_signed_in and record.was_rotated_from(key.verifier, stored.now_ms)
+
+
+async def end_own(state: SessionState, face: Face, reason: str) -> SessionRecord | None:
+    """End the session that this request has read or written, unless another one has given it a new key since.
+
+    The state stays as it is: what becomes of the answer is up to the caller.
+    """
+    record = state.record
+    return None if record is None else await end(face, state.sender, record.sid, Ending(reason, None, record.verifier))
+
+
+async def delete(state: SessionState, face: Face, key_text: str | None = None) -> None:
+    """End the session of a key, by default this request's; a key that opens nothing is no error."""
+    key = state.key if key_text is None else SessionKey.parse(key_text)
+    if key is not None:
+        await end(face, state.sender, key.sid, Ending("cleared", None, key.verifier))
+        if state.key is not None and key.sid == state.key.sid:
+            state.was_written = False  # A save must find out that the session is gone.

@@ -9,196 +9,215 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from django_srvsession.engine.ending import SessionEnding
+from django_srvsession.engine.ending import end
 from django_srvsession.engine.keys import SessionKey
-from django_srvsession.engine.reading import USER_KEY, Found, user_id_in
-from django_srvsession.engine.signalling import end_steps, started
-from django_srvsession.engine.steps import Call, Steps
+from django_srvsession.engine.reading import USER_KEY, contents, load, look, user_id_in
+from django_srvsession.engine.signalling import tell_started
+from django_srvsession.engine.state import SessionState, Standing
 from django_srvsession.engine.values import HASH_KEY, SealedValues
-from django_srvsession.records import Loaded, SessionRecord, Tombstone
-from django_srvsession.store import GONE, TAKEN, CorruptSessionError, CreateError, UpdateError
+from django_srvsession.engine.writing import carry_marks, create, delta_of, leave_marks, signs_in, write
+from django_srvsession.records import Ending, Loaded, SessionRecord, Tombstone
+from django_srvsession.store import GONE, TAKEN, CreateError, UpdateError
+from django_srvsession.store.face import Face
 
 log = logging.getLogger("django_srvsession")
 
 
-class SessionSaving(SessionEnding):
-    """Save what changed, and rotate the key."""
+async def save(state: SessionState, face: Face, must_create: bool = False) -> None:
+    """Store what this request changed; see ``SessionStore.save``."""
+    values = await contents(state, face, no_load=must_create)
+    if state.key_text is not None and state.lost_key is not None:
+        await _save_lost(state, face, state.lost_key, values)
+    elif must_create:
+        await _refuse_taken(state, face)
+        await create(state, face, values)
+    elif state.key_text is None:
+        await _save_new(state, face, values)
+    elif (key := state.key) is not None:
+        await _save_known(state, face, key, values)
+    else:
+        raise UpdateError(GONE)
 
-    def save_steps(self, must_create: bool = False) -> Steps[None]:
-        """Store what this request changed; see ``SessionStore.save``."""
-        values = yield from self.values_steps(no_load=must_create)
-        if self._session_key is not None and self._lost_key is not None:
-            yield from self._save_lost_steps(self._lost_key, values)
-        elif must_create:
-            yield from self._refuse_taken_steps()
-            yield from self.create_steps(values)
-        elif self._session_key is None:
-            yield from self._save_new_steps(values)
-        elif (key := self._key) is not None:
-            yield from self._save_known_steps(key, values)
-        else:
-            raise UpdateError(GONE)
 
-    def _refuse_taken_steps(self) -> Steps[None]:
-        """Raise ``CreateError`` if a caller asks to create a session under the key of one that exists."""
-        key = self._key
-        if key is not None and (yield Call("load", (key.sid,))) is not None:
-            raise CreateError(TAKEN)
+async def _refuse_taken(state: SessionState, face: Face) -> None:
+    """Raise ``CreateError`` if a caller asks to create a session under the key of one that exists."""
+    key = state.key
+    if key is not None and (await face.load(key.sid)) is not None:
+        raise CreateError(TAKEN)
 
-    def _save_new_steps(self, values: SealedValues) -> Steps[None]:
-        if self._found is Found.JUST_ENDED and not self._signs_in(values):
-            log.info("A save came after its session was ended or its key replaced, and stored nothing.")
-            return
-        yield from self.create_steps(values)
 
-    def _save_known_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
-        base = yield from self._base_steps()
+async def _save_new(state: SessionState, face: Face, values: SealedValues) -> None:
+    if state.standing is Standing.JUST_ENDED and not signs_in(state, values):
+        log.info("A save came after its session was ended or its key replaced, and stored nothing.")
+        return
+    await create(state, face, values)
+
+
+async def _save_known(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> None:
+    base = await _base(state, face)
+    if base is None:
+        await _save_new(state, face, values)
+        return
+    if _changes_owner(values, base.record):
+        await _move(state, face, key, values)
+        return
+    is_sign_in = _note_marks(state, values)
+    sealer = state.sealer(key)
+    changes = values.changes(sealer)
+    if not changes and not is_sign_in and state.was_written:
+        return  # Written by this very request already: nothing is left to say, not even "still here".
+    now_ms = face.store.clock_ms if is_sign_in else base.now_ms
+    try:
+        record = await write(state, face, key, delta_of(state, values, changes, base, now_ms), base, now_ms)
+    except UpdateError:
+        if not is_sign_in:
+            raise
+        await _sign_in_alone(state, face, key, values)
+        return
+    values.stored(changes, sealer)
+    if is_sign_in:
+        await tell_started(face, state.sender, record)
+
+
+def _note_marks(state: SessionState, values: SealedValues) -> bool:
+    """Note what is to be known of the session later; tell whether saving the contents signs somebody in."""
+    is_sign_in = signs_in(state, values)
+    if is_sign_in:
+        leave_marks(state, values)
+    elif values.is_cleared:
+        carry_marks(state, values)
+    return is_sign_in
+
+
+async def _base(state: SessionState, face: Face) -> Loaded | None:
+    """Return what this request has loaded, or load it, when it was cleared or replaced without being read.
+
+    None, and no key, for a key that opens no session.
+    """
+    if state.loaded is None:
+        await load(state, face)
+    return state.loaded
+
+
+async def create_anew(state: SessionState, face: Face) -> None:
+    """Store the contents as a new session; one in which somebody is signed in ends, and goes on in the new one."""
+    values = await contents(state, face, no_load=True)
+    key, record = state.key, state.record
+    if key is not None and record is not None and record.user_id is not None:
+        await _move(state, face, key, values)  # Or it would live on in a copy after it has ended.
+    else:
+        await create(state, face, values)
+
+
+async def _move(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> None:
+    """End the session and go on in a new one: a sid belongs to at most one user in its life."""
+    list(values)  # Opens all: what cannot be opened ends nothing.
+    ended = await end(face, state.sender, key.sid, Ending("replaced", None, key.verifier))
+    state.leave(state.record or ended)
+    if ended is not None:
+        state.was_ended_here = True
+        await _create_with(state, face, dict(values))
+    elif signs_in(state, values):
+        await _sign_in_alone(state, face, key, values)
+    else:
+        raise UpdateError(GONE)
+
+
+async def _create_with(state: SessionState, face: Face, kept: Mapping[str, Any]) -> None:
+    state.contents = values = SealedValues()
+    values.update(kept)
+    await create(state, face, values)
+
+
+# Rotate.
+
+
+async def cycle_key(state: SessionState, face: Face, final: bool = True) -> None:
+    """Give the session a new key at once, with what is not saved yet; see ``SessionStore.cycle_key``."""
+    values = await contents(state, face)
+    key = state.key
+    if key is None:
+        await _cycle_nothing(state, face, values)
+    elif values.awaits_new_hash and not values.is_assigned(USER_KEY):
+        # Django's get_user() cycles the key when the auth hash was made with a fallback secret. Sixteen parallel
+        # requests must agree on one key, so the same key is signed anew, or left where a page signed it already.
+        state.resign()
+        state.is_modified = True
+    else:
+        await _rotate(state, face, key, values, final)
+
+
+async def _cycle_nothing(state: SessionState, face: Face, values: SealedValues) -> None:
+    state.key_text = None
+    if state.standing is not Standing.JUST_ENDED:
+        await create(state, face, values)
+
+
+async def _rotate(state: SessionState, face: Face, key: SessionKey, values: SealedValues, final: bool) -> None:
+    sealer = state.sealer(key)
+    new = key.rotated()
+    try:
+        base = await _base(state, face)
         if base is None:
-            yield from self._save_new_steps(values)
+            await _cycle_nothing(state, face, values)
             return
         if _changes_owner(values, base.record):
-            yield from self._move_steps(key, values)
+            await _move(state, face, key, values)
             return
-        signs_in = self._signs_in(values)
-        if signs_in:
-            self._leave_marks(values)
-        elif values.is_cleared:
-            self._carry_marks(values)
-        sealer = self._sealer(key)
-        changes = values.changes(sealer)
-        if not changes and not signs_in and self._was_written:
-            return  # Written by this very request already: nothing is left to say, not even "still here".
-        now_ms = self.store().clock_ms if signs_in else base.now_ms
-        try:
-            record = yield from self._written_steps(key, self._delta(values, changes, base, now_ms), base, now_ms)
-        except UpdateError:
-            if not signs_in:
-                raise
-            yield from self._sign_in_alone_steps(key, values)
-            return
-        values.stored(changes, sealer)
-        if signs_in:
-            yield started(record)
+        is_sign_in = _note_marks(state, values)
+        changes, now_ms = values.changes(sealer), face.store.clock_ms
+        delta = delta_of(state, values, changes, base, now_ms)._replace(new_verifier=new.verifier, final=final)
+        record = await write(state, face, key, delta, base, now_ms, new)
+    except UpdateError:
+        # Another request was first. Only the save can tell what to do: it knows whether this one signs in.
+        if final:
+            state.lose(key)
+        return
+    values.stored(changes, sealer)
+    state.tell_browser()
+    if is_sign_in:
+        await tell_started(face, state.sender, record)
 
-    def _base_steps(self) -> Steps[Loaded | None]:
-        """Return what this request has loaded, or load it, when it was cleared or replaced without being read.
 
-        None, and no key, for a key that opens no session.
-        """
-        if self._loaded is None:
-            yield from self.load_steps()
-        return self._loaded
+# Lose a race.
 
-    def _move_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
-        """End the session and go on in a new one: a sid belongs to at most one user in its life."""
-        list(values)  # Opens all: what cannot be opened ends nothing.
-        ended = yield from end_steps(key.sid, "replaced", None, key.verifier)
-        self._note_who_leaves(self.record or ended)
-        if ended is not None:
-            self.was_ended_here = True
-            yield from self._create_with_steps(dict(values))
-        elif self._signs_in(values):
-            yield from self._sign_in_alone_steps(key, values)
-        else:
-            raise UpdateError(GONE)
 
-    def _create_with_steps(self, contents: Mapping[Any, Any]) -> Steps[None]:
-        self._session_cache = SealedValues()
-        self._session_cache.update(contents)
-        yield from self.create_steps(self._session_cache)
+async def _save_lost(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> None:
+    """Save after another request was first to rotate the key or to end the session."""
+    if signs_in(state, values):
+        await _sign_in_alone(state, face, key, values)
+    elif values.is_assigned(HASH_KEY):
+        await _go_on_after_losing(state, face, key, values)
+    else:
+        raise UpdateError(GONE)
 
-    # Rotate.
 
-    def cycle_key_steps(self, final: bool = True) -> Steps[None]:
-        """Give the session a new key at once, with what is not saved yet; see ``SessionStore.cycle_key``."""
-        values = yield from self.values_steps()
-        key = self._key
-        if key is None:
-            yield from self._cycle_nothing_steps(values)
-        elif values.awaits_new_hash and not values.is_assigned(USER_KEY):
-            # Django's get_user() cycles the key when the auth hash was made with a fallback secret. Sixteen parallel
-            # requests must agree on one key, so the same key is signed anew, or left where a page signed it already.
-            self.resign()
-            self.modified = True
-        else:
-            yield from self._rotate_steps(key, values, final)
+async def _sign_in_alone(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> None:
+    """Sign in with a session of its own, since another request has rotated or ended the one that this came with.
 
-    def _cycle_nothing_steps(self, values: SealedValues) -> Steps[None]:
-        self._session_key = None
-        if self._found is not Found.JUST_ENDED:
-            yield from self.create_steps(values)
+    The new session holds what this request loaded and verified while its key was valid, and what it assigned: never
+    what anybody stored since. Of a session that has ended it holds only what this request assigned.
+    """
+    stored = await look(face, key)  # Signing in must work, whatever is stored there.
+    is_live = isinstance(stored, Loaded) and stored.record.is_live(stored.now_ms)
+    await _create_with(state, face, dict(values) if is_live else values.assigned())
 
-    def _rotate_steps(self, key: SessionKey, values: SealedValues, final: bool) -> Steps[None]:
-        sealer = self._sealer(key)
-        new = key.rotated()
-        try:
-            base = yield from self._base_steps()
-            if base is None:
-                yield from self._cycle_nothing_steps(values)
-                return
-            if _changes_owner(values, base.record):
-                yield from self._move_steps(key, values)
-                return
-            signs_in = self._signs_in(values)
-            if signs_in:
-                self._leave_marks(values)
-            elif values.is_cleared:
-                self._carry_marks(values)
-            changes, now_ms = values.changes(sealer), self.store().clock_ms
-            delta = self._delta(values, changes, base, now_ms)
-            record = yield from self._written_steps(key, delta, base, now_ms, new, final)
-        except UpdateError:
-            # Another request was first. Only the save can tell what to do: it knows whether this one signs in.
-            self._lost_key = key if final else None
-            return
-        values.stored(changes, sealer)
-        self.needs_cookie = self.modified = True
-        if signs_in:
-            yield started(record)
 
-    # Lose a race.
+async def _go_on_after_losing(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> None:
+    """Keep who changes a password signed in, in a new session, though another request ended this one as stale.
 
-    def _save_lost_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
-        """Save after another request was first to rotate the key or to end the session."""
-        if self._signs_in(values):
-            yield from self._sign_in_alone_steps(key, values)
-        elif values.is_assigned(HASH_KEY):
-            yield from self._go_on_after_losing_steps(key, values)
-        else:
-            raise UpdateError(GONE)
-
-    def _sign_in_alone_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
-        """Sign in with a session of its own, since another request has rotated or ended the one that this came with.
-
-        The new session holds what this request loaded and verified while its key was valid, and what it assigned:
-        never what anybody stored since. Of a session that has ended it holds only what this request assigned.
-        """
-        stored = yield from self._look_steps(key)
-        is_live = isinstance(stored, Loaded) and stored.record.is_live(stored.now_ms)
-        yield from self._create_with_steps(dict(values) if is_live else values.assigned())
-
-    def _look_steps(self, key: SessionKey) -> Steps[Loaded | Tombstone | None]:
-        """Look what has become of the session; what is damaged counts as nothing, for signing in must work."""
-        try:
-            return (yield Call("load", (key.sid,)))  # type: ignore[no-any-return]
-        except CorruptSessionError:
-            return None
-
-    def _go_on_after_losing_steps(self, key: SessionKey, values: SealedValues) -> Steps[None]:
-        """Keep who changes a password signed in, in a new session, though another request ended this one as stale.
-
-        Between the new password and the new auth hash, a request of the same browser finds a hash that does not fit
-        and flushes. It cannot know better; this request does: it was signed in when it began. A session that was
-        ended for any other reason (logout, revoke) stays ended, and raises ``UpdateError``.
-        """
-        stored = yield from self._look_steps(key)
-        if not isinstance(stored, Tombstone) or stored.reason != "replaced":
-            raise UpdateError(GONE)
-        if not (stored.was_replaced_just_now and stored.was_of(key.verifier)):
-            raise UpdateError(GONE)
-        self.was_ended_here = True  # By a request that could not know better; this one goes on for it.
-        self._note_who_leaves(self.record)
-        yield from self._create_with_steps(dict(values))
+    Between the new password and the new auth hash, a request of the same browser finds a hash that does not fit and
+    flushes. It cannot know better; this request does: it was signed in when it began. A session that was ended for
+    any other reason (logout, revoke) stays ended, and raises ``UpdateError``.
+    """
+    stored = await look(face, key)
+    if not isinstance(stored, Tombstone) or stored.reason != "replaced":
+        raise UpdateError(GONE)
+    if not (stored.was_replaced_just_now and stored.was_of(key.verifier)):
+        raise UpdateError(GONE)
+    state.was_ended_here = True  # By a request that could not know better; this one goes on for it.
+    state.leave(state.record)
+    await _create_with(state, face, dict(values))
 
 
 def _changes_owner(values: SealedValues, record: SessionRecord) -> bool:

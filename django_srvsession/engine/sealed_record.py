@@ -81,17 +81,16 @@ class SealedRecord(NamedTuple):
         return sealer.seal(RECORD, payload)
 
     def after(self, delta: Delta, now_ms: int) -> SealedRecord:
-        """Return what is to be sealed after an update."""
-        return self._replace(
+        """Return what is to be sealed after an update, which may bring a new verifier."""
+        sealed = self._replace(
             signed_in_ms=self.signed_in_ms if delta.user_id is UNSET else now_ms,
             lifetime_ms=given(delta.lifetime_ms, self.lifetime_ms),
             deadline_ms=given(delta.deadline_ms, self.deadline_ms),
         )
-
-    def rotated(self, verifier: str, final: bool, now_ms: int) -> SealedRecord:
-        """Return what is to be sealed after a rotation to this verifier."""
-        previous, rotated_ms = (None, 0) if final else (self.verifier, now_ms)
-        return self._replace(verifier=_half(verifier), previous=previous, rotated_ms=rotated_ms)
+        if delta.new_verifier is None:
+            return sealed
+        previous, rotated_ms = (None, 0) if delta.final else (self.verifier, now_ms)
+        return sealed._replace(verifier=_half(delta.new_verifier), previous=previous, rotated_ms=rotated_ms)
 
     def opens(self, verifier: str, now_ms: int) -> bool:
         """Tell whether a key with this verifier opens the session, as it is sealed."""
@@ -150,7 +149,8 @@ def opened(sealer: Sealer, loaded: Loaded, verifier: str) -> bytes:
 
 def is_sealed_anew(delta: Delta) -> bool:
     """Tell whether an update changes what is sealed, or would drop the mark."""
-    return delta.cleared or not (delta.user_id is delta.lifetime_ms is delta.deadline_ms is UNSET)
+    is_same_record = delta.user_id is delta.lifetime_ms is delta.deadline_ms is UNSET and delta.new_verifier is None
+    return delta.cleared or not is_same_record
 
 
 def _unpacked(mark: bytes) -> tuple[bytes, int, int, int, int]:

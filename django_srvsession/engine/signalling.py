@@ -1,4 +1,7 @@
-"""Ending a session and saying so: the one place that sends ``session_ended``, and tells the observer."""
+"""Saying that sessions started and ended: by signal to the site's receivers, and to observers of our own.
+
+All are told once what was written so far is committed: on an event loop at once, since it is in no transaction.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ from typing import Any, Protocol
 from asgiref.sync import sync_to_async
 from django.dispatch import Signal
 
-from django_srvsession.engine.steps import Call, Emit, Steps
-from django_srvsession.records import EXPIRED, Ending, SessionRecord
+from django_srvsession.records import SessionRecord
 from django_srvsession.signals import session_ended, session_started
-from django_srvsession.store import CorruptSessionError, Store
+from django_srvsession.store import Store
+from django_srvsession.store.face import Face
 
-sender: Any = None
-"""The signals' sender: the engine's ``SessionStore``, which sets this when it is defined."""
+Told = Sequence[Mapping[str, Any]]
+"""The arguments of a signal, for each session that it is about."""
 
 
 class Observer(Protocol):
@@ -34,117 +37,67 @@ class Observer(Protocol):
         """Take note, without waiting for anything."""
         ...
 
-    def write(self, signal: Signal, told: Sequence[Mapping[str, Any]]) -> None:
+    def write(self, signal: Signal, told: Told) -> None:
         """Write down what was told: the arguments of each signal."""
         ...
 
 
-observer: Observer | None = None
-"""Set by ``eventlog`` when the app is ready."""
+_observers: list[Observer] = []
 
 
-def is_observed() -> bool:
-    """Tell whether the observer wants to hear of anything now."""
-    return observer is not None and observer.is_awake
+def observe(observer: Observer) -> None:
+    """Have an observer hear of all starts and ends from now on."""
+    _observers.append(observer)
 
 
-class Tell(Emit):
-    """Send the signal, and tell the observer; both once what was written so far is committed."""
-
-    def run(self, store: Store) -> None:
-        """Tell now, or after the caller's transaction."""
-        if is_observed():
-            store.on_commit(self._tell)
-        super().run(store)
-
-    async def arun(self, store: Store) -> None:
-        """Tell now: an event loop is in no transaction."""
-        if observer is not None and observer.is_awake:
-            observer.log(self.signal, self.arguments)
-            if observer.writes:
-                await sync_to_async(observer.write)(self.signal, [self.arguments])
-        await super().arun(store)
-
-    def _tell(self) -> None:
-        if observer is not None:
-            observer.log(self.signal, self.arguments)
-            if observer.writes:
-                observer.write(self.signal, [self.arguments])
+def is_heard(sender: Any) -> bool:
+    """Tell whether anybody wants to hear of ends now."""
+    return session_ended.has_listeners(sender) or any(observer.is_awake for observer in _observers)
 
 
-class TellAll(Tell):
-    """Tell of several sessions that ended for one reason; the observer writes them down at once."""
+async def tell_started(face: Face, sender: Any, record: SessionRecord) -> None:
+    """Say that a session started, or that somebody signed in to it."""
+    await _tell(face, session_started, sender, [{"record": record}])
 
-    def run(self, store: Store) -> None:
-        """Tell now, or after the caller's transaction."""
-        if is_observed():
-            store.on_commit(self._tell)
-        for one in self._each():
-            one.run(store)
 
-    async def arun(self, store: Store) -> None:
-        """Tell now: an event loop is in no transaction."""
-        each = self._each()
-        if observer is not None and observer.is_awake:
-            for one in each:
-                observer.log(self.signal, one.arguments)
-            if observer.writes:
-                await sync_to_async(observer.write)(self.signal, [one.arguments for one in each])
-        for one in each:
-            await one.arun(store)
+async def tell_ended(
+    face: Face, sender: Any, records: Sequence[SessionRecord], reason: str, by: str | None = None
+) -> None:
+    """Say that sessions ended, all for one reason."""
+    await _tell(face, session_ended, sender, [{"record": record, "reason": reason, "by": by} for record in records])
 
-    def _tell(self) -> None:
-        if observer is not None:
-            told = [one.arguments for one in self._each()]
+
+async def _tell(face: Face, signal: Signal, sender: Any, told: Told) -> None:
+    if face.blocks:
+        _tell_after_commit(face.store, signal, sender, told)
+        return
+    for observer in _awake():
+        for arguments in told:
+            observer.log(signal, arguments)
+        if observer.writes:
+            await sync_to_async(observer.write)(signal, told)
+    if signal.has_listeners(sender):
+        for arguments in told:
+            await signal.asend_robust(sender, **arguments)
+
+
+def _tell_after_commit(store: Store, signal: Signal, sender: Any, told: Told) -> None:
+    def tell_observers() -> None:
+        for observer in _awake():
             for arguments in told:
-                observer.log(self.signal, arguments)
+                observer.log(signal, arguments)
             if observer.writes:
-                observer.write(self.signal, told)
+                observer.write(signal, told)
 
-    def _each(self) -> list[Emit]:
-        common = {name: value for name, value in self.arguments.items() if name != "records"}
-        told = [{"record": record, **common} for record in self.arguments["records"]]
-        return [Emit(self.signal, self.sender, arguments) for arguments in told]
+    def send() -> None:
+        for arguments in told:
+            signal.send_robust(sender, **arguments)
 
-
-def end_many_steps(sids: Sequence[str], reason: str, by: str | None = None) -> Steps[Sequence[SessionRecord]]:
-    """End sessions in one step, and say so by signal; return the records of those that this call has ended."""
-    if len(sids) == 1:
-        record = yield from end_steps(sids[0], reason, by)
-        return [] if record is None else [record]
-    records: Sequence[SessionRecord] = yield Call("end_many", (sids, Ending(reason, by)))
-    if records:
-        yield TellAll(session_ended, sender, {"records": records, "reason": reason, "by": by})
-    return records
+    if _awake():
+        store.on_commit(tell_observers)
+    if signal.has_listeners(sender):
+        store.on_commit(send)
 
 
-def end_steps(sid: str, reason: str, by: str | None = None, *conditions: Any) -> Steps[SessionRecord | None]:
-    """End a session and say so by signal; the record to the one caller that ended it, None to others.
-
-    What is damaged opens for nobody, and is nothing to end.
-    """
-    try:
-        record: SessionRecord | None = yield Call("end", (sid, Ending(reason, by, *conditions)))
-    except CorruptSessionError:
-        return None
-    if record is not None:
-        yield ended(record, reason, by)
-    return record
-
-
-def expire_steps(sid: str) -> Steps[SessionRecord | None]:
-    """End a session whose time is up and say so by signal; returns as :func:`end_steps`."""
-    record: SessionRecord | None = yield Call("end", (sid, EXPIRED))
-    if record is not None:
-        yield ended(record, record.expiry_reason, None)
-    return record
-
-
-def ended(record: SessionRecord, reason: str, by: str | None) -> Emit:
-    """Return the step that tells the receivers of ``session_ended``."""
-    return Tell(session_ended, sender, {"record": record, "reason": reason, "by": by})
-
-
-def started(record: SessionRecord) -> Emit:
-    """Return the step that tells the receivers of ``session_started``."""
-    return Tell(session_started, sender, {"record": record})
+def _awake() -> list[Observer]:
+    return [observer for observer in _observers if observer.is_awake]

@@ -77,7 +77,7 @@ def note_deletion(user_id: str) -> None:
 
 def connect() -> None:
     """Begin to observe."""
-    signalling.observer = EventLog()
+    signalling.observe(EventLog())
 
 
 def days_kept() -> int | None:

@@ -27,6 +27,9 @@ T = TypeVar("T")
 class Face:
     """Call the verbs of a store; see :class:`Store` for what each does, and raises."""
 
+    blocks = False
+    """Whether it calls the store at once, and nothing is ever suspended."""
+
     def __init__(self, store: Store) -> None:
         self.store = store
 
@@ -85,6 +88,8 @@ class Face:
 
 class BlockingFace(Face):
     """Call the store at once, blocking the thread; no coroutine over it is ever suspended."""
+
+    blocks = True
 
     async def call(self, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a method of the store."""

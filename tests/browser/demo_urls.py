@@ -67,7 +67,7 @@ def _sign_in(request: HttpRequest, ip: str, agent: str, age_ms: int) -> None:
     elsewhere = HttpRequest()
     elsewhere.META = {"REMOTE_ADDR": ip, "HTTP_USER_AGENT": agent, "SERVER_NAME": "localhost", "SERVER_PORT": "80"}
     session = elsewhere.session = import_module(settings.SESSION_ENGINE).SessionStore()
-    session.client_of_request = lambda: Client(ip, agent)
+    session.note_client(lambda: Client(ip, agent))
     login(elsewhere, request.user, BACKEND)
     session.save()
     record = session.record

@@ -377,7 +377,7 @@ def test_change_gives_up_after_many_conflicts_and_stores_nothing(
     kept: Callable[..., Any], store: WatchedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = kept(number=1)
-    monkeypatch.setattr("django_srvsession.engine.steps.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("django_srvsession.store.face.time.sleep", lambda seconds: None)
     calls: list[int] = []
 
     def another_is_always_first(number: int) -> int:

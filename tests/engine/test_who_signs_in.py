@@ -204,7 +204,7 @@ def test_who_assigns_another_user_after_losing_the_rotation_has_proved_nothing(
 
 def test_whose_credentials_were_checked_is_one_user_and_not_the_next_one(browser: Browser, ann: Any, bob: Any) -> None:
     def check_and_switch(request: HttpRequest) -> None:
-        request.session.authenticated = str(ann.pk)  # type: ignore[attr-defined]
+        request.session.note_authenticated(str(ann.pk))  # type: ignore[attr-defined]
         django_login(request, ann, backend=BACKEND)
         django_login(request, bob, backend=BACKEND)
 

@@ -100,7 +100,7 @@ class WatchedFace:
     """Stand in front of a store's face."""
 
     def __init__(self, watched: WatchedStore) -> None:
-        self._watched = watched
+        self._watched = self.store = watched
         self._inner = watched.inner.face()
 
     def __getattr__(self, name: str) -> Any:

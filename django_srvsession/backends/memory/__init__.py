@@ -20,7 +20,7 @@ from django.core.checks import CheckMessage, Warning
 from django_srvsession import engine
 from django_srvsession.backends.memory import health as memory_exam
 from django_srvsession.backends.memory.table import Evicted, Table
-from django_srvsession.engine.signalling import ended
+from django_srvsession.engine.ends import atell_ended, tell_ended
 from django_srvsession.records import EXPIRED, Delta, Ending, Loaded, SessionRecord, Tombstone, new_session
 from django_srvsession.store import Store, listings, rules
 from django_srvsession.store.face import Face, ThreadFace
@@ -82,7 +82,7 @@ class MemoryStore(Store):
     def _tell(self, session: Loaded, gone: Iterable[Evicted]) -> Loaded:
         """Send the signals of sessions that made room; without the lock, since receivers may use sessions."""
         for record, reason in gone:
-            ended(record, reason, None).run(self)
+            tell_ended(self, record, reason)
         return session
 
     # The others.
@@ -215,7 +215,7 @@ class MemoryFace(ThreadFace):
 
     async def _tell(self, session: Loaded, gone: Iterable[Evicted]) -> Loaded:
         for record, reason in gone:
-            await ended(record, reason, None).arun(self.store)
+            await atell_ended(self, record, reason)
         return session
 
 

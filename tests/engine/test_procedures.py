@@ -1,0 +1,96 @@
+"""Procedures are plain typed coroutines: a checker of types sees each call of a store, and tasks share no waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from django_srvsession.engine import ending, writing
+from django_srvsession.engine.bookkeeping import BriefFace, best_effort
+from django_srvsession.records import Loaded, Tombstone
+from django_srvsession.store import Store, StoreUnavailableError, waiting
+from django_srvsession.store.face import BlockingFace, Face, run_blocking
+from tests.runs import ROOT
+
+FAULTS = {
+    "misspelt": (ending, "face.load(key.sid)", "face.laod(key.sid)"),
+    "swapped": (ending, "face.end_many(sids, ending)", "face.end_many(ending, sids)"),
+    "lacking": (writing, "face.create(key.sid, key.verifier, delta)", "face.create(key.sid, delta)"),
+    "unawaited": (ending, "record = await face.end(sid, EXPIRED)", "record = face.end(sid, EXPIRED)"),
+}
+
+
+def test_the_type_checker_catches_a_wrong_call_of_the_store_in_a_copy_of_a_procedure(tmp_path: Path) -> None:
+    for name, (module, right, wrong) in FAULTS.items():
+        source = Path(str(module.__file__)).read_text()
+        assert source.count(right) == 1
+        (tmp_path / f"{name}.py").write_text(source.replace(right, wrong))
+        (tmp_path / f"{name}_as_it_is.py").write_text(source)
+    checked = subprocess.run(
+        [
+            *(sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--config-file="),
+            *("--cache-dir", str(tmp_path / "cache"), *sorted(map(str, tmp_path.glob("*.py")))),
+        ],
+        cwd=tmp_path,
+        env={"MYPYPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = {line.partition(":")[0] for line in checked.stdout.splitlines() if ": error: " in line}
+    assert {Path(path).stem for path in found} == FAULTS.keys(), checked.stdout + checked.stderr
+
+
+class Looking(Face):
+    """Say how long the store may be waited for, each time that it is asked; suspend in between."""
+
+    def __init__(self, store: Store, limits: list[float | None]) -> None:
+        super().__init__(store)
+        self.limits = limits
+
+    async def load(self, sid: str) -> Loaded | Tombstone | None:
+        self.limits.append(waiting.limit())
+        await asyncio.sleep(0)
+        self.limits.append(waiting.limit())
+        return None
+
+
+def test_the_limit_of_waiting_holds_for_each_call_alone_and_for_no_other_task(engine: Any) -> None:
+    store = engine.SessionStore.store()
+    brief, between, other = [], [], []
+
+    async def looks_twice(face: Face) -> None:
+        await face.load("00" * 9)
+        between.append(waiting.limit())
+        await asyncio.sleep(0)
+        await face.load("00" * 9)
+
+    async def both() -> None:
+        patient = looks_twice(Looking(store, other))
+        await asyncio.gather(best_effort(Looking(store, brief), looks_twice), patient)
+
+    asyncio.run(both())
+    assert brief == [0.2] * 4
+    assert between == [None, None]
+    assert other == [None] * 4
+
+
+def test_the_limit_of_waiting_is_over_when_a_call_fails(engine: Any) -> None:
+    class Out(BlockingFace):
+        async def load(self, sid: str) -> Loaded | Tombstone | None:
+            assert waiting.limit() == 0.2
+            raise StoreUnavailableError
+
+    with pytest.raises(StoreUnavailableError):
+        run_blocking(BriefFace(Out(engine.SessionStore.store())).load("00" * 9))
+    assert waiting.limit() is None
+
+
+def test_a_procedure_that_would_wait_for_an_event_loop_says_so_where_there_is_none(engine: Any) -> None:
+    with pytest.raises(RuntimeError, match="waited for an event loop"):
+        run_blocking(Looking(engine.SessionStore.store(), []).load("00" * 9))
