@@ -19,10 +19,11 @@ from django_srvsession.records import as_datetime, is_instant
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
+    BinaryField = models.BinaryField[Any, Any]
     CharField = models.CharField[Any, Any]
     TextField = models.TextField[Any, Any]
 else:
-    CharField, TextField = models.CharField, models.TextField
+    BinaryField, CharField, TextField = models.BinaryField, models.CharField, models.TextField
 
 
 def exact_collation(connection: BaseDatabaseWrapper) -> str | None:
@@ -97,6 +98,38 @@ class ExactTextField(TextField):
         return {**super().db_parameters(connection), "collation": exact_collation(connection)}
 
 
+class ShortBinaryField(BinaryField):
+    """Hold up to ``max_length`` bytes, in the row itself also on MariaDB and MySQL."""
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        """Return the column's type."""
+        return f"varbinary({self.max_length})" if connection.vendor == "mysql" else super().db_type(connection)
+
+
+class DigestField(ShortBinaryField):
+    """Hold a digest: hexadecimal digits here, half as many bytes in the database."""
+
+    def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
+        """Return the bytes that are stored."""
+        return super().get_db_prep_value(_as_bytes(value), connection, prepared)
+
+    def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> str | None:
+        """Return the digits."""
+        return None if value is None else bytes(value).hex()
+
+    def to_python(self, value: Any) -> Any:
+        """Return the digits."""
+        return value
+
+    def value_to_string(self, obj: models.Model) -> str:
+        """Return the digits, for a dump."""
+        return self.value_from_object(obj)  # type: ignore[no-any-return]
+
+
+def _as_bytes(value: Any) -> Any:
+    return bytes.fromhex(value) if isinstance(value, str) else value
+
+
 class Session(models.Model):
     """Keep one session: live, past its time, or ended (``ended_ms``: a tombstone, without values).
 
@@ -104,33 +137,36 @@ class Session(models.Model):
     session ends then, a tombstone is forgotten then, so that one index serves both (and ``ended_expires_ms`` keeps
     what it was before the end). A save writes three indexes; the one by user has no activity in it for that reason, as
     the few sessions of one user are sorted faster than the index is kept. ``device_family`` is one of
-    ``devices.FAMILIES``, so that administrators can ask for those; None: written by a version that knew none.
+    ``devices.FAMILIES``, so that administrators can ask for those. ``details`` is the engine's (``engine/details.py``).
+
+    Numbers come first: PostgreSQL would fill up to eight bytes before each.
     """
 
-    sid = ExactCharField(_("public name"), max_length=18, primary_key=True)
-    verifier = ExactCharField(_("digest of the secret"), max_length=64)
-    # Text, not a foreign key: sessions may live in another database, and users have any kind of primary key.
-    user_id = ExactCharField(_("user"), max_length=255, null=True, blank=True)
-    previous_verifier = ExactCharField(_("digest of the secret before"), max_length=64, null=True)
-    rotated_ms = models.BigIntegerField(_("key changed (ms)"), null=True)
-    rotation_final = models.BooleanField(_("old key dead at once"), default=True)
-    ip = ExactCharField(_("address"), max_length=64, blank=True)
-    user_agent = ExactTextField(_("browser"), blank=True)
-    device_family = ExactCharField(_("device"), max_length=16, null=True)
     created_ms = models.BigIntegerField(_("created (ms)"))
-    signed_in_ms = models.BigIntegerField(_("signed in (ms)"), null=True)
     last_seen_ms = models.BigIntegerField(_("last seen (ms)"))
     lifetime_ms = models.BigIntegerField(_("lifetime (ms)"))
     expires_ms = models.BigIntegerField(_("expires (ms)"))
-    deadline_ms = models.BigIntegerField(_("deadline (ms)"), null=True)
     version = models.BigIntegerField(_("version"), default=1)
-    data = models.BinaryField(_("sealed values"))
+    signed_in_ms = models.BigIntegerField(_("signed in (ms)"), null=True)
+    deadline_ms = models.BigIntegerField(_("deadline (ms)"), null=True)
+    rotated_ms = models.BigIntegerField(_("key changed (ms)"), null=True)
     admitted_ms = models.BigIntegerField(_("counted against the limit since (ms)"), null=True)
     evicting_ms = models.BigIntegerField(_("handed out to be ended (ms)"), null=True)
     ended_ms = models.BigIntegerField(_("ended (ms)"), null=True)
+    ended_expires_ms = models.BigIntegerField(_("would have expired (ms)"), null=True)
+    rotation_final = models.BooleanField(_("old key dead at once"), default=True)
+    sid = ExactCharField(_("public name"), max_length=18, primary_key=True)
+    verifier = DigestField(_("digest of the secret"), max_length=32)
+    previous_verifier = DigestField(_("digest of the secret before"), max_length=32, null=True)
+    # Text, not a foreign key: sessions may live in another database, and users have any kind of primary key.
+    user_id = ExactCharField(_("user"), max_length=255, null=True, blank=True)
+    ip = ExactCharField(_("address"), max_length=64, blank=True)
+    user_agent = ExactTextField(_("browser"), blank=True)
+    device_family = ExactCharField(_("device"), max_length=16)
+    details = ShortBinaryField(max_length=1024, default=b"")
+    data = models.BinaryField(_("sealed values"))
     ended_reason = ExactCharField(_("ended because"), max_length=64, null=True)
     ended_by = ExactTextField(_("ended by"), null=True)
-    ended_expires_ms = models.BigIntegerField(_("would have expired (ms)"), null=True)
 
     class Meta:
         verbose_name = _("stored session")

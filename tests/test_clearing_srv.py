@@ -17,8 +17,7 @@ from django.db import DatabaseError, connections, transaction
 
 from django_srvsession import conf, services
 from django_srvsession.backends.db import clearing_in_one, listing
-from django_srvsession.backends.db.sql import Statements
-from django_srvsession.backends.db.table import Table
+from django_srvsession.backends.db.database import Database, Runner
 from django_srvsession.engine import current_store
 from django_srvsession.models import ClearingRun, Session, SessionEvent
 from django_srvsession.operations import clearing
@@ -83,28 +82,28 @@ def test_two_at_once_share_the_work_and_each_end_is_told_once(
 def test_a_batch_walks_along_the_index_and_never_sorts_all_that_is_due(every_store: str) -> None:
     """With statistics from before a million were due, PostgreSQL sorted them all for each batch."""
     store: Any = current_store()
-    numbers = {"created_ms": 1, "lifetime_ms": 1, "last_seen_ms": 1, "verifier": "7", "data": b""}
+    numbers = {"created_ms": 1, "lifetime_ms": 1, "last_seen_ms": 1, "verifier": "7" * 64, "data": b""}
     due = [Session(sid=new_sid(), expires_ms=number + 1, **numbers) for number in range(2000)]
     Session.objects.bulk_create(due, batch_size=40)
-    connection, sql = connections[store.using], store._sql(store.using)
+    connection, database = connections[store.using], store._database(store.using)
     burial = {"keep_ms": 0, "nothing": b""}
     explain = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
     with transaction.atomic(using=store.using):
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL random_page_cost = 10000")  # Let it think that an index is dear.
-        table = Table(connection, sql)
-        for statement in statements(sql):
+        table = Runner(connection, database)
+        for statement in statements(database):
             plan = str(table.rows_in_order_of_index(explain + statement, {"bound": 0, "limit": 10, **burial}))
             assert "srvsession_expires" in plan
             assert not re.search("(?i)sort|b-tree", plan), plan
     assert cleared(batch_size=300).expired == 2000
 
 
-def statements(sql: Statements) -> list[str]:
-    if sql.vendor == "postgresql":
-        return [clearing_in_one.of_index(sql, with_records) for with_records in (True, False)]
-    return [sql.due, sql.due_briefly]
+def statements(database: Database) -> list[str]:
+    if database.vendor == "postgresql":
+        return [clearing_in_one.of_index(database, with_records) for with_records in (True, False)]
+    return [database.lists.due, database.lists.due_briefly]
 
 
 def cleared(**options: Any) -> Clearing:

@@ -76,6 +76,8 @@ def overwrite(kind: str, record: SessionRecord, field: str, value: Any) -> bool:
         parts["record"][field] = value
         file.write_text(json.dumps(parts))
     else:
+        if field in ("verifier", "previous_verifier"):
+            value = value.encode()[:31]
         with connections[router.db_for_write(Session)].cursor() as cursor:
             cursor.execute(f"UPDATE srvsession_session SET {field} = %s WHERE sid = %s", [value, record.sid])
     return True
@@ -159,7 +161,8 @@ def test_damaged_sessions_are_left_out_of_all_lists_and_open_for_nobody(
         *[(column, value) for column in ("created_ms", "expires_ms", "version") for value in ("'abc'", "9e15 + 0.5")],
         ("last_seen_ms", "9e999"),
         *[("data", value) for value in ("9223372036854775807", "'text'", "1.5", "X'01'")],
-        *[(column, "X'ff41'") for column in ("user_agent", "ip", "verifier")],
+        *[(column, "X'ff41'") for column in ("user_agent", "ip", "verifier", "previous_verifier")],
+        *[("details", value) for value in ("'text'", "7", "zeroblob(1025)")],
     ],
 )
 def test_sqlite_may_hold_anything_in_a_column_and_nothing_of_it_hides_other_sessions(

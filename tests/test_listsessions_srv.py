@@ -15,6 +15,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
+from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.engine import current_store
 from django_srvsession.records import Client
 from tests.backends.sessions import create, make_due, new_user, touch_later
@@ -139,8 +140,7 @@ def test_another_database_may_be_named(every_store: str, request: pytest.Fixture
     store = current_store()
     here = create(store).record.sid
     with lent("postgresql", request) as alias:
-        with store.on_database(alias):  # type: ignore[attr-defined]
-            there = create(store).record.sid
+        there = create(DatabaseStore(alias)).record.sid
         assert sids_of() == [here]
         assert sids_of("--database", alias) == [there]
         assert sids_of() == [here]

@@ -18,6 +18,7 @@ from django.db import DatabaseError, connections
 from tqdm import tqdm
 
 from django_srvsession.engine import current_store
+from django_srvsession.engine.registry import using_store
 from django_srvsession.escaping import escaped_json, escaped_lines
 from django_srvsession.store import StoreUnavailableError
 
@@ -111,7 +112,7 @@ def _on_database(alias: str | None) -> AbstractContextManager[None]:
     choose = getattr(current_store(), "on_database", None)
     if choose is None:
         raise CommandError("--database is for the database engine; SESSION_ENGINE names another one.")
-    return choose(alias)  # type: ignore[no-any-return]
+    return using_store(choose(alias))
 
 
 def add_no_input(parser: CommandParser) -> None:

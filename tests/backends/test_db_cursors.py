@@ -1,4 +1,4 @@
-"""Statements on PostgreSQL: on the driver's own cursor where nobody listens, on Django's where somebody does."""
+"""Statements go to the driver's own cursor where nobody listens, to Django's where somebody does."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import DatabaseError, ProgrammingError, connections, transaction
+from django.db import DatabaseError, connections, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.transaction import TransactionManagementError
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from django_srvsession.backends.db import DatabaseStore
-from django_srvsession.backends.db.cursors import open_cursor
-from django_srvsession.backends.db.table import Table
+from django_srvsession.backends.db import DatabaseStore, cursors
+from django_srvsession.backends.db.database import Runner
 from django_srvsession.records import Delta
 from tests.backends.sessions import create, new_sid
 
@@ -36,7 +35,7 @@ def connection(database_alias: str) -> Any:
     return connections[database_alias]
 
 
-on_postgresql = pytest.mark.parametrize("database_alias", ["postgresql"], indirect=True)
+with_the_driver = pytest.mark.parametrize("database_alias", ["postgresql", "sqlite"], indirect=True)
 
 
 @contextlib.contextmanager
@@ -97,29 +96,31 @@ def test_who_listens_hears_of_every_statement(store: DatabaseStore, database_ali
     assert len(heard) >= 2
 
 
-@on_postgresql
+def cursor_used(connection: Any) -> type:
+    return cursors.execute(connection, "SELECT 1", {}, type)
+
+
+@with_the_driver
 def test_where_nobody_listens_statements_go_to_the_driver(connection: Any) -> None:
-    with open_cursor(connection) as cursor:
-        assert type(cursor).__module__.startswith(("django.db.backends.postgresql", "psycopg"))
-    with override_settings(DEBUG=True), open_cursor(connection) as cursor:
-        assert isinstance(cursor, CursorWrapper)
+    assert not issubclass(cursor_used(connection), CursorWrapper)
+    with override_settings(DEBUG=True):
+        assert issubclass(cursor_used(connection), CursorWrapper)
 
 
-@on_postgresql
+@with_the_driver
 def test_a_backend_that_is_not_django_s_own_keeps_its_cursor(connection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(connection), "__module__", "theirs.backend")
-    with open_cursor(connection) as cursor:
-        assert isinstance(cursor, CursorWrapper)
+    assert issubclass(cursor_used(connection), CursorWrapper)
 
 
-@on_postgresql
+@with_the_driver
 def test_errors_are_django_s(connection: Any) -> None:
-    table = Table(connection, DatabaseStore(connection.alias)._sql(connection.alias))
-    with pytest.raises(ProgrammingError, match="nowhere"):
+    table = Runner(connection, DatabaseStore(connection.alias)._database(connection.alias))
+    with pytest.raises(DatabaseError, match="nowhere"):
         table.rows("SELECT * FROM nowhere", {})
 
 
-@on_postgresql
+@with_the_driver
 def test_a_broken_transaction_takes_no_statement(connection: Any) -> None:
     store = DatabaseStore(connection.alias)
     with transaction.atomic(connection.alias):
@@ -128,7 +129,7 @@ def test_a_broken_transaction_takes_no_statement(connection: Any) -> None:
             store.load(new_sid())
 
 
-@on_postgresql
+@with_the_driver
 def test_an_event_loop_is_told_that_this_would_block_it(connection: Any) -> None:
     async def load() -> None:
         DatabaseStore(connection.alias).load(new_sid())
@@ -137,7 +138,7 @@ def test_an_event_loop_is_told_that_this_would_block_it(connection: Any) -> None
         asyncio.run(load())
 
 
-@on_postgresql
+@with_the_driver
 def test_a_thread_uses_no_other_one_s_connection(connection: Any) -> None:
     kept, connection._thread_ident = connection._thread_ident, 0
     try:
@@ -147,9 +148,7 @@ def test_a_thread_uses_no_other_one_s_connection(connection: Any) -> None:
         connection._thread_ident = kept
 
 
-@on_postgresql
+@with_the_driver
 def test_a_connection_that_is_closed_is_opened(connection: Any) -> None:
     connection.close()
-    with connection.wrap_database_errors, open_cursor(connection) as cursor:
-        cursor.execute("SELECT 1")
-        assert cursor.fetchone() == (1,)
+    assert cursors.execute(connection, "SELECT 1", {}, lambda cursor: cursor.fetchone()) == (1,)

@@ -7,7 +7,6 @@ import re
 import time
 import uuid
 from datetime import UTC
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,8 @@ from django.db import connections
 
 from django_srvsession.backends.db import DatabaseStore, SessionStore
 from django_srvsession.backends.db.sql import BY_KEY_BEFORE
-from django_srvsession.clients.devices import device_family
 from django_srvsession.models import LiveSession, Session
-from django_srvsession.records import Client, Delta, Ending
+from django_srvsession.records import Delta, Ending
 from django_srvsession.store.clock import LocalClock
 from tests.backends.sessions import create, new_sid, new_verifier, sids, snapshot, stored
 from tests.databases import SendEverythingTo
@@ -69,7 +67,7 @@ def test_each_look_up_has_an_index(store: DatabaseStore) -> None:
     Session.objects.using(store.using).bulk_create(
         rows, batch_size=40 if connections[store.using].vendor == "sqlite" else 2000
     )
-    connection, sql = connections[store.using], store._sql(store.using)
+    connection, database = connections[store.using], store._database(store.using)
     params = {"sid": rows[7].sid, "user_id": "7", "now": 1, "bound": 0, "limit": 10, "offset": 0, "seen": 2000}
     params |= {"device_family": "mac", "window": 500}
     explain = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
@@ -89,44 +87,16 @@ def test_each_look_up_has_an_index(store: DatabaseStore) -> None:
         if connection.vendor == "postgresql":
             cursor.execute("ANALYZE srvsession_session")
         for name, index in used.items():
-            cursor.execute(explain + getattr(sql, name), params)
+            cursor.execute(explain + (getattr(database.sql, name, None) or getattr(database.lists, name)), params)
             plan = str(cursor.fetchall())
             assert re.search(index, plan), (name, plan)
 
 
-def test_sessions_of_before_say_which_family_of_devices_they_are_on_once_migrated(
-    store: DatabaseStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also when the migration is run again after an interruption, and beside a request that knows better."""
-    call_command("migrate", "srvsession", "0003", database=store.using, verbosity=0)
-    agents = {"iPhone": "iphone", "Windows NT": "windows", "": "unknown"}
-    made = {create(store, client=Client("", agent)).record.sid: agents[agent] for agent in [*agents] * 3}
-    known, *rest = made
-    Session.objects.using(store.using).filter(sid__in=rest).update(device_family=None)
-    rows, seen = Session.objects.using(store.using), []
-    rows.filter(sid=known).update(device_family="mac")
-
-    def slowly(agent: str) -> str:
-        if not seen:
-            rows.filter(sid=rest[0]).update(device_family="mac")  # A request, after the batch was read.
-        seen.append(agent)
-        return device_family(agent)
-
-    monkeypatch.setattr(import_module("django_srvsession.migrations.0004_device_index"), "device_family", slowly)
-    try:
-        call_command("migrate", "srvsession", database=store.using, verbosity=0)
-        found = dict(rows.filter(sid__in=made).values_list("sid", "device_family"))
-        assert found == {**made, known: "mac", rest[0]: "mac"}
-        assert len(seen) == len(rest)
-    finally:
-        call_command("migrate", "srvsession", database=store.using, verbosity=0)
-
-
 PARAMS: dict[str, Any] = {
     "sids": ["7" * 18, "8" * 18],
-    **{"sid": "7" * 18, "sid0": "7" * 18, "sid1": "8" * 18, "verifier": "7", "version": 1, "step": 1, "user_id": "7"},
+    **{"sid": "7" * 18, "sid0": "7" * 18, "sid1": "8" * 18, "verifier": b"7", "version": 1, "step": 1, "user_id": "7"},
     **{"now": 1, "keep_ms": 1, "nothing": b"", "reason": "logout", "by": None},
-    **{"new_last_seen_ms": 1, "new_expires_ms": 1, "new_user_id": "7", "new_signed_in_ms": 1, "new_verifier": "8"},
+    **{"new_last_seen_ms": 1, "new_expires_ms": 1, "new_user_id": "7", "new_signed_in_ms": 1, "new_verifier": b"8"},
     **{"new_data": b"", "new_ip": ""},
 }
 
@@ -136,9 +106,10 @@ def test_a_write_goes_to_its_row_by_the_sid_alone(store: DatabaseStore, rows: in
     """MariaDB went through the index of expiries, locked its entries first, and two writers of a row deadlocked."""
     now_ms = create(store, lifetime_ms=1).now_ms
     numbers = {"created_ms": 1, "lifetime_ms": 1, "last_seen_ms": 1, "expires_ms": now_ms - 10**6}
-    past = [Session(sid=new_sid(), verifier="7", data=b"", **numbers) for _ in range(rows)]
+    past = [Session(sid=new_sid(), verifier=new_verifier(), data=b"", **numbers) for _ in range(rows)]
     Session.objects.using(store.using).bulk_create(past, batch_size=40)
-    connection, sql = connections[store.using], store._sql(store.using)
+    connection, database = connections[store.using], store._database(store.using)
+    sql = database.sql
     parts = ((), (BY_KEY_BEFORE,), ("user_id", "signed_in_ms"), ("verifier", "data", "ip"))
     writes = [sql.update(("last_seen_ms", "expires_ms", *part)) for part in parts]
     writes += [sql.end, sql.end_of_verifier, sql.end_of_version, sql.expire, sql.expire_of_version, sql.bind]

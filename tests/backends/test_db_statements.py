@@ -80,10 +80,10 @@ def test_who_is_overtaken_again_and_again_locks_the_row(store: DatabaseStore, mo
     base = create(store, changed={"n": b"0"})
     write, tries = Table._compare_and_set, []
 
-    def overtaken(table: Table, change: Any, current: Any) -> Any:
+    def overtaken(table: Table, verifier: str, delta: Delta, current: Any, after: Any) -> Any:
         tries.append(table.connection.in_atomic_block)
         stale = current.record._replace(version=current.record.version - 1)
-        return write(table, change, current._replace(record=stale) if len(tries) < 3 else current)
+        return write(table, verifier, delta, current._replace(record=stale) if len(tries) < 3 else current, after)
 
     monkeypatch.setattr(Table, "_compare_and_set", overtaken)
     with sent(store.using) as queries:

@@ -73,8 +73,9 @@ class Forger:
 
     def _write_db(self, session: Loaded) -> None:
         fields = session.record._asdict() | {"data": frame(session.values)}
-        del fields["details"]
         del fields["client"]
+        for name in ("verifier", "previous_verifier"):
+            fields[name] = fields[name] and bytes.fromhex(fields[name])
         names = ", ".join(f"{name} = %({name})s" for name in fields)
         with connection.cursor() as cursor:
             cursor.execute(f"UPDATE srvsession_session SET {names} WHERE sid = %(sid)s", fields)

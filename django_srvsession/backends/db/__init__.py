@@ -6,8 +6,7 @@ lagging replica would keep people signed in after a logout.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, TypeVar
 
 from django.db import connections, router, transaction
@@ -15,9 +14,9 @@ from django.db import connections, router, transaction
 from django_srvsession import conf, engine
 from django_srvsession.backends.db import connection as db_connection
 from django_srvsession.backends.db import listing
-from django_srvsession.backends.db.format import Change, ending_params
-from django_srvsession.backends.db.listing import AllRecords, UserRecords
-from django_srvsession.backends.db.sql import FOREVER, Params, Row, Statements, records_of
+from django_srvsession.backends.db.database import Database
+from django_srvsession.backends.db.format import ending_params, records_of
+from django_srvsession.backends.db.sql import Params, Row
 from django_srvsession.backends.db.table import Table
 from django_srvsession.models import Session
 from django_srvsession.records import Delta, Ending, Loaded, SessionRecord, Tombstone, is_sid, is_storable
@@ -44,36 +43,32 @@ class DatabaseStore(Store):
 
     def __init__(self, using: str | None = None) -> None:
         self._using = using
-        self._statements: dict[str, Statements] = {}
+        self._databases: dict[str, Database] = {}
 
     @property
     def using(self) -> str:
         """Return the alias of the database."""
         return self._using or router.db_for_write(Session)
 
-    @contextlib.contextmanager
-    def on_database(self, using: str) -> Iterator[None]:
-        """Use another database for a while, in all threads: for commands, which have the process to themselves."""
-        before, self._using = self._using, using
-        try:
-            yield
-        finally:
-            self._using = before
+    def on_database(self, using: str) -> DatabaseStore:
+        """Return a store like this one, in another database."""
+        return type(self)(using)
 
     def _run(self, work: Callable[[Table], T], *, writes: bool = True) -> T:
         using = self.using
-        return db_connection.run(using, lambda connection: work(Table(connection, self._sql(using))), writes=writes)
+        database = self._databases.get(using) or self._database(using)
+        return db_connection.run(using, lambda connection: work(Table(connection, database)), writes=writes)
 
-    def _sql(self, using: str) -> Statements:
+    def _database(self, using: str) -> Database:
         try:
-            return self._statements[using]
+            return self._databases[using]
         except KeyError:
-            return self._statements.setdefault(using, Statements(connections[using]))
+            return self._databases.setdefault(using, Database(connections[using]))
 
     @property
     def clock_ms(self) -> int:
         """Return what is known of the database's clock."""
-        known = self._statements.get(self.using)
+        known = self._databases.get(self.using)
         return (known.clock.now_ms if known else 0) or super().clock_ms
 
     def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
@@ -89,43 +84,35 @@ class DatabaseStore(Store):
         if not is_sid(sid):
             return None
         found = self._run(lambda table: table.find(sid), writes=False)
-        if found is None:
-            return None
-        return found.tombstone() if found.is_ended else found.loaded()
+        return None if found is None else found.session()
 
     def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
         """Do as the interface says: in one statement if ``base`` still stands."""
-        return self._change(sid, Change(verifier, delta, delta.new_verifier, delta.final), base)
-
-    def _change(self, sid: str, change: Change, base: Loaded | None) -> Loaded:
         if not is_sid(sid):
             raise UpdateError(GONE)
-        # A base that would be refused may be out of date: only what stands now can tell.
-        if base is not None and (base.record.sid != sid or change.refusal(base)):
+        if base is not None and base.record.sid != sid:
             base = None
-        return self._run(lambda table: table.change(sid, change, base))
+        return self._run(lambda table: table.change(sid, verifier, delta, base))
 
     def end(self, sid: str, ending: Ending) -> SessionRecord | None:
         """Do as the interface says; values that are damaged are not the ``expected`` ones."""
-        if ending.reason is None:
-            return self._end(sid, {"verifier": ending.verifier}, ending.expected or {}, is_due=True)
-        params = {**ending_params(ending.reason, ending.by), "verifier": ending.verifier}
-        return self._end(sid, params, ending.expected or {}, is_due=False)
+        if not is_sid(sid):
+            return None
+        params = ending_params(ending, conf.ended_keep_ms)
+        return self._run(lambda table: table.end(sid, ending, params))
 
     def end_many(self, sids: Sequence[str], ending: Ending) -> Sequence[SessionRecord]:
         """Do as the interface says, in one statement; MariaDB and MySQL need two."""
-        if ending.reason is None:
+        if ending.reason is None or ending.verifier is not None or ending.expected:
             return super().end_many(sids, ending)
-        params = {**ending_params(ending.reason, ending.by), "keep_ms": conf.ended_keep_ms, "nothing": b""}
+        params = ending_params(ending, conf.ended_keep_ms)
         return self._run(lambda table: table.end_many(list(filter(is_sid, sids)), params))
 
-    def _end(
-        self, sid: str, params: Params, expected: Mapping[str, bytes | None], *, is_due: bool
-    ) -> SessionRecord | None:
-        if not is_sid(sid):
-            return None
-        params |= {"sid": sid, "keep_ms": conf.ended_keep_ms, "nothing": b""}
-        return self._run(lambda table: table.end(params, expected, is_due))
+    def alive(self, sids: Sequence[str]) -> frozenset[str]:
+        """Do as the interface says, in one statement."""
+        known = list(filter(is_sid, sids))
+        rows = self._run(lambda table: table.rows_of("alive", known), writes=False)
+        return frozenset(sid for (sid,) in rows)
 
     def admit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
         """Do as the interface says, and make the live session ``sid``, if it is nobody's, the user's.
@@ -139,13 +126,13 @@ class DatabaseStore(Store):
 
     def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
         """Do as the interface says; ``len()`` counts exactly, which for all sessions reads a whole index."""
-        return AllRecords(self._fetch) if user_id is None else UserRecords(self._fetch, user_id)
+        return listing.AllRows(self._fetch) if user_id is None else listing.UserRows(self._fetch, user_id)
 
     def records_from(self, user_id: str, after: tuple[int, str] | None, count: int) -> Sequence[SessionRecord]:
         """Do as the interface says, in one statement."""
-        created, sid = after or (FOREVER, "")
-        rows = self._fetch("of_user_from", {"user_id": user_id, "created": created, "sid": sid, "limit": count})
-        return list(records_of(rows))
+        created, sid = after or (listing.FOREVER, "")
+        params = {"user_id": user_id, "created": created, "sid": sid, "limit": count}
+        return list(records_of(self._fetch(lambda sql: sql.of_user_from, params)))
 
     def walk(self, after: str = "", wanted: Filter = EVERYONE) -> Iterator[Step]:
         """Do as the interface says, by the index of last uses; a kind, or an address, is looked for in its windows."""
@@ -167,11 +154,11 @@ class DatabaseStore(Store):
 
         return iter(self._run(health.findings, writes=False))
 
-    def _fetch(self, name: str, params: Params) -> list[Row]:
+    def _fetch(self, which: listing.Which, params: Params) -> list[Row]:
         # No user has such an id, and databases refuse to look for it.
         if not is_storable(params.get("user_id", "")):
             return []
-        return self._run(lambda table: table.rows(getattr(table.sql, name), params), writes=False)
+        return self._run(lambda table: table.rows(which(table.database.lists), params), writes=False)
 
     def clear_expired(
         self,
@@ -188,7 +175,7 @@ class DatabaseStore(Store):
         to nobody if the process dies, or ``on_ended`` raises, before they are all handed over.
         """
         if dry_run:
-            return int(self._fetch("count_due", {})[0][0])
+            return int(self._fetch(lambda sql: sql.count_due, {})[0][0])
         from django_srvsession.backends.db.clearing import Clearing
 
         total = 0

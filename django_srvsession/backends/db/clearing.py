@@ -6,7 +6,7 @@ from typing import Final
 
 from django_srvsession.backends.db import clearing_in_one
 from django_srvsession.backends.db.clearing_walk import Batch, RowsWalk, Walk
-from django_srvsession.backends.db.table import Table
+from django_srvsession.backends.db.database import Runner
 
 _MOST: Final = {"sqlite": 500, "postgresql": 20_000}
 _LOCKED_S: Final = {"sqlite": 0.01, "mysql": 0.01}
@@ -33,18 +33,18 @@ class Clearing:
         self._walk: Walk | None = None
         self.is_done = False
 
-    def batch(self, table: Table) -> Batch:
+    def batch(self, table: Runner) -> Batch:
         """Clear one batch."""
         walk = self._walk = self._walk or self._first_walk(table)
         batch = walk.batch(table, self._size)
-        self._learn(batch.locked_s, _LOCKED_S.get(table.sql.vendor, 0.05))
+        self._learn(batch.locked_s, _LOCKED_S.get(table.database.vendor, 0.05))
         if walk.is_done:
             self._walk = walk.further
             self.is_done = self._walk is None
         return batch
 
-    def _first_walk(self, table: Table) -> Walk:
-        if table.sql.vendor == "postgresql":
+    def _first_walk(self, table: Runner) -> Walk:
+        if table.database.vendor == "postgresql":
             return clearing_in_one.first_walk(table, self._most, self._keep_ms, self._with_records)
         return RowsWalk(self._keep_ms, self._with_records)
 

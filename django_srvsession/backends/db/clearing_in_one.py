@@ -12,8 +12,8 @@ from typing import Final
 from django.db import OperationalError, transaction
 
 from django_srvsession.backends.db.clearing_walk import Batch, IndexWalk, Walk
-from django_srvsession.backends.db.sql import EXPIRE, RECORD_COLUMNS, Row, Statements
-from django_srvsession.backends.db.table import Table
+from django_srvsession.backends.db.database import Database, Runner
+from django_srvsession.backends.db.sql import EXPIRE, RECORD_COLUMNS, Row
 
 _LEAST_PAGES: Final = 1000
 """A table of 8 MB; a smaller one is cleared in no time either way."""
@@ -45,21 +45,25 @@ def _clearing(past: str, recent: str, with_records: bool) -> str:
     )
 
 
-def of_index(sql: Statements, with_records: bool) -> str:
+def of_index(database: Database, with_records: bool) -> str:
     """Return the statement that clears what the index says is due; each row begins with how many and how far."""
     due = f"WITH due AS MATERIALIZED (SELECT ctid, {{expires_ms}}, {_PAST} AS past FROM {{table}}"
     # Rows that are locked stay where they are, and need no index to be found again.
     past, recent = (f"ctid = ANY(ARRAY(SELECT ctid FROM due WHERE {which}))" for which in ("past", "NOT past"))
     cleared = "cleared" if with_records else f"(SELECT {_COUNTED} FROM cleared) cleared"
     said = f"SELECT * FROM (SELECT COUNT(*), MAX({{expires_ms}}) FROM due) seen LEFT JOIN {cleared} ON true"
-    return sql.spell(due) + sql.locked_due + sql.spell("), " + _clearing(past, recent, with_records) + said)
+    return (
+        database.spell(due)
+        + database.lists.locked_due
+        + database.spell("), " + _clearing(past, recent, with_records) + said)
+    )
 
 
-def of_pages(sql: Statements, with_records: bool) -> str:
+def of_pages(database: Database, with_records: bool) -> str:
     """Return the statement that clears what is due on some pages."""
     clearing = _clearing(_ON_PAGES + _PAST, f"{_ON_PAGES} NOT {_PAST}", with_records)
     what = "cleared.*" if with_records else _COUNTED
-    return sql.spell(f"WITH {clearing} SELECT NULL, NULL, {what} FROM cleared")
+    return database.spell(f"WITH {clearing} SELECT NULL, NULL, {what} FROM cleared")
 
 
 def _outcome(rows: list[Row], with_records: bool) -> tuple[int, int, list[Row]]:
@@ -74,9 +78,9 @@ def _outcome(rows: list[Row], with_records: bool) -> tuple[int, int, list[Row]]:
 class OneStatementWalk(IndexWalk):
     """Find, end and delete in one statement."""
 
-    def batch(self, table: Table, size: int) -> Batch:
+    def batch(self, table: Runner, size: int) -> Batch:
         """Clear ``size`` sessions at most."""
-        sql = of_index(table.sql, self.with_records)
+        sql = of_index(table.database, self.with_records)
         began = time.monotonic()
         with transaction.atomic(table.connection.alias):
             rows = table.rows_in_order_of_index(sql, {"bound": self.bound, "limit": size, **self.burial})
@@ -97,7 +101,7 @@ class PageWalk(Walk):
         self._next, self._pages = 0, pages
         self._due_on_a_page = due_on_a_page
 
-    def batch(self, table: Table, size: int) -> Batch:
+    def batch(self, table: Runner, size: int) -> Batch:
         """Clear about ``size`` sessions."""
         first, behind = self._next, self._next + max(int(size / self._due_on_a_page), 1)
         began = time.monotonic()
@@ -105,12 +109,12 @@ class PageWalk(Walk):
         self._next, self.is_done = behind, behind >= self._pages
         return Batch(*_outcome(rows, self.with_records), time.monotonic() - began)
 
-    def _clear(self, table: Table, first: int, behind: int) -> list[Row]:
+    def _clear(self, table: Runner, first: int, behind: int) -> list[Row]:
         pages = {"first": f"({first},0)", "behind": f"({behind},0)", **self.burial}
         try:
             with transaction.atomic(table.connection.alias):
                 table.execute(_PATIENCE)
-                return table.rows(of_pages(table.sql, self.with_records), pages)
+                return table.rows(of_pages(table.database, self.with_records), pages)
         except OperationalError as error:
             if getattr(error.__cause__, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
                 raise
@@ -118,20 +122,20 @@ class PageWalk(Walk):
             return [] if self.with_records else [(None, None, 0, 0)]
 
 
-def first_walk(table: Table, most: int, keep_ms: int, with_records: bool) -> Walk:
+def first_walk(table: Runner, most: int, keep_ms: int, with_records: bool) -> Walk:
     """Return the way that is cheaper, by a look at some pages; in a transaction of the caller's always by the index."""
     by_index = OneStatementWalk(keep_ms, with_records)
     if table.connection.in_atomic_block or most < _LEAST_BATCH:
         return by_index
-    pages = int(table.rows(table.sql.pages, {})[0][0])
+    pages = int(table.rows(table.database.lists.pages, {})[0][0])
     if pages < _LEAST_PAGES:
         return by_index
     due = _due_on_a_page(table, pages)
     return by_index if due < _MANY_ON_A_PAGE else PageWalk(keep_ms, with_records, pages, due)
 
 
-def _due_on_a_page(table: Table, pages: int) -> float:
+def _due_on_a_page(table: Runner, pages: int) -> float:
     sampled = min(_SAMPLED_PAGES, pages)
     sample = "{table} TABLESAMPLE SYSTEM (CAST(%(percent)s AS real)) WHERE {expires_ms} + 0 <= {now}"
-    rows = table.rows(table.sql.spell(f"SELECT COUNT(*) FROM {sample}"), {"percent": 100 * sampled / pages})
+    rows = table.rows(table.database.spell(f"SELECT COUNT(*) FROM {sample}"), {"percent": 100 * sampled / pages})
     return int(rows[0][0]) / sampled

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
-from django_srvsession.backends.db.sql import Params, Row, records_of
-from django_srvsession.backends.db.table import Table
+from django_srvsession.backends.db.database import Runner
+from django_srvsession.backends.db.format import records_of
+from django_srvsession.backends.db.sql import Params, Row
 from django_srvsession.records import SessionRecord
 
 
@@ -44,7 +45,7 @@ class Walk(ABC):
         self.is_done = False
 
     @abstractmethod
-    def batch(self, table: Table, size: int) -> Batch:
+    def batch(self, table: Runner, size: int) -> Batch:
         """Clear about ``size`` sessions."""
 
 
@@ -72,9 +73,9 @@ class RowsWalk(IndexWalk):
 
     _ENDED, _NOW, _SID, _EXPIRES, _RECORD = range(5)
 
-    def batch(self, table: Table, size: int) -> Batch:
+    def batch(self, table: Runner, size: int) -> Batch:
         """Clear ``size`` sessions at most."""
-        due = table.sql.due if self.with_records else table.sql.due_briefly
+        due = table.database.lists.due if self.with_records else table.database.lists.due_briefly
         with transaction.atomic(table.connection.alias):
             table.take_lock()
             began = time.monotonic()

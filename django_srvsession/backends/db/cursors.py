@@ -1,12 +1,15 @@
-"""The cursors that statements run on.
+"""The way of a statement to the driver: the fence for Django's cursors.
 
-Django's cursor tells ``DEBUG``, wrappers and tracers of each statement, and takes a tenth of the time that PostgreSQL
-needs to read a session. Where nobody listens, statements go to the driver's own cursor, with Django's checks.
+Django's cursor tells ``DEBUG``, wrappers and tracers of each statement, and takes a tenth of the time of a load to do
+so. Where nobody listens, statements go to the driver's own cursor, with Django's checks. What of Django's connections
+is not documented is used in this module only.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.db.backends import utils
 from django.db.backends.utils import CursorWrapper
@@ -14,26 +17,52 @@ from django.db.backends.utils import CursorWrapper
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-_DJANGOS_OWN: Final = frozenset({"django.db.backends.postgresql.base", "django.contrib.gis.db.backends.postgis.base"})
-"""Other databases' cursors translate parameters; other people's backends may do what they like."""
+    from django_srvsession.backends.db.prepared import Prepared
+
+T = TypeVar("T")
+
+_DJANGOS_OWN: Final = frozenset(
+    {
+        "django.db.backends.postgresql.base",
+        "django.contrib.gis.db.backends.postgis.base",
+        "django.db.backends.sqlite3.base",
+        "django.contrib.gis.db.backends.spatialite.base",
+    }
+)
+"""Other databases' cursors translate errors; other people's backends may do what they like."""
 
 _execute: Final = CursorWrapper.execute
 _is_djangos: Final = getattr(_execute, "__globals__", None) is vars(utils)
 """False where a tracer was there before us."""
 
 
-def open_cursor(connection: BaseDatabaseWrapper) -> Any:
-    """Return a cursor to be used within ``connection.wrap_database_errors``, and to be closed.
+def execute(
+    connection: BaseDatabaseWrapper,
+    sql: str,
+    params: dict[str, Any],
+    read: Callable[[Any], T],
+    prepared: Prepared | None = None,
+) -> T:
+    """Execute a statement and return what ``read`` makes of its cursor; raises errors of ``django.db``.
 
-    Raises what ``connection.cursor()`` raises.
+    ``prepared`` is given for statements that many requests need.
     """
-    if not _nobody_listens(connection):
-        return connection.cursor()
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    connection.validate_thread_sharing()
-    connection.validate_no_broken_transaction()
-    return connection.connection.cursor()
+    with connection.wrap_database_errors:
+        if not _nobody_listens(connection):
+            with connection.cursor() as cursor:
+                cursor.execute(sql, params)
+                return read(cursor)
+        connection.close_if_health_check_failed()
+        connection.ensure_connection()
+        connection.validate_thread_sharing()
+        connection.validate_no_broken_transaction()
+        if prepared is not None and (kept := prepared.execute(connection, sql, params)) is not None:
+            return read(kept)
+        if connection.vendor == "sqlite":
+            return read(connection.connection.execute(_named(sql), params))
+        with connection.connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            return read(cursor)
 
 
 def _nobody_listens(connection: BaseDatabaseWrapper) -> bool:
@@ -46,3 +75,16 @@ def _nobody_listens(connection: BaseDatabaseWrapper) -> bool:
         or not _is_djangos
         or "cursor" in vars(connection)
     )
+
+
+class _Names(dict[str, str]):
+    """Spell parameters as SQLite does."""
+
+    def __missing__(self, name: str) -> str:
+        return f":{name}"
+
+
+@lru_cache(maxsize=256)
+def _named(sql: str) -> str:
+    """Return a statement with its parameters spelt as SQLite does."""
+    return sql % _Names()

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple, overload
 
-from django_srvsession.backends.db.sql import FOREVER, RECORD_COLUMNS, Params, Row, records_of
+from django_srvsession.backends.db.format import records_of
+from django_srvsession.backends.db.listing_sql import ListStatements
+from django_srvsession.backends.db.sql import RECORD_COLUMNS, Params, Row
 from django_srvsession.records import LATEST_MS, SessionRecord, is_instant, is_sid
 from django_srvsession.store.listings import (
     Activity,
@@ -21,8 +23,13 @@ from django_srvsession.store.listings import (
     spread,
 )
 
-Fetch = Callable[[str, Params], list[Row]]
-"""Execute the statement of this name (an attribute of ``Statements``) and return its rows."""
+Which = Callable[[ListStatements], str]
+"""Choose one of the statements."""
+Fetch = Callable[[Which, Params], list[Row]]
+"""Execute the statement that is chosen and return its rows."""
+
+FOREVER: Final = 2**62
+"""Is later than everything."""
 
 _SID, _LAST_SEEN = (RECORD_COLUMNS.index(name) for name in ("sid", "last_seen_ms"))
 _BATCH: Final = 500
@@ -43,7 +50,7 @@ _SAMPLED_FROM_PAGES: Final = 2000
 """From which size on a table is sampled: to find ten thousand rows all over a large one takes longer."""
 
 
-class UserRecords(Sequence[SessionRecord]):
+class UserRows(Sequence[SessionRecord]):
     """One user's live sessions, newest activity first: one statement, when first looked at.
 
     Of one with very many, what is asked for beyond the newest is read when it is asked for.
@@ -58,7 +65,7 @@ class UserRecords(Sequence[SessionRecord]):
         return self._rows(0, _BATCH + 1)
 
     def _rows(self, offset: int, limit: int) -> list[Row]:
-        return self._fetch("of_user_page", {"user_id": self._user_id, "offset": offset, "limit": limit})
+        return self._fetch(lambda sql: sql.of_user_page, {"user_id": self._user_id, "offset": offset, "limit": limit})
 
     @cached_property
     def _newest(self) -> list[SessionRecord]:
@@ -70,11 +77,15 @@ class UserRecords(Sequence[SessionRecord]):
 
     @cached_property
     def _count(self) -> int:
-        return int(self._fetch("count_of_user", {"user_id": self._user_id})[0][0])
+        return int(self._fetch(lambda sql: sql.count_of_user, {"user_id": self._user_id})[0][0])
 
     @cached_property
     def _all(self) -> list[SessionRecord]:
-        return list(records_of(self._fetch("of_user", {"user_id": self._user_id}))) if self._has_more else self._newest
+        return (
+            list(records_of(self._fetch(lambda sql: sql.of_user, {"user_id": self._user_id})))
+            if self._has_more
+            else self._newest
+        )
 
     def __len__(self) -> int:
         return self._count if self._has_more else len(self._newest)
@@ -98,7 +109,7 @@ class UserRecords(Sequence[SessionRecord]):
         return self._all[index]
 
 
-class AllRecords(Sequence[SessionRecord]):
+class AllRows(Sequence[SessionRecord]):
     """All live sessions, newest activity first: one statement for a slice, one for ``len()``, which counts exactly.
 
     Counting reads the whole index. Iterating goes by the last activity, in batches, and holds no transaction open: a
@@ -109,7 +120,7 @@ class AllRecords(Sequence[SessionRecord]):
         self._fetch = fetch
 
     def __len__(self) -> int:
-        return int(self._fetch("count", {})[0][0])
+        return int(self._fetch(lambda sql: sql.count, {})[0][0])
 
     def __bool__(self) -> bool:
         return bool(self._page(0, 1))
@@ -141,7 +152,7 @@ class AllRecords(Sequence[SessionRecord]):
         return list(records_of(self._rows(offset, limit))) if limit else []
 
     def _rows(self, offset: int, limit: int) -> list[Row]:
-        return self._fetch("page", {"offset": offset, "limit": limit})
+        return self._fetch(lambda sql: sql.page, {"offset": offset, "limit": limit})
 
     def __iter__(self) -> Iterator[SessionRecord]:
         rows = self._rows(0, _BATCH)
@@ -150,16 +161,16 @@ class AllRecords(Sequence[SessionRecord]):
             if len(rows) < _BATCH:
                 return
             seen, sid = _moment_and_sid(rows[-1])
-            rows = self._fetch("further", {"seen": seen, "sid": sid, "limit": _BATCH})
+            rows = self._fetch(lambda sql: sql.further, {"seen": seen, "sid": sid, "limit": _BATCH})
 
 
 class _Way(NamedTuple):
     """Say which statement walks, within which first window, by which parameters, and which one tells a window's end."""
 
-    which: str
+    which: Which
     first_window: int
     params: Params
-    end: str = "window_end"
+    end: Which = lambda sql: sql.window_end
 
 
 def walk(fetch: Fetch, after: str, wanted: Filter) -> Iterator[Step]:
@@ -172,13 +183,18 @@ def walk(fetch: Fetch, after: str, wanted: Filter) -> Iterator[Step]:
 def _ways(wanted: Filter) -> list[_Way]:
     """Return the ways along which all that is wanted is found; each family of devices has its own part of an index."""
     if wanted.ip:
-        return [_Way("of_ip", _WINDOW, {"ip": wanted.ip})]
+        return [_Way(lambda sql: sql.of_ip, _WINDOW, {"ip": wanted.ip})]
     if wanted.devices:
         named = [{"device_family": family} for family in sorted(wanted.devices)]
-        return [_Way("of_device", _FIRST_WINDOW, params, "window_end_of_device") for params in named]
+        return [
+            _Way(lambda sql: sql.of_device, _FIRST_WINDOW, params, lambda sql: sql.window_end_of_device)
+            for params in named
+        ]
     if wanted.signed_in is None:
-        return [_Way("everyone", _FIRST_WINDOW, {})]
-    return [_Way("signed_in" if wanted.signed_in else "anonymous", _WINDOW, {})]
+        return [_Way(lambda sql: sql.everyone, _FIRST_WINDOW, {})]
+    if wanted.signed_in:
+        return [_Way(lambda sql: sql.signed_in, _WINDOW, {})]
+    return [_Way(lambda sql: sql.anonymous, _WINDOW, {})]
 
 
 def _walk_along(fetch: Fetch, way: _Way, seen: int, sid: str, wanted: Filter) -> Iterator[Step]:
@@ -212,11 +228,11 @@ def activity(fetch: Fetch, can_sample: bool) -> Activity:
     Of more, a database that can takes a sample of its pages; the others count the newest rows.
     """
     since = hour_begins(clock_ms())
-    if can_sample and (pages := int(fetch("pages", {})[0][0])) > _SAMPLED_FROM_PAGES:
+    if can_sample and (pages := int(fetch(lambda sql: sql.pages, {})[0][0])) > _SAMPLED_FROM_PAGES:
         return _sampled(fetch, since, pages)
     most = _COUNTED if can_sample else _COUNTED_ANYWHERE
-    ((rows, live),) = fetch("count_some", {"window": most})
-    found = fetch("by_minute", {"since": since, "window": most})
+    ((rows, live),) = fetch(lambda sql: sql.count_some, {"window": most})
+    found = fetch(lambda sql: sql.by_minute, {"since": since, "window": most})
     # SQLite keeps whatever somebody has written into a column, infinity too.
     counts = {int(minute): int(count) for minute, count in found if _is_instant(minute)}
     precision = "exact" if rows < most else "at least"
@@ -232,7 +248,7 @@ def _sampled(fetch: Fetch, since: int, pages: int) -> Activity:
     percent = min(100 * _SAMPLED_PAGES / pages, 100.0)
     counts = {
         minute: round(int(count) * 100 / percent)
-        for minute, count in fetch("sample", {"percent": percent, "since": since})
+        for minute, count in fetch(lambda sql: sql.sample, {"percent": percent, "since": since})
     }
     of_hour = {int(minute): count for minute, count in counts.items() if minute is not None}
     return Activity(sum(counts.values()), "about", spread(of_hour, clock_ms()))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from django_srvsession.store import TooLargeError
 
 if TYPE_CHECKING:
-    from django_srvsession.backends.db.table import Table
+    from django_srvsession.backends.db.database import Runner
 
 _ASKED_FROM_BYTES: Final = 256 * 1024
 """No server takes less."""
@@ -15,12 +15,12 @@ _REST_BYTES: Final = 8192
 """What a statement takes beside the values: its text, and a record."""
 
 
-def check(table: Table, data: bytes) -> None:
+def check(table: Runner, data: bytes) -> None:
     """Raise ``TooLargeError`` where the server may refuse values for their size: no retry can help.
 
     It may close the connection then, as if it were out. So it is asked first, for sessions of an unusual size.
     """
-    if table.sql.vendor != "mysql" or len(data) < _ASKED_FROM_BYTES:
+    if table.database.vendor != "mysql" or len(data) < _ASKED_FROM_BYTES:
         return
     ((most,),) = table.rows("SELECT @@max_allowed_packet", {})
     if 2 * len(data) + _REST_BYTES > int(most):

@@ -1,0 +1,151 @@
+"""One database, and the way of a statement to it: spelt, executed, read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from itertools import chain
+from operator import attrgetter, methodcaller
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from django.db import OperationalError
+
+from django_srvsession.backends.db import cursors
+from django_srvsession.backends.db.format import clock_said
+from django_srvsession.backends.db.listing_sql import ListStatements
+from django_srvsession.backends.db.sql import Params, Row, Spelling, Statements
+from django_srvsession.models import spelt
+from django_srvsession.store.clock import LocalClock, ServerClock
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from django_srvsession.backends.db.prepared import Prepared
+
+T = TypeVar("T")
+
+_MOST_SIDS: Final = 900
+"""How many sids one statement names: old SQLite takes 999 parameters."""
+_AGENTS: Final = frozenset({"user_agent", "new_user_agent"})
+_NO_TEXT: Final = "Could not decode to UTF-8"
+
+_rows: Final = methodcaller("fetchall")
+_count: Final = attrgetter("rowcount")
+
+
+class Database:
+    """Know what holds for all connections to one database: its SQL, its clock, what they may have prepared."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.vendor = connection.vendor
+        self._spelling = Spelling(connection)
+        self.sql = Statements(self._spelling)
+        self.clock = LocalClock() if self.vendor == "sqlite" else ServerClock()
+        self.prepared = _prepared() if self.vendor == "postgresql" else None
+
+    @cached_property
+    def lists(self) -> ListStatements:
+        """The SQL of lists."""
+        return ListStatements(self._spelling)
+
+    def spell(self, *templates: str) -> str:
+        """Return a template as this database spells it."""
+        return self._spelling.spell(*templates)
+
+
+def _prepared() -> Prepared:
+    from django_srvsession.backends.db.prepared import Prepared  # Loads psycopg.
+
+    return Prepared()
+
+
+class Runner:
+    """Execute statements on one connection; errors are those of ``django.db``."""
+
+    def __init__(self, connection: BaseDatabaseWrapper, database: Database) -> None:
+        self.connection = connection
+        self.database = database
+        self.sql = database.sql
+
+    # Execute.
+
+    def rows(self, sql: str, params: Params, *, often: bool = False) -> list[Row]:
+        """Execute a statement and return all its rows; ``often``: it is one that many requests need."""
+        try:
+            return self._execute(sql, params, _rows, often)
+        except OperationalError as error:
+            if self.database.vendor != "sqlite" or _NO_TEXT not in str(error):
+                raise
+        # One damaged row must not hide all others: what of it is no text is read as what no text has.
+        connection = self.connection.connection
+        before, connection.text_factory = connection.text_factory, _decoded
+        try:
+            return self._execute(sql, params, _rows)
+        finally:
+            connection.text_factory = before
+
+    def count(self, sql: str, params: Params, *, often: bool = False) -> int:
+        """Execute a statement and return how many rows it met; ``often`` as for :meth:`rows`."""
+        return int(self._execute(sql, params, _count, often))
+
+    def execute(self, sql: str) -> None:
+        """Execute a statement that returns nothing."""
+        self._execute(sql, {}, _count)
+
+    def _execute(self, sql: str, params: Params, read: Callable[[Any], T], often: bool = False) -> T:
+        prepared = self.database.prepared if often else None
+        return cursors.execute(self.connection, sql, self._spelt(params), read, prepared)
+
+    def _spelt(self, params: Params) -> Params:
+        """Add the time for SQLite, whose clock is ours; give MariaDB and MySQL what their connections may not spell."""
+        vendor = self.database.vendor
+        if vendor == "sqlite":
+            return {**params, "now": self.database.clock.now_ms}
+        if vendor == "mysql" and not _AGENTS.isdisjoint(params):
+            return {name: spelt(value, self.connection) if name in _AGENTS else value for name, value in params.items()}
+        return params
+
+    def rows_in_order_of_index(self, sql: str, params: Params) -> list[Row]:
+        """Execute a statement, inside a transaction, that is to walk along an index rather than to sort."""
+        lists = self.database.lists
+        if not lists.sort_no_more:
+            return self.rows(sql, params)
+        self.execute(lists.sort_no_more)
+        rows = self.rows(sql, params)
+        self.execute(lists.sort_again)
+        return rows
+
+    def now_ms(self) -> int:
+        """Return the clock of the database, which is asked for it where nothing has told it within a minute."""
+        clock = self.database.clock
+        if clock.needs_asking:
+            clock.learn(clock_said(self.rows(self.sql.ask_clock, {})[0][0]))
+        return clock.now_ms
+
+    def each(self, verb: str, sids: Sequence[str], params: Params | None = None) -> None:
+        """Do a verb of ``Statements.of_sids`` to sessions, in statements that every database takes."""
+        for sql, named in self._statements_of(verb, sids):
+            self.count(sql, {**(params or {}), **named})
+
+    def rows_of(self, verb: str, sids: Sequence[str], params: Params | None = None) -> list[Row]:
+        """Do as :meth:`each`, and return the rows."""
+        found = [self.rows(sql, {**(params or {}), **named}) for sql, named in self._statements_of(verb, sids)]
+        return list(chain.from_iterable(found))
+
+    def _statements_of(self, verb: str, sids: Sequence[str]) -> Iterator[tuple[str, Params]]:
+        if self.database.vendor == "postgresql":
+            if sids:
+                yield self.sql.of_sids(verb, len(sids)), {"sids": list(sids)}
+            return
+        for start in range(0, len(sids), _MOST_SIDS):
+            named: Params = {f"sid{number}": sid for number, sid in enumerate(sids[start : start + _MOST_SIDS])}
+            yield self.sql.of_sids(verb, len(named)), named
+
+    def take_lock(self) -> None:
+        """Lock SQLite's file for this transaction, before anything is read; elsewhere reading locks the rows."""
+        if self.sql.take_lock:
+            self.count(self.sql.take_lock, {})
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
