@@ -8,17 +8,20 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.db import connections
 
 from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.engine import current_store
+from django_srvsession.engine.registry import using_store
 from django_srvsession.records import Client
-from tests.backends.sessions import create, make_due, new_user, touch_later
+from tests.backends.sessions import create, in_threads, make_due, new_user, touch_later
 from tests.databases import lent
 from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
 from tests.memory import later_fixture, memory_store_fixture  # noqa: F401 - used as fixtures
@@ -135,8 +138,16 @@ def test_an_engine_that_is_not_ours_is_named(settings: Any) -> None:
         run()
 
 
+def elsewhere(function: Callable[[], Any]) -> Any:
+    """Call a function in another thread, as a request beside a command."""
+    (outcome,) = in_threads([function], connections.close_all)
+    return outcome
+
+
 @pytest.mark.parametrize("every_store", ["sqlite"], indirect=True)
-def test_another_database_may_be_named(every_store: str, request: pytest.FixtureRequest) -> None:
+def test_another_database_may_be_named_and_no_other_thread_sees_it(
+    every_store: str, request: pytest.FixtureRequest
+) -> None:
     store = current_store()
     here = create(store).record.sid
     with lent("postgresql", request) as alias:
@@ -144,6 +155,8 @@ def test_another_database_may_be_named(every_store: str, request: pytest.Fixture
         assert sids_of() == [here]
         assert sids_of("--database", alias) == [there]
         assert sids_of() == [here]
+        with using_store(DatabaseStore(alias)):
+            assert elsewhere(sids_of) == [here]
         with pytest.raises(CommandError, match="no database 'nowhere'"):
             run("--database", "nowhere")
 

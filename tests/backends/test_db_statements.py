@@ -149,6 +149,30 @@ def test_the_row_of_an_ended_session_holds_no_values(store: DatabaseStore) -> No
     assert [bytes(row.data) for row in rows] == [b"", b""]
 
 
+def test_who_of_many_is_alive_is_asked_in_one_statement(store: DatabaseStore) -> None:
+    live, due, ended = create(store).record, create(store, lifetime_ms=0).record, create(store).record
+    store.end(ended.sid, Ending("logout"))
+    others = [new_sid() for _ in range(300)]
+    with sent(store.using) as queries:
+        assert store.alive([live.sid, due.sid, ended.sid, "x", *others]) == {live.sid}
+    assert len(queries) == 1
+    with sent(store.using) as queries:
+        assert store.alive([]) == store.alive(["no sid"]) == frozenset()
+    assert len(queries) == 0
+
+
+def test_details_are_written_when_they_are_named_and_read_with_every_list(store: DatabaseStore) -> None:
+    details, user_id = bytes(range(256)) * 4, new_user()
+    base = create(store, user_id=user_id, details=b"\0")
+    with sent(store.using) as queries:
+        touched = store.update(base.record.sid, base.record.verifier, TOUCH, base)
+    assert "details" not in queries.captured_queries[0]["sql"]
+    assert touched.record.details == stored(store, base.record.sid).record.details == b"\0"
+    named = store.update(base.record.sid, base.record.verifier, Delta(details=details), touched)
+    assert [record.details for record in store.records(user_id)] == [named.record.details] == [details]
+    assert store.end(base.record.sid, Ending("logout")) == named.record
+
+
 # Listing.
 
 
