@@ -22,6 +22,7 @@ from django.utils.module_loading import import_string
 
 PREFIX: Final = "SRVSESSION_"
 _PATH: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+_HEADER: Final = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 _SITE: Final = re.compile(r"https?://[\w.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:]+\](:\d{1,5})?")
 
 
@@ -101,6 +102,11 @@ SETTINGS: Final[dict[str, Setting]] = {
         "What the browser is asked to drop at sign-out: the words of the header Clear-Site-Data. Empty: nothing.",
         ("cache", "cookies", "storage", "executionContexts", "clientHints", "prefetchCache", "prerenderCache", "*"),
     ),
+    "CLIENT_IP": Setting(
+        None,
+        "client_ip",
+        "The header of trusted proxies that holds the client's address, or a function of the request (or its path).",
+    ),
     "TRUSTED_PROXIES": Setting((), "plain", "Networks (CIDR) whose X-Forwarded-For is believed."),
     "STORE_IP": Setting("full", "choice", "How much of a client's address is kept.", ("full", "truncated", "none")),
     "REDIS_PREFIX": Setting(
@@ -139,6 +145,7 @@ notify_new_device: bool
 new_device_mails: int | None
 site_url: str | None
 clear_site_data: tuple[str, ...]
+client_ip: str | Callable[[Any], Any] | None
 trusted_proxies: Any
 store_ip: str
 redis_prefix: str | Callable[[], Any]
@@ -235,6 +242,8 @@ def _checked(name: str, setting: Setting, value: Any) -> Any:
         return _limit(name, value)
     if setting.kind == "prefix":
         return _prefix(name, value)
+    if setting.kind == "client_ip":
+        return _client_ip(name, value)
     if setting.kind == "function":
         return _function(name, value)
     if setting.kind == "names" and not _are_names(value):
@@ -276,6 +285,19 @@ def _function(name: str, value: Any) -> Callable[..., Any] | None:
     if value is None or callable(value):
         return value  # type: ignore[no-any-return]
     raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be a function, the path of one, or None.")
+
+
+def _client_ip(name: str, value: Any) -> str | Callable[[Any], Any] | None:
+    if isinstance(value, str):
+        if _HEADER.fullmatch(value):
+            return value
+        value = _imported(name, value) if _PATH.fullmatch(value) else value
+    if value is None or callable(value):
+        return value  # type: ignore[no-any-return]
+    text = (
+        'it must be the name of a header such as "CF-Connecting-IP", or a function of the request, or the path of one'
+    )
+    raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; {text}.")
 
 
 def _limit(name: str, value: Any) -> int | Callable[[Any], Any] | None:

@@ -85,6 +85,11 @@ def test_a_misspelt_setting_is_reported_with_the_nearest_name(settings: Any) -> 
         ("TRUSTED_PROXIES", ["10.0.0.0/33"]),
         ("TRUSTED_PROXIES", ["proxy.example.com"]),
         ("TRUSTED_PROXIES", 8),
+        ("CLIENT_IP", "HTTP_CF_CONNECTING_IP"),
+        ("CLIENT_IP", "CF-Connecting-IP: 1"),
+        ("CLIENT_IP", ""),
+        ("CLIENT_IP", 7),
+        ("CLIENT_IP", "no.such.function"),
     ],
 )
 def test_a_value_that_is_not_of_its_kind_is_reported(settings: Any, name: str, value: Any) -> None:
@@ -109,10 +114,20 @@ def test_a_value_that_is_not_of_its_kind_is_reported(settings: Any, name: str, v
         ("SITE_URL", "http://127.0.0.1:8000"),
         ("SITE_URL", "http://[::1]:8000"),
         ("SITE_URL", None),
+        ("CLIENT_IP", None),
+        ("CLIENT_IP", str),
+        ("CLIENT_IP", "django.utils.http.parse_header_parameters"),
     ],
 )
 def test_a_value_of_its_kind_is_not_reported(settings: Any, name: str, value: Any) -> None:
     setattr(settings, f"SRVSESSION_{name}", value)
+    assert ids() == set()
+
+
+def test_a_header_that_is_believed_of_nobody_is_reported(settings: Any) -> None:
+    settings.SRVSESSION_CLIENT_IP = "CF-Connecting-IP"
+    assert ids() == {"srvsession.W018"}
+    settings.SRVSESSION_TRUSTED_PROXIES = ["unix:"]
     assert ids() == set()
 
 

@@ -212,6 +212,71 @@ def test_no_more_of_the_address_is_kept_than_the_setting_says(
     assert client("10.0.0.1", f"1.2.3.4, {remote}").ip == expected
 
 
+# A header of the site's choice, or a function.
+
+
+@pytest.mark.parametrize(
+    ("remote", "value", "expected"),
+    [
+        ("10.0.0.1", "198.51.100.7", "198.51.100.7"),
+        ("10.0.0.1", " 2001:db8::7 ", "2001:db8::7"),
+        ("10.0.0.1", "198.51.100.7:4711", "198.51.100.7"),
+        # Who is no proxy of ours may write what they like.
+        ("192.0.2.1", "198.51.100.7", "192.0.2.1"),
+        # Such a header holds one address.
+        ("10.0.0.1", "1.2.3.4, 198.51.100.7", "10.0.0.1"),
+        ("10.0.0.1", "nonsense", "10.0.0.1"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", None, "10.0.0.1"),
+    ],
+)
+def test_the_header_that_the_site_names_is_believed_of_its_proxies_alone(
+    remote: str, value: str | None, expected: str, settings: Any
+) -> None:
+    settings.SRVSESSION_TRUSTED_PROXIES = PROXIES
+    settings.SRVSESSION_CLIENT_IP = "CF-Connecting-IP"
+    headers = {} if value is None else {"HTTP_CF_CONNECTING_IP": value}
+    assert client(remote, **headers).ip == expected
+    # The other header says nothing then.
+    assert client(remote, "203.0.113.9", **headers).ip == expected
+
+
+def test_a_named_header_alone_is_believed_of_nobody(settings: Any) -> None:
+    settings.SRVSESSION_CLIENT_IP = "CF-Connecting-IP"
+    assert client("192.0.2.1", HTTP_CF_CONNECTING_IP="198.51.100.7").ip == "192.0.2.1"
+
+
+def ip_of_site(request: Any) -> Any:
+    return request.META.get("HTTP_X_SITE_SAYS")
+
+
+@pytest.mark.parametrize("function", [ip_of_site, f"{__name__}.ip_of_site"])
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("198.51.100.7", "198.51.100.7"),
+        ("::ffff:198.51.100.7", "198.51.100.7"),
+        (ip_address("2001:db8::7"), "2001:db8::7"),
+        (None, ""),
+        ("", ""),
+        ("<script>", ""),
+        (7, ""),
+    ],
+)
+def test_a_function_of_the_sites_says_which_address_it_is(
+    function: Any, said: Any, expected: str, settings: Any
+) -> None:
+    settings.SRVSESSION_CLIENT_IP = function
+    settings.SRVSESSION_TRUSTED_PROXIES = PROXIES
+    assert client("10.0.0.1", "203.0.113.9", HTTP_X_SITE_SAYS=said).ip == expected
+
+
+def test_what_a_function_says_is_cut_as_any_address_is(settings: Any) -> None:
+    settings.SRVSESSION_CLIENT_IP = ip_of_site
+    settings.SRVSESSION_STORE_IP = "truncated"
+    assert client("10.0.0.1", HTTP_X_SITE_SAYS="198.51.100.7").ip == "198.51.100.0"
+
+
 # The user agent.
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -52,6 +53,34 @@ def test_a_command_speaks_one_language_whatever_the_site_speaks(arguments: tuple
         text = run(*arguments)
     assert text
     assert HANGUL.search(text) is None, text
+
+
+class Terminal(io.StringIO):
+    """Be a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("has_tqdm", [True, False])
+def test_progress_is_shown_where_tqdm_is_and_all_works_without(
+    has_tqdm: bool, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        create(store)
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    if not has_tqdm:
+        monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert "Live sessions: 3," in run("sessionstats_srv", "--sample", "0")
+    assert ("sessions" in terminal.getvalue()) == has_tqdm
+
+
+def test_a_pipe_sees_no_progress_and_verbosity_0_asks_for_none(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for terminal, verbosity in ((io.StringIO(), "1"), (Terminal(), "0")):
+        monkeypatch.setattr(sys, "stderr", terminal)
+        run("sessionstats_srv", "--verbosity", verbosity)
+        assert terminal.getvalue() == ""
 
 
 @pytest.mark.parametrize(

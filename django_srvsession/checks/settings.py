@@ -55,7 +55,7 @@ def _error_of(name: str) -> ImproperlyConfigured | None:
 def check_settings_together(**kwargs: Any) -> list[CheckMessage]:
     """Report durations that contradict each other, that end every session at once, or that no one can have meant."""
     durations = {name: _duration(name) for name, its in conf.SETTINGS.items() if its.kind.startswith("duration")}
-    return [*_contradictions(durations), *_absurd(durations), *_everybodys_proxies()]
+    return [*_contradictions(durations), *_absurd(durations), *_everybodys_proxies(), *_header_of_nobody()]
 
 
 def check_settings_for_deployment(**kwargs: Any) -> list[CheckMessage]:
@@ -81,6 +81,15 @@ def _everybodys_proxies() -> Iterator[CheckMessage]:
         which = ", ".join(map(str, (*wide, *wide6)))
         text = f"SRVSESSION_TRUSTED_PROXIES holds {which}: visitors are believed what they say of their own address."
         yield Error(text, hint="Name the networks of your own proxies only.", id="srvsession.E013")
+
+
+def _header_of_nobody() -> Iterator[CheckMessage]:
+    if _error_of("CLIENT_IP") or _error_of("TRUSTED_PROXIES"):
+        return
+    if isinstance(conf.client_ip, str) and not conf.trusted_proxies:
+        text = f"SRVSESSION_CLIENT_IP is {conf.client_ip!r}, a header that is believed of nobody."
+        hint = "Set SRVSESSION_TRUSTED_PROXIES to the proxies that set it, or SRVSESSION_CLIENT_IP to a function."
+        yield Warning(text, hint=hint, id="srvsession.W018")
 
 
 def _duration(name: str) -> int | None:

@@ -1,8 +1,10 @@
 """Where a request comes from: address and user agent, as hints for people, never as proof.
 
 The address is ``REMOTE_ADDR``, unless that is one of ``SRVSESSION_TRUSTED_PROXIES``: then the rightmost entry of
-``X-Forwarded-For`` that is not (what stands left of it, anyone may have written; ASVS 4.1.3). No header but that one is
-believed. A server behind a Unix socket knows no address; the entry ``"unix:"`` trusts what comes through the socket.
+``X-Forwarded-For`` that is not (what stands left of it, anyone may have written; ASVS 4.1.3), or the one address in
+the header that ``SRVSESSION_CLIENT_IP`` names. No other header is believed. A server behind a Unix socket knows no
+address; the entry ``"unix:"`` trusts what comes through the socket. A function in ``SRVSESSION_CLIENT_IP`` decides by
+itself.
 """
 
 from __future__ import annotations
@@ -52,15 +54,20 @@ def client_of(request: HttpRequest) -> Client:
 
 
 def address_of(request: HttpRequest) -> Address | None:
-    """Return the client's address, or None when the server gave none (a Unix socket that is not trusted).
+    """Return the client's address, or None when there is none (a Unix socket that is not trusted, a function's word).
 
     Raises as :func:`client_of`.
     """
+    chosen = conf.client_ip
+    if callable(chosen):
+        return _parse(str(chosen(request)))
     trusted = trusted_proxies()
     remote = str(request.META.get("REMOTE_ADDR", ""))
     nearest = _parse(remote)
     if nearest not in trusted or (nearest is None and remote not in ("", UNIX_SOCKET)):
         return nearest
+    if chosen is not None:
+        return _parse(str(request.headers.get(chosen, ""))) or nearest
     for entry in reversed(_entries(str(request.META.get("HTTP_X_FORWARDED_FOR", "")))):
         address = _parse(entry)
         if address is None:

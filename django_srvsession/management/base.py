@@ -10,12 +10,11 @@ import os
 import sys
 from argparse import RawDescriptionHelpFormatter
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
 from django.db import DatabaseError, connections
-from tqdm import tqdm
 
 from django_srvsession.engine import current_store
 from django_srvsession.engine.registry import using_store
@@ -30,6 +29,16 @@ EXIT_BROKEN_PIPE: Final = 141
 
 class _Paragraphs(RawDescriptionHelpFormatter, DjangoHelpFormatter):
     """Keep the line breaks of the description."""
+
+
+class Bar(AbstractContextManager["Bar"]):
+    """Stand where tqdm's bar stands, and show nothing."""
+
+    def __exit__(self, *args: object) -> None:
+        """Take nothing away."""
+
+    def update(self, n: int = 1) -> object:
+        """Hear that ``n`` more are done."""
 
 
 class SessionCommand(BaseCommand):
@@ -92,11 +101,15 @@ class SessionCommand(BaseCommand):
         """Print a value as one line of JSON."""
         self.stdout.write(escaped_json(value))
 
-    def bar(self, total: int | None = None) -> tqdm[Any]:
-        """Return a bar of progress; it shows on a terminal only, and leaves no trace there."""
-        return tqdm(
-            total=total, unit=" sessions", file=sys.stderr, leave=False, disable=True if self.is_quiet else None
-        )
+    def bar(self, total: int | None = None) -> Bar:
+        """Return a bar of progress, if tqdm is installed; it shows on a terminal only, and leaves no trace there."""
+        if self.is_quiet or not sys.stderr.isatty():
+            return Bar()
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            return Bar()
+        return cast(Bar, tqdm(total=total, unit=" sessions", file=sys.stderr, leave=False))
 
 
 def counted(count: int, thing: str, many: str = "") -> str:
