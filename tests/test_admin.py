@@ -26,7 +26,7 @@ from django_srvsession.models import LiveSession, SessionEvent
 from django_srvsession.records import Client as Seen
 from django_srvsession.records import Delta, SessionRecord, Tombstone
 from django_srvsession.store import Store, StoreUnavailableError, listings
-from tests.backends.sessions import create, stored, touch_later
+from django_srvsession.testing.sessions import create, stored, touch_later
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 IPHONE = (

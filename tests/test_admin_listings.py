@@ -21,7 +21,7 @@ from django_srvsession.records import TOUCH, Client, Ending, SessionRecord
 from django_srvsession.store import StoreUnavailableError, listings
 from django_srvsession.store.health import IndexHealth
 from django_srvsession.store.listings import EVERYONE, Filter
-from tests.backends.sessions import create, new_user, sids, touch_later
+from django_srvsession.testing.sessions import create, new_user, sids, touch_later
 
 MINUTE_MS = 60_000
 

@@ -18,7 +18,7 @@ from django_srvsession.engine import current_store
 from django_srvsession.models import LiveSession, Session
 from django_srvsession.records import Client as Seen
 from django_srvsession.services import user_id_of
-from tests.backends.sessions import new_verifier, stored
+from django_srvsession.testing.sessions import new_verifier, stored
 from tests.every_store import every_store_fixture
 
 __all__ = ["every_store_fixture"]

@@ -17,7 +17,7 @@ from django_srvsession.records import Client as Seen
 from django_srvsession.records import SessionRecord, Tombstone
 from django_srvsession.services import user_id_of
 from django_srvsession.signals import session_ended
-from tests.backends.sessions import stored, touch_later
+from django_srvsession.testing.sessions import stored, touch_later
 from tests.every_store import every_store_fixture
 from tests.hostile import AGENTS
 

@@ -18,7 +18,7 @@ from django_srvsession.backends.db.clearing_walk import Batch
 from django_srvsession.engine import current_store
 from django_srvsession.models import Session
 from django_srvsession.records import Loaded, SessionRecord, Tombstone
-from tests.backends.sessions import create, in_threads, make_due, new_sid, new_verifier, stored
+from django_srvsession.testing.sessions import create, in_threads, make_due, new_sid, new_verifier, stored
 from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
 from tests.patience import patient
 

@@ -25,7 +25,7 @@ from django_srvsession.operations.clearing import Clearing
 from django_srvsession.records import EXPIRED, SessionRecord, Tombstone
 from django_srvsession.signals import session_ended
 from django_srvsession.store import Store
-from tests.backends.sessions import create, in_threads, make_due, new_sid, new_user, touch_later
+from django_srvsession.testing.sessions import create, in_threads, make_due, new_sid, new_user, touch_later
 from tests.every_store import DATABASES, every_store_fixture  # noqa: F401 - used as a fixture
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
 

@@ -21,7 +21,7 @@ from django_srvsession.management.commands.clearsessions_srv import Command
 from django_srvsession.records import Tombstone
 from django_srvsession.signals import session_ended
 from django_srvsession.store import Store, StoreUnavailableError
-from tests.backends.sessions import create, make_due, sids
+from django_srvsession.testing.sessions import create, make_due, sids
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
 from tests.patience import patient
 from tests.runs import ROOT

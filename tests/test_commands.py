@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils.translation import override
 
-from tests.backends.sessions import create, make_due
+from django_srvsession.testing.sessions import create, make_due
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
 
 HANGUL = re.compile(r"[\uac00-\ud7a3]")

@@ -32,8 +32,8 @@ from django_srvsession.models import ClearingRun, Session, SessionEvent
 from django_srvsession.records import LATEST_MS, Delta, Ending, Loaded, SessionRecord
 from django_srvsession.records import Client as Seen
 from django_srvsession.store import CorruptSessionError, UpdateError
+from django_srvsession.testing.sessions import create, touch_later
 from tests.activity import SECOND_MS, write
-from tests.backends.sessions import create, touch_later
 from tests.every_store import DATABASES, OTHERS, every_store_fixture
 
 __all__ = ["every_store_fixture"]

@@ -23,8 +23,8 @@ from django_srvsession.models import ClearingRun
 from django_srvsession.operations import doctor
 from django_srvsession.store import Store, StoreUnavailableError
 from django_srvsession.store.health import Finding, Level, StorageInfo, clock_finding
+from django_srvsession.testing.sessions import create, new_user
 from tests.backends.redis_tools import Cluster, own_pool
-from tests.backends.sessions import create, new_user
 from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
 from tests.servers import free_port

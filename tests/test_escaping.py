@@ -20,7 +20,7 @@ from django_srvsession.escaping import escaped, escaped_json
 from django_srvsession.management.commands import listsessions_srv
 from django_srvsession.records import Client
 from django_srvsession.store import StoreUnavailableError
-from tests.backends.sessions import create
+from django_srvsession.testing.sessions import create
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

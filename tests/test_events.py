@@ -20,7 +20,7 @@ from django_srvsession.models import SessionEvent
 from django_srvsession.records import Client
 from django_srvsession.services import recent_activity
 from django_srvsession.store import Store
-from tests.backends.sessions import create, make_due
+from django_srvsession.testing.sessions import create, make_due
 from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
 

@@ -24,7 +24,7 @@ from django_srvsession.models import SessionEvent
 from django_srvsession.records import Ending, SessionRecord
 from django_srvsession.signals import session_ended
 from django_srvsession.store import Store, StoreUnavailableError, user_records
-from tests.backends.sessions import create, sids, stored, touch_later
+from django_srvsession.testing.sessions import create, sids, stored, touch_later
 from tests.every_store import every_store_fixture
 
 __all__ = ["every_store_fixture"]

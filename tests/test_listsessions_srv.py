@@ -21,7 +21,7 @@ from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.engine import current_store
 from django_srvsession.engine.registry import using_store
 from django_srvsession.records import Client
-from tests.backends.sessions import create, in_threads, make_due, new_user, touch_later
+from django_srvsession.testing.sessions import create, in_threads, make_due, new_user, touch_later
 from tests.databases import lent
 from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
 from tests.memory import later_fixture, memory_store_fixture  # noqa: F401 - used as fixtures

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django_srvsession import services
 from django_srvsession.engine import current_store
 from django_srvsession.models import SessionEvent
-from tests.backends.sessions import create
+from django_srvsession.testing.sessions import create
 from tests.every_store import OTHERS, every_store_fixture
 
 __all__ = ["every_store_fixture"]

@@ -15,7 +15,7 @@ from django_srvsession.engine import current_store
 from django_srvsession.records import TOUCH, Tombstone
 from django_srvsession.signals import session_ended
 from django_srvsession.store import Store, StoreUnavailableError
-from tests.backends.sessions import create, new_sid, new_user, sids
+from django_srvsession.testing.sessions import create, new_sid, new_user, sids
 from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
 from tests.memory import later_fixture, memory_store_fixture  # noqa: F401 - used as fixtures
 

@@ -13,7 +13,7 @@ from django_srvsession.records import SessionRecord
 from django_srvsession.store import CorruptSessionError
 from django_srvsession.store.face import Face
 from django_srvsession.store.listings import Filter
-from tests.backends.sessions import create, new_sid, new_user, sids, touch_later
+from django_srvsession.testing.sessions import create, new_sid, new_user, sids, touch_later
 from tests.every_store import every_store_fixture
 
 __all__ = ["every_store_fixture"]

@@ -14,7 +14,7 @@ from django_srvsession.engine import current_store
 from django_srvsession.operations import stats
 from django_srvsession.records import Client, Ending
 from django_srvsession.store import Store, StoreUnavailableError
-from tests.backends.sessions import create, make_due
+from django_srvsession.testing.sessions import create, make_due
 from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
 

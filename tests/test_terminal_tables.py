@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django_srvsession.management.tables import TextTable, cut, width_of
 from django_srvsession.records import Client
 from django_srvsession.store import Store
-from tests.backends.sessions import create
+from django_srvsession.testing.sessions import create
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"

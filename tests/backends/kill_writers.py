@@ -66,7 +66,7 @@ def main(directory: str, kills: int) -> None:
     from django_srvsession.backends.file import FileStore
     from django_srvsession.records import Delta, Ending, Loaded
     from django_srvsession.store import CorruptSessionError
-    from tests.backends.sessions import create, new_user
+    from django_srvsession.testing.sessions import create, new_user
 
     store, notes = FileStore(), Notes()
     user_id = new_user()

@@ -19,7 +19,7 @@ from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.backends.redis.wire import Ask
 from django_srvsession.records import Delta, Loaded
 from django_srvsession.store import StoreUnavailableError
-from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
+from django_srvsession.testing.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
 from tests.patience import patient
 from tests.runs import wait_until
 from tests.servers import RedisServer, free_port

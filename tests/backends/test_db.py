@@ -6,7 +6,7 @@ import pytest
 from django.db import connections
 
 from django_srvsession.backends.db import DatabaseStore
-from tests.backends.contract import StoreContract
+from django_srvsession.testing import StoreContract
 
 
 class TestContract(StoreContract):

@@ -18,7 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from django_srvsession.backends.db import DatabaseStore, cursors
 from django_srvsession.backends.db.database import Runner
 from django_srvsession.records import Delta
-from tests.backends.sessions import create, new_sid
+from django_srvsession.testing.sessions import create, new_sid
 
 Heard = list[str]
 

@@ -13,7 +13,7 @@ from django.db import DatabaseError, Error, connections, transaction
 from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.records import EXPIRED, TOUCH, Delta, Ending
 from django_srvsession.store import StoreUnavailableError
-from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
+from django_srvsession.testing.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
 from tests.patience import patient
 
 

@@ -16,7 +16,7 @@ from django_srvsession.backends.db.prepared import AFTER_USES, FOR_USES
 from django_srvsession.models import Session
 from django_srvsession.records import Delta, Ending, Loaded
 from django_srvsession.store import StoreUnavailableError
-from tests.backends.sessions import create, new_sid, new_verifier, stored
+from django_srvsession.testing.sessions import create, new_sid, new_verifier, stored
 
 pytestmark = pytest.mark.parametrize("database_alias", ["postgresql"], indirect=True)
 

@@ -23,7 +23,7 @@ from django_srvsession.records import (
     updated,
 )
 from django_srvsession.store import ConflictError, UpdateError, rules
-from tests.backends.sessions import new_sid, stored
+from django_srvsession.testing.sessions import new_sid, stored
 from tests.trust import rounds
 
 MINUTE_MS = 60_000

@@ -20,7 +20,7 @@ from django_srvsession.backends.db.sql import BY_KEY_BEFORE
 from django_srvsession.models import LiveSession, Session
 from django_srvsession.records import Delta, Ending
 from django_srvsession.store.clock import LocalClock
-from tests.backends.sessions import create, new_sid, new_verifier, sids, snapshot, stored
+from django_srvsession.testing.sessions import create, new_sid, new_verifier, sids, snapshot, stored
 from tests.databases import SendEverythingTo
 
 

@@ -13,7 +13,16 @@ from django_srvsession.backends.db.table import Table
 from django_srvsession.models import Session
 from django_srvsession.records import EXPIRED, TOUCH, Client, Delta, Ending, SessionRecord, Tombstone
 from django_srvsession.store import CorruptSessionError, LimitReachedError, StoreUnavailableError
-from tests.backends.sessions import create, make_due, new_delta, new_sid, new_user, new_verifier, sids, stored
+from django_srvsession.testing.sessions import (
+    create,
+    make_due,
+    new_delta,
+    new_sid,
+    new_user,
+    new_verifier,
+    sids,
+    stored,
+)
 
 
 @pytest.fixture

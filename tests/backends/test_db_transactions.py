@@ -19,7 +19,7 @@ from django_srvsession.backends.db.table import Table
 from django_srvsession.models import Session
 from django_srvsession.records import EXPIRED, TOUCH, Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import CreateError, StoreUnavailableError, UpdateError
-from tests.backends.sessions import (
+from django_srvsession.testing.sessions import (
     create,
     in_threads,
     new_delta,

@@ -22,8 +22,17 @@ from django_srvsession.backends.file import directory as file_directory
 from django_srvsession.backends.file import system as file_system
 from django_srvsession.records import EXPIRED, TOUCH, Client, Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import CreateError, StoreUnavailableError, UpdateError
-from tests.backends.contract import StoreContract
-from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, sids, snapshot, stored
+from django_srvsession.testing import StoreContract
+from django_srvsession.testing.sessions import (
+    create,
+    new_delta,
+    new_sid,
+    new_user,
+    new_verifier,
+    sids,
+    snapshot,
+    stored,
+)
 from tests.patience import patient
 from tests.trust import rounds
 

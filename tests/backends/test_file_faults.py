@@ -17,8 +17,17 @@ from django_srvsession.backends.file import FileStore
 from django_srvsession.backends.file import system as file_system
 from django_srvsession.records import EXPIRED, TOUCH, Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import CorruptSessionError, CreateError, StoreUnavailableError, UpdateError
+from django_srvsession.testing.sessions import (
+    create,
+    new_delta,
+    new_sid,
+    new_user,
+    new_verifier,
+    sids,
+    snapshot,
+    stored,
+)
 from tests.backends.faults import FaultyOS, calls_of, faulty
-from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, sids, snapshot, stored
 from tests.backends.test_file import path_of
 
 

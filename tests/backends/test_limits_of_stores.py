@@ -23,7 +23,7 @@ from django_srvsession.models import SessionEvent
 from django_srvsession.records import Client, Delta, Ending, Tombstone
 from django_srvsession.signals import session_started
 from django_srvsession.store import Store, TooLargeError
-from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
+from django_srvsession.testing.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
 from tests.memory import memory_store_fixture
 
 __all__ = ["memory_store_fixture"]

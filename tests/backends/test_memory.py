@@ -17,8 +17,18 @@ from django_srvsession.backends.memory.table import Table
 from django_srvsession.records import EXPIRED, ROTATION_GRACE_MS, TOUCH, Delta, Ending, Loaded, SessionRecord, Tombstone
 from django_srvsession.signals import session_ended
 from django_srvsession.store import Store, UpdateError
-from tests.backends.contract import StoreContract
-from tests.backends.sessions import HOUR_MS, create, make_due, new_delta, new_sid, new_user, new_verifier, sids, stored
+from django_srvsession.testing import StoreContract
+from django_srvsession.testing.sessions import (
+    HOUR_MS,
+    create,
+    make_due,
+    new_delta,
+    new_sid,
+    new_user,
+    new_verifier,
+    sids,
+    stored,
+)
 
 
 @pytest.fixture

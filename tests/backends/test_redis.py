@@ -49,9 +49,9 @@ from django_srvsession.store import (
 )
 from django_srvsession.store.framing import frame
 from django_srvsession.store.health import IndexHealth
-from tests.backends.contract import StoreContract
+from django_srvsession.testing import StoreContract
+from django_srvsession.testing.sessions import HOUR_MS, create, new_delta, new_sid, new_user, new_verifier, sids, stored
 from tests.backends.redis_tools import Cluster, Recorder, own_pool, pool_entry, rewrite, use
-from tests.backends.sessions import HOUR_MS, create, new_delta, new_sid, new_user, new_verifier, sids, stored
 from tests.patience import patient
 from tests.servers import RedisServer
 

@@ -17,8 +17,8 @@ from redis import Redis
 from django_srvsession.backends.redis import RedisStore
 from django_srvsession.records import EXPIRED, TOUCH, Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import StoreUnavailableError
+from django_srvsession.testing.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
 from tests.backends.redis_tools import FakeRedis, own_pool
-from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
 from tests.patience import patient
 from tests.redis_servers import TLSRedisServer
 from tests.servers import RedisServer

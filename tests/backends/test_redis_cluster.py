@@ -19,8 +19,8 @@ from django_srvsession.backends.redis.cluster_wire import ClusterWire
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.records import Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import StoreUnavailableError
+from django_srvsession.testing.sessions import create, new_sid, new_user, new_verifier, sids, stored
 from tests.backends.redis_tools import not_stored_without_a_list, own_pool
-from tests.backends.sessions import create, new_sid, new_user, new_verifier, sids, stored
 from tests.redis_servers import ClusterNode, ReplicatedCluster, TLSRedisServer
 from tests.runs import ROOT, wait_until
 from tests.servers import free_port

@@ -24,8 +24,8 @@ from django_srvsession.operations.clearing import Clearing
 from django_srvsession.records import Ending, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import StoreUnavailableError
 from django_srvsession.store.health import IndexHealth
+from django_srvsession.testing.sessions import create, new_delta, new_sid, new_user, new_verifier, sids
 from tests.backends.redis_tools import Recorder, own_pool
-from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier, sids
 from tests.backends.test_redis_cluster import begin_move
 from tests.redis_servers import ReplicatedCluster
 from tests.runs import wait_until

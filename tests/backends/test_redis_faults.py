@@ -25,8 +25,7 @@ from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.backends.redis.scripts import TEXTS
 from django_srvsession.records import EXPIRED, TOUCH, Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import CorruptSessionError, CreateError, Store, StoreUnavailableError, UpdateError
-from tests.backends.redis_tools import FakeRedis, not_stored_without_a_list, own_pool
-from tests.backends.sessions import (
+from django_srvsession.testing.sessions import (
     create,
     in_threads,
     new_delta,
@@ -37,6 +36,7 @@ from tests.backends.sessions import (
     stored,
     unexpected,
 )
+from tests.backends.redis_tools import FakeRedis, not_stored_without_a_list, own_pool
 from tests.patience import patient
 from tests.runs import ROOT
 from tests.servers import RedisServer
@@ -551,7 +551,7 @@ django.setup()
 from django.test import override_settings
 from django_srvsession.backends.redis import RedisStore
 from django_srvsession.records import Delta
-from tests.backends.sessions import create, stored
+from django_srvsession.testing.sessions import create, stored
 entry = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": sys.argv[1]}
 with override_settings(CACHES={"sessions": entry}, SESSION_CACHE_ALIAS="sessions", SRVSESSION_REDIS_PREFIX=sys.argv[2]):
     store = RedisStore()

@@ -14,8 +14,8 @@ import pytest
 from django_srvsession.backends.redis import RedisStore
 from django_srvsession.records import TOUCH, Ending, Loaded, Tombstone
 from django_srvsession.store import StoreUnavailableError
+from django_srvsession.testing.sessions import create, new_user, sids, stored
 from tests.backends.redis_tools import use_alias
-from tests.backends.sessions import create, new_user, sids, stored
 from tests.patience import patient
 from tests.redis_sentinels import ReplicatedServer, SentinelGroup
 from tests.runs import ROOT

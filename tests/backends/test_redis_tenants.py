@@ -29,8 +29,17 @@ from django_srvsession.engine import current_store
 from django_srvsession.records import EXPIRED, Delta, Ending, Loaded, SessionRecord
 from django_srvsession.store import UpdateError
 from django_srvsession.store.health import IndexHealth
+from django_srvsession.testing.sessions import (
+    create,
+    make_due,
+    new_delta,
+    new_sid,
+    new_user,
+    new_verifier,
+    sids,
+    stored,
+)
 from tests.backends import tenancy
-from tests.backends.sessions import create, make_due, new_delta, new_sid, new_user, new_verifier, sids, stored
 from tests.backends.tenancy import at
 from tests.servers import RedisServer
 

@@ -20,8 +20,8 @@ from django_srvsession.backends.redis import RedisStore
 from django_srvsession.models import Session
 from django_srvsession.records import TOUCH, Loaded
 from django_srvsession.store import Store, StoreUnavailableError, waiting
+from django_srvsession.testing.sessions import create, new_delta, new_sid, new_user, new_verifier
 from tests.backends.redis_tools import own_pool
-from tests.backends.sessions import create, new_delta, new_sid, new_user, new_verifier
 from tests.patience import patient
 from tests.servers import RedisServer
 

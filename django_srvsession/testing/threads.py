@@ -1,14 +1,12 @@
-"""The contract, third part: many callers at one moment, and the async twins."""
+"""The contract of every verb with many callers at one moment."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
 
 from django_srvsession.records import EXPIRED, TOUCH, Delta, Ending, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import (
@@ -19,9 +17,8 @@ from django_srvsession.store import (
     StoreUnavailableError,
     UpdateError,
 )
-from django_srvsession.store.face import Face
-from tests.backends.contract_listing import login
-from tests.backends.sessions import (
+from django_srvsession.testing.limit import login
+from django_srvsession.testing.sessions import (
     create,
     in_threads,
     new_delta,
@@ -181,86 +178,3 @@ class ThreadsContract:
         touches = [partial(store.update, s.record.sid, s.record.verifier, Delta(changed={"a": b"a"}), s) for s in live]
         self._together([*touches, store.clear_expired])
         assert [stored(store, session.record.sid).values for session in live] == [{"a": b"a"}] * 8
-
-
-class AsyncContract:
-    """The async twins do as the verbs do."""
-
-    def thread_done(self) -> None:
-        """Release what the thread that ends here has opened (a database connection, say)."""
-
-    def _run(self, work: Coroutine[Any, Any, Any]) -> None:
-        async def run() -> None:
-            try:
-                await work
-            finally:
-                await sync_to_async(self.thread_done)()
-
-        asyncio.run(run())
-
-    def test_a_session_is_created_changed_rotated_and_ended_without_blocking_the_loop(self, store: Store) -> None:
-        self._run(self._live_and_end(store.face()))
-
-    async def _live_and_end(self, face: Face) -> None:
-        sid, first, second, user_id = new_sid(), new_verifier(), new_verifier(), new_user()
-        created = await face.create(sid, first, new_delta(user_id=user_id, changed={"a": b"a"}))
-        loaded = await face.load(sid)
-        assert isinstance(loaded, Loaded)
-        assert (loaded.record, loaded.values) == (created.record, {"a": b"a"})
-        changed = await face.update(sid, first, Delta(changed={"a": b"A"}), created)
-        assert changed.values == {"a": b"A"}
-        rotated = await face.update(sid, first, Delta(new_verifier=second, final=False), changed)
-        assert (rotated.record.verifier, rotated.record.rotation_final) == (second, False)
-        assert list(await face.admit(user_id, sid, 1, "end_oldest")) == []
-        assert sids(await face.records(user_id)) == [sid]
-        assert sid in sids((await face.records())[0:100])
-        assert await face.end(sid, Ending("logout", by="me", verifier=new_verifier())) is None
-        assert await face.end(sid, Ending("logout", by="me", verifier=second, expected={"a": b"A"})) == rotated.record
-        tombstone = await face.load(sid)
-        assert isinstance(tombstone, Tombstone)
-        assert tombstone.by == "me"
-        assert await face.records(user_id) == []
-        assert await face.load(new_sid()) is None
-
-    def test_errors_come_through_the_async_twins(self, store: Store) -> None:
-        self._run(self._fail(store.face()))
-
-    async def _fail(self, face: Face) -> None:
-        user_id = new_user()
-        record = (await face.create(new_sid(), new_verifier(), new_delta(user_id=user_id))).record
-        with pytest.raises(CreateError):
-            await face.create(record.sid, new_verifier(), new_delta())
-        with pytest.raises(UpdateError):
-            await face.update(record.sid, new_verifier(), TOUCH)
-        with pytest.raises(UpdateError):
-            await face.update(record.sid, new_verifier(), Delta(new_verifier=new_verifier()))
-        with pytest.raises(ConflictError):
-            await face.update(record.sid, record.verifier, Delta(expected={"a": b"a"}))
-        await face.admit(user_id, record.sid, 1, "refuse")
-        other = (await face.create(new_sid(), new_verifier(), new_delta(user_id=user_id))).record
-        with pytest.raises(LimitReachedError):
-            await face.admit(user_id, other.sid, 1, "refuse")
-
-    def test_sessions_expire_through_the_async_twins(self, store: Store) -> None:
-        self._run(self._expire(store.face()))
-
-    async def _expire(self, face: Face) -> None:
-        due = [(await face.create(new_sid(), new_verifier(), new_delta(lifetime_ms=0))).record for _ in range(2)]
-        assert await face.end(due[0].sid, EXPIRED) == due[0]
-        assert await face.end(due[0].sid, EXPIRED) is None
-        ended: list[SessionRecord] = []
-        assert await face.call(face.store.clear_expired, dry_run=True) >= 1
-        assert await face.call(face.store.clear_expired, batch_size=10, on_ended=ended.append) == len(ended)
-        assert due[1] in ended
-        assert due[0] not in ended
-
-    def test_many_tasks_that_change_different_keys_all_win(self, store: Store) -> None:
-        self._run(self._change_together(store.face()))
-
-    async def _change_together(self, face: Face) -> None:
-        session = await face.create(new_sid(), new_verifier(), new_delta())
-        sid, verifier = session.record.sid, session.record.verifier
-        await asyncio.gather(*(face.update(sid, verifier, Delta(changed={f"k{n}": b"x"}), session) for n in range(16)))
-        loaded = await face.load(sid)
-        assert isinstance(loaded, Loaded)
-        assert loaded.values == {f"k{n}": b"x" for n in range(16)}
