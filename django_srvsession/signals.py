@@ -21,5 +21,5 @@ session_ended = Signal()
 """Sent once when a session has ended, also when its expiry is noticed. Arguments: ``record``, ``reason``, ``by``.
 
 Reasons are public and stable: ``logout replaced revoked expired_idle expired_lifetime limit password_changed
-email_changed confirmation_failed user_deactivated user_deleted evicted cleared``.
+email_changed confirmation_failed disowned user_deactivated user_deleted evicted cleared``.
 """

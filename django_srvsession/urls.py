@@ -13,6 +13,9 @@ app_name = "srvsession"
 # A sid, exactly: 18 lower-case hexadecimal digits. Anything else is no page (and `$` would let a line break pass).
 END: Final = r"^sessions/(?P<sid>[0-9a-f]{18})/end/\Z"
 
+# What `django.core.signing` writes: parts in base64url, with colons between them.
+DISOWN: Final = r"^not-me/(?P<token>[A-Za-z0-9_:-]{1,4000})/\Z"
+
 urlpatterns = [
     path("login/", views.LoginView.as_view(), name="login"),
     path("logout/", views.LogoutView.as_view(), name="logout"),
@@ -21,5 +24,6 @@ urlpatterns = [
     path("sessions/", views.SessionsView.as_view(), name="sessions"),
     path("activity/", views.ActivityView.as_view(), name="activity"),
     path("sessions/end-others/", views.EndOthersView.as_view(), name="end_others"),
+    re_path(DISOWN, views.DisownView.as_view(), name="disown"),
     re_path(END, views.EndView.as_view(), name="end"),
 ]

@@ -135,7 +135,7 @@ def test_a_name_that_an_app_gives_itself_is_short_and_no_address(agent: str) -> 
     ("agent", "korean"),
     [
         (IPHONE + "Version/17.5 Mobile/15E148 Safari/604.1", "iPhone의 Safari"),
-        (ANDROID + "Chrome/124.0.0.0 Mobile Safari/537.36", "Android 휴대폰의 Chrome"),
+        (ANDROID + "Chrome/124.0.0.0 Mobile Safari/537.36", "Android 휴대전화의 Chrome"),
         ("curl/8.5.0", "기타 앱"),
     ],
 )

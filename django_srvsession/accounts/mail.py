@@ -1,7 +1,8 @@
 """E-mail to users about their sessions.
 
 A site changes it by overriding the templates ``srvsession/email/new_device_subject.txt``, ``new_device.txt`` and
-``new_device.html``. No key is in it, and no name of a session: whoever reads the mail can open nothing by it.
+``new_device.html``. No key is in it: whoever reads the mail can open nothing by it, and end the one session
+that it is about.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ from django.utils import timezone, translation
 from django.utils.crypto import salted_hmac
 
 from django_srvsession import conf
+from django_srvsession.accounts import passwords
 from django_srvsession.accounts.current_request import SignIn
+from django_srvsession.accounts.disowning import Claim
 from django_srvsession.clients.devices import device_name_of
+from django_srvsession.clients.geoip import location_of
 from django_srvsession.escaping import escaped
 from django_srvsession.records import SessionRecord
 
@@ -83,20 +87,32 @@ def _address_of(user: Any) -> str:
 
 
 def _context(record: SessionRecord, sign_in: SignIn, request: HttpRequest) -> dict[str, Any]:
-    site_name, link = _site_name_and_link(request)
+    site_name, base = _site_name_and_base(request)
+    claim, change = Claim(record.sid, str(record.user_id)), passwords.url_of("change")
     return {
         "user": sign_in.user,
         "username": _one_line(str(sign_in.user.get_username()))[:_MAX_NAME],
         "device": _one_line(device_name_of(record))[:_MAX_DEVICE],
         "address": record.client.ip,
+        "place": _one_line(location_of(record.client.ip))[:_MAX_DEVICE],
         "signed_in_at": timezone.localtime(record.signed_in_at, sign_in.zone),
         "site_name": site_name,
-        "link": link,
+        "link": _link(base, "srvsession:sessions"),
+        "disown_link": _link(base, "srvsession:disown", claim.token),
+        "change_link": base and change and base + change,
     }
 
 
-def _site_name_and_link(request: HttpRequest) -> tuple[str, str]:
-    """Return the site's name, and the address of the user's list of sessions; either may be empty.
+def _link(base: str, name: str, *arguments: str) -> str:
+    """Return the address of a page of ours; empty where it is not known, or the site does not have our pages."""
+    try:
+        return base and base + reverse(name, args=arguments)
+    except NoReverseMatch:
+        return ""
+
+
+def _site_name_and_base(request: HttpRequest) -> tuple[str, str]:
+    """Return the site's name, and what its addresses begin with; either may be empty.
 
     From ``SRVSESSION_SITE_URL`` and ``contrib.sites``, or else from a host that ``ALLOWED_HOSTS`` has checked: what
     whoever signs in may have made up is not for the user to follow, and must not keep them from hearing of it.
@@ -105,10 +121,7 @@ def _site_name_and_link(request: HttpRequest) -> tuple[str, str]:
     name = site.name if site is not None else urlsplit(url or "").netloc
     if url is None and site is not None:
         url = f"{request.scheme}://{site.domain}"
-    try:
-        return name, "" if url is None else url + reverse("srvsession:sessions")
-    except NoReverseMatch:
-        return name, ""
+    return name, url or ""
 
 
 def _site_of(request: HttpRequest) -> Any:

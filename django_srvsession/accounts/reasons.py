@@ -20,6 +20,7 @@ _TEXTS: Final[Mapping[str, object]] = {
     "password_changed": _("You were signed out because your password was changed."),
     "email_changed": _("You were signed out because your e-mail address was changed."),
     "confirmation_failed": _("You were signed out because a wrong password was entered too often."),
+    "disowned": _("You were signed out from another device."),
     "user_deactivated": _("You were signed out because your account was deactivated."),
     "user_deleted": _("You were signed out because your account was deleted."),
 }

@@ -42,6 +42,7 @@ REASONS: Final[Mapping[str, Any]] = {
     "password_changed": _("Ended because the password was changed"),
     "email_changed": _("Ended because the e-mail address was changed"),
     "confirmation_failed": _("Ended because a wrong password was entered too often"),
+    "disowned": _("Signed out: reported as not you"),
     "user_deactivated": _("Ended because the account was deactivated"),
     "user_deleted": _("Ended because the account was deleted"),
     "evicted": _("Ended because the server ran out of room"),

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext
 
+from django_srvsession.accounts import passwords
 from django_srvsession.clients import devices, geoip
 from django_srvsession.escaping import escaped
 from django_srvsession.records import SessionRecord
@@ -58,6 +59,12 @@ def ago(moment: object) -> str:
     if (now - moment).total_seconds() < _MOMENT_S:
         return gettext("just now")  # Also when another machine's clock is ahead of ours.
     return gettext("%(time)s ago") % {"time": timesince(moment, now, depth=1)}
+
+
+@register.simple_tag
+def password_link(page: object) -> passwords.Link:
+    """Return the link to the page where a password is changed ("change") or reset ("reset"); an empty one without."""
+    return passwords.link_to(_text(page))
 
 
 @register.simple_tag

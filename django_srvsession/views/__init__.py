@@ -1,4 +1,4 @@
-"""The pages: sign in, sign out, confirm it is you, a person's own sessions and recent activity.
+"""The pages: sign in, sign out, confirm it is you, a person's own sessions and recent activity, "This was not me".
 
 All of them say ``Cache-Control: no-store``. What changes something is POST with a CSRF token. An outage of the store
 passes through, and the middleware answers 503. A site changes the looks by overriding ``srvsession/base.html``, and
@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from django_srvsession.views.activity import ActivityView
 from django_srvsession.views.confirming import ConfirmView
+from django_srvsession.views.disowning import DisownView
 from django_srvsession.views.own_sessions import EndOthersView, EndView, OwnSessionsView, SessionsView
 from django_srvsession.views.signing import LoggedOutView, LoginView, LogoutView
 
 __all__ = [
     "ActivityView",
     "ConfirmView",
+    "DisownView",
     "EndOthersView",
     "EndView",
     "LoggedOutView",

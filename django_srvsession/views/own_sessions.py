@@ -23,7 +23,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import TemplateView, View
 
 from django_srvsession import services
-from django_srvsession.accounts import reauthentication
+from django_srvsession.accounts import passwords, reauthentication
 from django_srvsession.accounts.attempts import outside_of_transactions
 from django_srvsession.accounts.forms import ConfirmForm
 from django_srvsession.accounts.sign_in import clear_site_data
@@ -133,7 +133,8 @@ class EndView(ProvenView):
             return asked
         if services.revoke(sid, by=request.user) is None:
             raise Http404  # Somebody was faster.
-        messages.success(request, gettext("Signed out: %(device)s.") % {"device": device}, fail_silently=True)
+        text = gettext("Signed out: %(device)s.") % {"device": device}
+        messages.success(request, passwords.with_advice(text), fail_silently=True)
         return redirect(_list_url(page))
 
 
