@@ -325,13 +325,15 @@ class Ending(NamedTuple):
 
     With a ``reason`` a live session is ended, ``by`` a user's id where one is known. Without one a session is ended
     whose time is up, for ``SessionRecord.expiry_reason``. ``verifier``: only if the session accepts it. ``expected``:
-    only if these sealed bytes stand (None: the key must be absent).
+    only if these sealed bytes stand (None: the key must be absent). ``base`` is what the caller has loaded, if it has:
+    a store may use it to spare a round trip, and never trusts it.
     """
 
     reason: str | None = None
     by: str | None = None
     verifier: str | None = None
     expected: Mapping[str, bytes | None] | None = None
+    base: Loaded | None = None
 
 
 EXPIRED: Final = Ending()

@@ -69,6 +69,8 @@ def overwrite(kind: str, record: SessionRecord, field: str, value: Any) -> bool:
         stored = read_image(record.sid, redis.get(key), 0)
         assert isinstance(stored, Loaded)
         damaged = stored.record._replace(**{field: value})
+        if field == "rotated_ms":  # Which stands beside the former key's verifier.
+            damaged = damaged._replace(previous_verifier=damaged.verifier)
         redis.set(key, session_image(damaged, stored.values, 2**53), keepttl=True)
     elif kind == "file":
         file = Path(django_settings.SESSION_FILE_PATH) / record.sid[:2] / f"{record.sid}.json"

@@ -244,7 +244,7 @@ def test_a_server_that_forbids_config_is_examined_as_far_as_it_goes(redis_store:
     def ask(command: Any) -> Any:
         if command[0] == "CONFIG":
             return ResponseError("NOPERM")
-        (reply,) = redis_store._wire.call([command])  # type: ignore[attr-defined]
+        (reply,) = redis_store.transport.exchange([command])  # type: ignore[attr-defined]
         return reply.replace(b"maxmemory_policy", b"hidden") if isinstance(reply, bytes) else reply
 
     (finding,) = [one for one in health.RedisExam(ask).findings() if one.name == "maxmemory-policy"]
@@ -253,7 +253,9 @@ def test_a_server_that_forbids_config_is_examined_as_far_as_it_goes(redis_store:
 
 def test_a_server_that_forbids_info_still_has_a_name() -> None:
     class Shy:
-        def call(self, commands: Any) -> Any:
+        is_one_server = True
+
+        def exchange(self, commands: Any) -> Any:
             return [ResponseError("NOPERM") for _ in commands]
 
     assert health.storage_info(Shy(), "sessions") == StorageInfo("Redis", "sessions")  # type: ignore[arg-type]
@@ -263,7 +265,7 @@ def test_a_server_that_forbids_info_is_a_note_and_no_outage(redis_store: Store) 
     def ask(command: Any) -> Any:
         if command[0] == "INFO":
             return ResponseError("NOPERM")
-        return redis_store._wire.call([command])[0]  # type: ignore[attr-defined]
+        return redis_store.transport.exchange([command])[0]  # type: ignore[attr-defined]
 
     findings = list(health.RedisExam(ask).findings())
     assert [(one.level, one.name) for one in findings][-1] == (Level.NOTE, "info")

@@ -13,10 +13,9 @@ import pytest
 import redis
 
 from django_srvsession.backends.redis import RedisStore
-from django_srvsession.backends.redis.codec import Command
 from django_srvsession.backends.redis.format import NEVER, read_image, session_image
 from django_srvsession.backends.redis.keys import Keys
-from django_srvsession.backends.redis.wire import Ask
+from django_srvsession.backends.redis.transport import Ask, Command
 from django_srvsession.records import Delta, Loaded
 from django_srvsession.store import StoreUnavailableError
 from django_srvsession.testing.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
@@ -59,36 +58,39 @@ def own_url(url: str) -> str:
 
 
 class Recorder:
-    """Stand between a store and its wire: note each round trip, and let a test step in."""
+    """Stand between a store and its transport: note each round trip, and let a test step in."""
 
     def __init__(self, store: RedisStore) -> None:
-        self._wire = store._wire
+        self.transport = store.transport
         self.trips: list[Sequence[Command]] = []
         self.before: Callable[[Sequence[Command]], None] = lambda commands: None
         self.after: Callable[[Sequence[Command]], None] = lambda commands: None
-        store.__dict__["_wire"] = self
-
-    pool = None
+        store.__dict__["transport"] = self
 
     @property
     def is_one_server(self) -> bool:
-        return self._wire.is_one_server
+        return self.transport.is_one_server
 
-    def call(self, commands: Sequence[Command]) -> list[Any]:
+    async def call(self, commands: Sequence[Command]) -> list[Any]:
+        return self.exchange(commands)
+
+    def exchange(self, commands: Sequence[Command]) -> list[Any]:
         self.before(commands)
         self.trips.append(commands)
-        replies = self._wire.call(commands)
+        replies = self.transport.exchange(commands)
         self.after(commands)
         return replies
 
     def scan(self, pattern: str, count: int) -> Iterator[list[bytes]]:
-        return self._wire.scan(pattern, count)
+        return self.transport.scan(pattern, count)
 
     def primaries(self) -> dict[str, Ask]:
-        return {"": lambda command: self.call([command])[0]}
+        return {"": lambda command: self.exchange([command])[0]}
 
     def read(self, command: Command) -> Any:
-        return self.call([command])[0]
+        return self.exchange([command])[0]
+
+    def refresh(self) -> None: ...
 
     @property
     def names(self) -> list[list[str]]:

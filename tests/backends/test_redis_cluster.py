@@ -15,8 +15,8 @@ from redis.crc import key_slot
 from django_srvsession.backends.redis import RedisStore
 from django_srvsession.backends.redis.alias import CLUSTER_FACTORY
 from django_srvsession.backends.redis.checks import messages
-from django_srvsession.backends.redis.cluster_wire import ClusterWire
 from django_srvsession.backends.redis.keys import Keys
+from django_srvsession.backends.redis.transport.cluster import BlockingCluster
 from django_srvsession.records import Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import StoreUnavailableError
 from django_srvsession.testing.sessions import create, new_sid, new_user, new_verifier, sids, stored
@@ -94,13 +94,13 @@ def test_whoever_finds_that_a_slot_has_moved_asks_for_the_map_and_goes_there(
 ) -> None:
     session = create(store, user_id=new_user())
     key = keys.session(session.record.sid)
-    wire: Any = store._wire
-    before = wire._client.get_node_from_key(key).name
+    slots_map: Any = store.transport.map
+    before = slots_map.slots.node_of(key).name
     target = next(node for node in cluster.running if node.is_primary and node.id != cluster.owner(key).id)
     cluster.move_slot_of(key, target)
-    wire._refresh_from = 0.0
+    slots_map._refresh_from = 0.0
     assert stored(store, session.record.sid).record == session.record
-    assert before != wire._client.get_node_from_key(key).name == target.address
+    assert before != slots_map.slots.node_of(key).name == target.address
 
 
 def test_a_node_that_hangs_is_an_outage_within_the_time_limits_and_its_replica_takes_over(
@@ -162,7 +162,7 @@ def test_the_alias_for_a_cluster_works_as_the_docs_show_it(
     store = RedisStore()
     session = create(store, user_id="é", changed={"a": b"a"})
     assert stored(store, session.record.sid).values == {"a": b"a"}
-    assert isinstance(store._wire, ClusterWire)
+    assert isinstance(store.transport, BlockingCluster)
     assert [message.id for message in [*messages(False), *messages(True)]] == []
 
 
@@ -181,7 +181,7 @@ def test_the_clients_of_a_cluster_obey_the_options_of_the_alias(
     }
     store = open_store(**options)
     create(store)
-    client: Any = store._wire._client  # type: ignore[union-attr]
+    client: Any = store.transport.map.slots.client  # type: ignore[union-attr]
     pools = [client.get_redis_connection(node).connection_pool for node in client.get_primaries()]
     assert {pool.max_connections for pool in pools} == {7}
     told = [pool.connection_kwargs for pool in pools]
@@ -249,7 +249,7 @@ def test_a_database_number_is_an_error_in_an_alias_for_a_cluster_and_is_no_advic
 
 
 def test_all_threads_share_the_client_of_a_cluster(cluster: ReplicatedCluster, store: RedisStore) -> None:
-    clients = [store._wire._client]  # type: ignore[union-attr]
+    clients = [store.transport.map.slots.client]  # type: ignore[union-attr]
     thread = threading.Thread(target=lambda: clients.append(caches["sessions"].client.get_client()))
     thread.start()
     thread.join()

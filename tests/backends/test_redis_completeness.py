@@ -115,11 +115,11 @@ def test_all_sessions_are_looked_at_once_and_then_not_until_a_server_may_have_lo
         assert services.revoke_all(session.record.user_id) == []
         asks = [["ZRANGEBYSCORE", "TIME"], ["INFO"], ["GET"], ["ZRANGEBYSCORE", "TIME"]]
         assert recorder.names == asks
-    assert RedisStore()._completeness.is_known()  # To another process, too.
+    assert RedisStore().completeness.is_known()  # To another process, too.
     server.restart()
-    assert not store._completeness.is_known()
+    assert not store.completeness.is_known()
     services.revoke_all(session.record.user_id)
-    assert store._completeness.is_known()
+    assert store.completeness.is_known()
 
 
 def test_what_another_process_has_listed_meanwhile_is_not_missed(
@@ -130,7 +130,7 @@ def test_what_another_process_has_listed_meanwhile_is_not_missed(
     found = services.all_sessions_of(user_id)
     assert next(found) == listed  # The list has been read.
     assert RedisStore().relist() == 1
-    assert store._completeness.is_known()
+    assert store.completeness.is_known()
     assert list(found) == [unlisted]
 
 
@@ -139,7 +139,7 @@ def test_a_server_that_is_lost_while_all_sessions_are_looked_at_is_not_taken_for
 ) -> None:
     lost(store, server, keys, new_user())
     assert store.relist(on_batch=server.restart) == 1
-    assert not store._completeness.is_known()
+    assert not store.completeness.is_known()
 
 
 def test_where_info_is_refused_all_sessions_are_looked_at_each_time_and_a_check_says_so(
@@ -235,14 +235,14 @@ def test_clearing_goes_through_all_sessions_in_batches_and_may_be_stopped(
 
     with pytest.raises(KeyboardInterrupt):
         store.relist(on_batch=stop)
-    assert not store._completeness.is_known()
+    assert not store.completeness.is_known()
     with server.client() as client:
         client.mset({f"theirs:{number}": "x" for number in range(5000)})
     recorder = Recorder(store)
     store.relist()
     assert max(map(len, recorder.trips)) <= 1000
     assert min(map(len, recorder.trips)) >= 1  # Nothing is asked where there was no session among the keys.
-    assert store._completeness.is_known()
+    assert store.completeness.is_known()
 
 
 def follow(replica: RedisServer, primary: RedisServer) -> None:
@@ -269,13 +269,13 @@ def test_a_primary_that_another_took_the_place_of_meanwhile_is_not_what_it_was(
     try:
         follow(other, server)
         store.ensure_listed()
-        assert store._completeness.is_known()
+        assert store.completeness.is_known()
         unlisted = lost(store, server, keys, user_id)
         follow(server, other)
         with pytest.raises(StoreUnavailableError):
             store.relist()  # A replica lists nothing.
         follow(other, server)  # The same process as before, with the data of the other.
-        assert not store._completeness.is_known()
+        assert not store.completeness.is_known()
         assert services.revoke_all(user_id) == [unlisted]
     finally:
         other.kill()
@@ -306,10 +306,10 @@ def test_while_slots_of_a_cluster_move_no_look_is_taken_for_complete(
     target = next(node for node in cluster.running if node.is_primary and node.id != source.id)
     begin_move(source, target, key)
     on_cluster.ensure_listed()
-    assert not on_cluster._completeness.is_known()
+    assert not on_cluster.completeness.is_known()
     cluster.move_slot_of(key, target)
     on_cluster.ensure_listed()
-    assert on_cluster._completeness.is_known()
+    assert on_cluster.completeness.is_known()
     assert on_cluster.check_index().unlisted == 0
 
 
@@ -319,7 +319,7 @@ def test_a_fail_over_that_lost_what_lists_a_session_signs_nobody_in_who_was_sign
 ) -> None:
     user_id = new_user()
     assert on_cluster.ensure_listed()
-    assert on_cluster._completeness.is_known()
+    assert on_cluster.completeness.is_known()
     dying = cluster.owner(keys.user(user_id))
     (replica,) = cluster.replicas_of(dying)
     sid = next(sid for sid in iter(new_sid, "") if cluster.owner(keys.session(sid)).id != dying.id)

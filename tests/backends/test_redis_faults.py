@@ -19,10 +19,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from django_srvsession.backends.redis import RedisStore
-from django_srvsession.backends.redis import wire as redis_wire
-from django_srvsession.backends.redis.connections import is_plain
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.backends.redis.scripts import TEXTS
+from django_srvsession.backends.redis.transport import redis_py, threads
+from django_srvsession.backends.redis.transport.redis_py import is_plain
 from django_srvsession.records import EXPIRED, TOUCH, Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import CorruptSessionError, CreateError, Store, StoreUnavailableError, UpdateError
 from django_srvsession.testing.sessions import (
@@ -467,15 +467,15 @@ def test_an_interrupted_request_leaves_no_answer_for_the_next(
     store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = create(store), create(store)
-    read = redis_wire._reply
+    read = redis_py._reply
 
     def interrupt(connection: Any) -> Any:
-        monkeypatch.setattr(redis_wire, "_reply", read)
+        monkeypatch.setattr(redis_py, "_reply", read)
         raise KeyboardInterrupt
 
     # The answer may still be under way when the connection is looked at.
-    monkeypatch.setattr(redis_wire, "_reply", interrupt)
-    monkeypatch.setattr(store._wire._connections, "_is_stale", lambda connection: False)
+    monkeypatch.setattr(redis_py, "_reply", interrupt)
+    monkeypatch.setattr(threads, "is_stale", lambda connection: False)
     with pytest.raises(KeyboardInterrupt):
         store.load(first.record.sid)
     assert stored(store, second.record.sid).record == second.record
@@ -486,7 +486,7 @@ def test_few_connections_stay_out_of_the_pool_and_all_return_with_the_store(
 ) -> None:
     own_pool(settings, redis_server.url, CONNECTION_POOL_KWARGS={"max_connections": 16})
     store = RedisStore()
-    pool = store._wire.pool
+    pool = store.transport.pool
     outcomes = in_threads([partial(_do, [partial(store.load, new_sid())] * 50)] * 12, lambda: None)
     assert unexpected(outcomes) == []
     assert len(pool._in_use_connections) <= 4
@@ -513,7 +513,7 @@ def test_a_pool_that_looks_after_its_connections_gets_each_back_at_once(
     store = RedisStore()
     for _ in range(3):
         create(store)
-        assert len(store._wire.pool._in_use_connections) == 0
+        assert len(store.transport.pool._in_use_connections) == 0
 
 
 def test_a_pool_with_a_cache_keeps_its_connections() -> None:
@@ -528,10 +528,10 @@ def test_a_connection_without_a_socket_is_not_kept(redis_server: RedisServer, se
     create(store)
     with redis_server.frozen(), pytest.raises(StoreUnavailableError):
         store.load(new_sid())
-    assert store._wire._connections.take_kept() is None
+    assert store.transport.connections.take_kept() is None
     store.load(new_sid())
-    store._wire.pool.disconnect()  # As another user of the alias may; what is lent out is closed, too.
-    assert store._wire._connections.take_kept() is None
+    store.transport.pool.disconnect()  # As another user of the alias may; what is lent out is closed, too.
+    assert store.transport.connections.take_kept() is None
     assert store.load(new_sid()) is None
 
 
@@ -540,7 +540,7 @@ def test_a_pool_of_one_connection_is_left_to_the_pool(redis_server: RedisServer,
     store = RedisStore()
     for _ in range(3):
         store.load(new_sid())
-    assert len(store._wire.pool._in_use_connections) == 0
+    assert len(store.transport.pool._in_use_connections) == 0
 
 
 WITHOUT_HIREDIS = """

@@ -31,7 +31,7 @@ def new_store(sentinels: SentinelGroup, redis_prefix: str, settings: Any) -> Cal
     def new() -> RedisStore:
         use_alias(settings, sentinels.cache_settings())
         store = RedisStore()
-        assert store._wire
+        assert store.transport
         return store
 
     return new
@@ -101,7 +101,7 @@ def test_sentinels_are_asked_once_a_second_and_needed_by_nobody_whose_connection
 ) -> None:
     store = new_store()
     session = create(store)
-    pool, asked = store._wire.pool, []
+    pool, asked = store.transport.pool, []
     ask = pool.get_master_address
     monkeypatch.setattr(pool, "get_master_address", lambda: asked.append(time.monotonic()) or ask())
     for sentinel in sentinels.sentinels:
@@ -155,7 +155,7 @@ def test_nothing_stays_with_a_primary_that_only_the_sentinels_cannot_reach(
     sentinels.wait_promoted(promoted)
 
     # A process that has learned of the new primary, when its pool made a connection, writes nowhere else.
-    pool = writer._wire.pool
+    pool = writer.transport.pool
     lent = [pool.get_connection(), pool.get_connection()]
     for connection in lent:
         pool.release(connection)

@@ -169,9 +169,9 @@ def test_what_a_server_lost_of_one_tenants_lists_is_restored_for_that_tenant_onl
     for name in names:
         with at(name):
             record = lost[name] = create(store, user_id="1").record
-            tenant = store._tenants.now()
+            tenant = store.tenants.now()
             live = tenant.keys.live_of("user", record.sid)
-            store._wire.call([("ZREM", key, record.sid) for key in (tenant.keys.user("1"), live)])
+            store.transport.exchange([("ZREM", key, record.sid) for key in (tenant.keys.user("1"), live)])
             assert sids(store.records("1")) == []
     with at(two):
         assert store.relist() == 1

@@ -13,8 +13,10 @@ from django_redis.cache import RedisCache
 from django_redis.pool import ConnectionFactory
 from redis.cluster import RedisCluster
 
-from django_srvsession.backends.redis.cluster_wire import ClusterWire
-from django_srvsession.backends.redis.wire import FAILURES, Wire, unavailable
+from django_srvsession.backends.redis.transport import BlockingTransport
+from django_srvsession.backends.redis.transport.cluster import BlockingCluster
+from django_srvsession.backends.redis.transport.replies import FAILURES, unavailable
+from django_srvsession.backends.redis.transport.threads import ThreadTransport
 
 _MISTAKES: Final = (NotImplementedError, AttributeError, ImportError, TypeError, ValueError)
 """What django-redis and redis-py raise for options that they cannot use."""
@@ -22,7 +24,7 @@ _MISTAKES: Final = (NotImplementedError, AttributeError, ImportError, TypeError,
 CLUSTER_FACTORY: Final = "django_srvsession.backends.redis.cluster.ConnectionFactory"
 
 
-def open_wire(alias: str) -> Wire | ClusterWire:
+def open_transport(alias: str) -> BlockingTransport:
     """Return the way to the cache alias's server, or to its cluster, which is asked for its nodes.
 
     Raises ``ImproperlyConfigured`` when the alias is not a cache of django-redis, or its options make no client.
@@ -32,7 +34,9 @@ def open_wire(alias: str) -> Wire | ClusterWire:
         raise ImproperlyConfigured(f"SESSION_CACHE_ALIAS names the cache {alias!r}, {why} {hint}")
     try:
         client: Any = get_redis_connection(alias, write=True)
-        return ClusterWire(client) if isinstance(client, RedisCluster) else Wire(client.connection_pool)
+        if isinstance(client, RedisCluster):
+            return BlockingCluster(client)
+        return ThreadTransport(client.connection_pool)
     except FAILURES as error:
         raise unavailable(error) from error
     except _MISTAKES as error:

@@ -1,7 +1,7 @@
 """Redis' indexes against its sessions, both ways.
 
 Users sign in and out meanwhile. A session that ends while it is looked at may be listed once more: readers skip that
-entry, and a sweep removes it.
+entry, and clearing removes it.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from django_srvsession.backends.redis.clearing import Sweep
+from django_srvsession.backends.redis.clearing import ClearingRun
 from django_srvsession.backends.redis.clock import RedisClock
-from django_srvsession.backends.redis.cluster_wire import ClusterWire
-from django_srvsession.backends.redis.codec import Command, listed_record
+from django_srvsession.backends.redis.commands import listed_record
 from django_srvsession.backends.redis.format import indexed_until_ms
 from django_srvsession.backends.redis.keys import Keys, kind_of
 from django_srvsession.backends.redis.looks import look_at
-from django_srvsession.backends.redis.wire import Wire, checked_index, run
+from django_srvsession.backends.redis.transport import BlockingTransport, Command
+from django_srvsession.backends.redis.transport.replies import checked_index
 from django_srvsession.records import SessionRecord
+from django_srvsession.store.face import run_blocking
 from django_srvsession.store.health import IndexHealth
 
 _PORTION: Final = 500
@@ -29,14 +30,14 @@ Session = tuple[SessionRecord, bytes]
 class IndexAudit:
     """Look at every entry and at every session once, in batches."""
 
-    def __init__(self, wire: Wire | ClusterWire, keys: Keys, clock: RedisClock) -> None:
-        self._wire = wire
+    def __init__(self, to: BlockingTransport, keys: Keys, clock: RedisClock) -> None:
+        self._to = to
         self._keys = keys
-        self._sweep = Sweep(wire, keys, clock, _PORTION)
+        self._lists = ClearingRun(to, keys, clock, _PORTION)
 
     def run(self, repair: bool) -> IndexHealth:
         """Compare; raises ``StoreUnavailableError``."""
-        ghosts = self._sweep.count_ghosts()
+        ghosts = self._lists.count_ghosts()
         looked_at, unlisted = 0, set[str]()  # SCAN may show a key twice.
         for count, missing in self.batches(repair):
             looked_at += count
@@ -52,12 +53,12 @@ class IndexAudit:
             yield len(sessions), {sid for sid, _ in missing}
 
     def _live_sessions(self) -> Iterator[list[Session]]:
-        for found_keys in self._wire.scan(self._keys.every_session, _PORTION):
+        for found_keys in self._to.scan(self._keys.every_session, _PORTION):
             session_keys = [key for key in found_keys if self._keys.is_session(key)]
-            replies = run(look_at(session_keys), self._wire.call) if session_keys else []
+            replies = run_blocking(look_at(self._to, session_keys))
             sids = map(self._keys.sid_of, session_keys)
             found = ((listed_record(sid, reply), reply) for sid, reply in zip(sids, replies, strict=True))
-            now_ms = self._sweep.now_ms()
+            now_ms = self._lists.now_ms()
             yield [(record, reply) for record, reply in found if record is not None and record.is_live(now_ms)]
 
     def _missing(self, sessions: Sequence[Session]) -> list[tuple[str, Command]]:
@@ -67,7 +68,7 @@ class IndexAudit:
             for key, score, least in self._entries(record, reply):
                 wanted.setdefault(key, []).append((record.sid, score, least))
         asked: list[Command] = [("ZMSCORE", key, *(sid for sid, *_ in entries)) for key, entries in wanted.items()]
-        replies = self._wire.call(asked) if asked else []
+        replies = self._to.exchange(asked) if asked else []
         return [
             (sid, ("ZADD", key, "GT", score, sid))
             for (key, entries), scores in zip(wanted.items(), map(checked_index, replies), strict=True)
@@ -83,5 +84,5 @@ class IndexAudit:
             yield self._keys.user(record.user_id), until_ms, until_ms
 
     def _add(self, commands: Sequence[Command]) -> None:
-        for reply in self._wire.call(commands):
+        for reply in self._to.exchange(commands):
             checked_index(reply)

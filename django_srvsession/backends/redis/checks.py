@@ -11,11 +11,10 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 from django_redis.client import DefaultClient
 
-from django_srvsession.backends.redis.alias import CLUSTER_FACTORY, open_wire, why_unusable
-from django_srvsession.backends.redis.cluster_wire import ClusterWire
+from django_srvsession.backends.redis.alias import CLUSTER_FACTORY, open_transport, why_unusable
 from django_srvsession.backends.redis.completeness import incarnation
 from django_srvsession.backends.redis.health import config, parse_info
-from django_srvsession.backends.redis.wire import Ask
+from django_srvsession.backends.redis.transport import Ask
 from django_srvsession.store import StoreUnavailableError
 
 _TIMEOUTS = ("SOCKET_TIMEOUT", "SOCKET_CONNECT_TIMEOUT")
@@ -112,10 +111,10 @@ def _servers(entry: dict[str, Any]) -> set[str]:
 
 def _server_messages(alias: str) -> Iterator[CheckMessage]:
     try:
-        wire = open_wire(alias)
-        is_cluster = isinstance(wire, ClusterWire)
-        for name, ask in wire.primaries().items():
-            yield from _of_server(f"CACHES[{alias!r}]" + (f", node {name}," if name else ""), ask, is_cluster)
+        to = open_transport(alias)
+        for name, ask in to.primaries().items():
+            whose = f"CACHES[{alias!r}]" + (f", node {name}," if name else "")
+            yield from _of_server(whose, ask, is_cluster=not to.is_one_server)
     except ImproperlyConfigured as error:
         yield Error(str(error), hint="See the page on stores.", id="srvsession.E102")
     except StoreUnavailableError as error:

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
+from django_srvsession import conf
 from django_srvsession.backends.redis.clock import RedisClock
-from django_srvsession.backends.redis.cluster_wire import ClusterWire
-from django_srvsession.backends.redis.codec import (
-    Command,
-    evalsha,
-    is_absent,
-    listed_record,
-    scored,
-)
+from django_srvsession.backends.redis.commands import end_command, forget_commands, is_absent, listed_record, scored
 from django_srvsession.backends.redis.format import indexed_until_ms, is_tombstone
-from django_srvsession.backends.redis.keys import ANONYMOUS, Keys, decoded, kind_of
-from django_srvsession.backends.redis.limit import forget_commands
+from django_srvsession.backends.redis.keys import ANONYMOUS, KINDS, Keys, decoded, kind_of
 from django_srvsession.backends.redis.looks import look_at
-from django_srvsession.backends.redis.scripts import ADMITTED_FROM, CONDEMNED_FROM, EXPIRE, MARGIN_MS
-from django_srvsession.backends.redis.wire import Wire, checked_index, run
-from django_srvsession.records import SessionRecord
+from django_srvsession.backends.redis.scripts import ADMITTED_FROM, CONDEMNED_FROM, DAY_MS, MARGIN_MS
+from django_srvsession.backends.redis.transport import BlockingTransport, Command
+from django_srvsession.backends.redis.transport.replies import checked_index
+from django_srvsession.records import EXPIRED, SessionRecord
+from django_srvsession.store.face import run_blocking
 
-_DAY_MS: Final = 86_400_000
 
-
-class Sweep:
-    """Go through the indexes in batches. Others may sweep, sign in and out meanwhile, and it may be interrupted.
+class ClearingRun:
+    """Go through the indexes in batches. Others may clear, sign in and out meanwhile, and it may be interrupted.
 
     An entry without a session may be a login under way, so it goes only when it is a minute old.
     """
 
-    def __init__(self, wire: Wire | ClusterWire, keys: Keys, clock: RedisClock, batch_size: int) -> None:
-        self._wire = wire
+    def __init__(self, to: BlockingTransport, keys: Keys, clock: RedisClock, batch_size: int) -> None:
+        self._to = to
         self._keys = keys
         self._clock = clock
         self._batch_size = batch_size
@@ -58,20 +51,22 @@ class Sweep:
                 ghosts += sum(self._is_gone(kind, score, replies[sid]) for sid, score in entries)
         return ghosts
 
-    def expire(self, sids: Sequence[str], keep_ms: int) -> list[SessionRecord]:
+    def expire(self, sids: Sequence[str]) -> list[SessionRecord]:
         """End those whose time is still up, by Redis' clock; return the ones that this call has ended."""
-        replies = self._call([evalsha(EXPIRE, self._keys.session(sid), keep_ms) for sid in sids])
+        replies = self._call(
+            [end_command([self._keys.session(sid)], sid, EXPIRED, None, conf.ended_keep_ms) for sid in sids]
+        )
         answers = zip(sids, map(checked_index, replies), strict=True)
         ended = (listed_record(sid, answer[2]) for sid, answer in answers if answer[0] == b"ok")
         return [record for record in ended if record is not None]
 
     def forget(self, ended: Sequence[SessionRecord]) -> None:
         """Take ended sessions out of the indexes."""
-        self._call([command for record in ended for command in forget_commands(self._keys, record.sid, record.user_id)])
+        self._call([one for record in ended for one in forget_commands(self._keys, record.sid, KINDS, record.user_id)])
 
     def forget_of_users(self) -> None:
         """Take past and lost entries out of the users' indexes."""
-        for found in self._wire.scan(self._keys.every_user, self._batch_size):
+        for found in self._to.scan(self._keys.every_user, self._batch_size):
             user_keys = [key for key in found if self._keys.is_user(key)]
             now_ms = self.now_ms()
             replies = self._call([command for key in user_keys for command in _past_commands(key, now_ms)])
@@ -110,7 +105,7 @@ class Sweep:
                 yield entries[start : start + self._batch_size]
 
     def _look(self, sids: Sequence[str]) -> dict[str, Any]:
-        replies = run(look_at([self._keys.session(sid) for sid in sids]), self._wire.call) if sids else []
+        replies = run_blocking(look_at(self._to, [self._keys.session(sid) for sid in sids])) if sids else []
         return dict(zip(sids, replies, strict=True))
 
     def _is_due(self, sid: str, kind: str, reply: Any) -> bool:
@@ -132,13 +127,13 @@ class Sweep:
         return self._clock.now_ms
 
     def _call(self, commands: Sequence[Command]) -> list[Any]:
-        return self._wire.call(commands) if commands else []
+        return self._to.exchange(commands) if commands else []
 
 
 def _past_commands(user_key: bytes | str, now_ms: int) -> list[Command]:
     """Make the commands that drop what is past: sids by their expiry, marks by their age."""
     return [
         ("ZREMRANGEBYSCORE", user_key, "-inf", now_ms - MARGIN_MS),
-        ("ZREMRANGEBYSCORE", user_key, ADMITTED_FROM, ADMITTED_FROM + now_ms - _DAY_MS),
+        ("ZREMRANGEBYSCORE", user_key, ADMITTED_FROM, ADMITTED_FROM + now_ms - DAY_MS),
         ("ZREMRANGEBYSCORE", user_key, CONDEMNED_FROM, CONDEMNED_FROM + now_ms - MARGIN_MS),
     ]

@@ -13,24 +13,24 @@ from collections.abc import Callable
 from redis.exceptions import ResponseError
 
 from django_srvsession.backends.redis.audit import IndexAudit
-from django_srvsession.backends.redis.cluster_wire import ClusterWire
 from django_srvsession.backends.redis.health import parse_info
 from django_srvsession.backends.redis.keys import Keys
-from django_srvsession.backends.redis.wire import Ask, Wire, checked_index
+from django_srvsession.backends.redis.transport import Ask, BlockingTransport
+from django_srvsession.backends.redis.transport.replies import checked_index
 
 
 class Completeness:
     """Know whether the lists are complete, and make them so; each method may raise ``StoreUnavailableError``."""
 
-    def __init__(self, wire: Wire | ClusterWire, keys: Keys, audit: IndexAudit) -> None:
-        self._wire = wire
+    def __init__(self, to: BlockingTransport, keys: Keys, audit: IndexAudit) -> None:
+        self._to = to
         self._key = keys.complete
         self._audit = audit
 
     def is_known(self) -> bool:
         """Tell whether no primary can have lost anything since the lists were found complete."""
         now = self._primaries()
-        (stored,) = self._wire.call([("GET", self._key)])
+        (stored,) = self._to.exchange([("GET", self._key)])
         return now is not None and now <= set((checked_index(stored) or b"").decode().split())
 
     def restore(self, on_batch: Callable[[], object] | None = None) -> int:
@@ -38,8 +38,7 @@ class Completeness:
 
         ``on_batch`` is called after each batch, and may wait, or raise to stop.
         """
-        if isinstance(self._wire, ClusterWire):
-            self._wire.refresh()  # Nodes may have joined.
+        self._to.refresh()  # Nodes of a cluster may have joined.
         # What they were before: a primary that is lost meanwhile is not what will be remembered.
         before, places = self._primaries(), self._places()
         restored = 0
@@ -49,21 +48,21 @@ class Completeness:
                 on_batch()
         # A session that moved from a node that was still to come to one that was done has not been looked at.
         if before is not None and places is not None and places == self._places():
-            (reply,) = self._wire.call([("SET", self._key, " ".join(sorted(before)))])
+            (reply,) = self._to.exchange([("SET", self._key, " ".join(sorted(before)))])
             checked_index(reply)
         return restored
 
     def _primaries(self) -> set[str] | None:
         """Return the incarnation of each primary; None where one does not tell."""
-        words = [incarnation(ask) for ask in self._wire.primaries().values()]
+        words = [incarnation(ask) for ask in self._to.primaries().values()]
         return None if None in words else {word for word in words if word is not None}
 
     def _places(self) -> list[list[str]] | None:
         """Return which slots each node of a cluster has; None while some are on their way, or if one does not tell."""
-        if not isinstance(self._wire, ClusterWire):
+        if self._to.is_one_server:
             return []
         places: list[list[str]] = []
-        for ask in self._wire.primaries().values():
+        for ask in self._to.primaries().values():
             reply = ask(("CLUSTER", "NODES"))
             if isinstance(reply, ResponseError):
                 return None

@@ -1,12 +1,15 @@
 """A session as the one string that Redis keeps of it, and what stays of an ended one.
 
-A session's string: a head of fixed size (``_HEAD``), the user's id, address and agent, runs of sealed values
-(``backends/framing.py``), and some room. A script finds all that its rules need in the head, overwrites the part that a
+A session's string: a head of fixed size (``HEAD``); once its key was replaced, the former key's verifier and when
+that was (``ROTATION``); the user's id, the address, the agent, the details; runs of sealed values
+(``store/framing.py``); and some room. A script finds all that its rules need in the head, overwrites the part that a
 save moves, and puts the changed values into the room; when there is too little, it writes the string whole.
 
-The room is there because Redis doubles what it keeps for a string that grows.
+The room is there because Redis doubles what it keeps for a string that grows. It is what the memory that Redis takes
+for the string has left anyway (:func:`room`).
 
 Numbers are little-endian; instants and spans are milliseconds; ``NEVER`` stands for an instant that there is none of.
+Scripts know all of this by the names in ``LUA``.
 """
 
 from __future__ import annotations
@@ -18,51 +21,88 @@ from typing import Any, Final
 
 from django_srvsession.backends.redis.keys import decoded, encoded
 from django_srvsession.records import NO_CLIENT, Client, Loaded, SessionRecord, Tombstone, is_sound
-from django_srvsession.store import CorruptSessionError
+from django_srvsession.store import CorruptSessionError, TooLargeError
 from django_srvsession.store.framing import frame, unframe
 
 SESSION: Final = 1
 TOMBSTONE: Final = 2
 """The first byte: what it is, in the format of this version. Another byte is another format, and never written to."""
 
-_TOMBSTONE: Final = bytes([TOMBSTONE])
+FINAL: Final = 1
+RENEWED: Final = 2
+"""How the key was replaced last: the former one opens nothing; it opens the session for a minute more. Else 0."""
 
 NEVER: Final = 2**62
-ABSENT: Final = 2**32 - 1
-"""The length of a text that is None."""
+ABSENT: Final = 2**16 - 1
+"""The length of a text that is None; no text is as long."""
 
-_NO_VERIFIER: Final = bytes(32)
-_LUA_CODES: Final = {"B": "B", "s": "c32", "q": "i8", "I": "I4"}
-
-
-def _layout(codes: str) -> tuple[struct.Struct, str]:
-    """Return a layout as Python's :mod:`struct` and as Redis' spell it; ``s`` is 32 bytes."""
-    return struct.Struct("<" + codes.replace("s", "32s")), "<" + "".join(map(_LUA_CODES.__getitem__, codes))
+_TOMBSTONE: Final = bytes([TOMBSTONE])
+_LUA_CODES: Final = {"B": "B", "s": "c32", "q": "i8", "I": "I4", "H": "I2"}
 
 
-_HEAD, LUA_HEAD = _layout("BsqqqIqqqqqqsBIII")
-"""kind, verifier; version, last_seen_ms, expires_ms, how many bytes are in use (these four are what a save moves);
-lifetime_ms, deadline_ms, until when the user's index is known to hold the session (``NEVER`` without a user);
-created_ms, signed_in_ms, rotated_ms, previous verifier, whether the rotation was final; the lengths of the user's id,
-of the address and of the agent."""
-_TOMB, LUA_TOMBSTONE = _layout("BssqIII")
-"""kind, verifier, previous verifier, ended_ms; the lengths of the reason, of by whom, of the user's id."""
+def _lua(codes: str) -> str:
+    """Return a layout as Redis' ``struct`` spells it."""
+    return "<" + "".join(map(_LUA_CODES.__getitem__, codes))
 
-LUA_GUARD: Final = _layout("BsqqqIqqq")[1]
-"""The part of the head that decides on a save."""
-LUA_MOVED: Final = _layout("qqqI")[1]
+
+def _struct(codes: str) -> struct.Struct:
+    """Return a layout as Python's :mod:`struct` spells it; ``s`` is 32 bytes."""
+    return struct.Struct("<" + codes.replace("s", "32s"))
+
+
+_MOVED: Final = "qqqI"
+"""version, last_seen_ms, expires_ms, how many bytes are in use: what a save moves."""
+_GUARD: Final = f"Bs{_MOVED}qqq"
+"""kind, verifier; what a save moves; lifetime_ms, deadline_ms, until when the user's index is known to hold the session
+(``NEVER`` without a user): what decides on a save."""
+_LENGTHS: Final = "BHHHH"
+"""How the key was replaced last; the lengths of the user's id, of the address, of the agent, of the details."""
+_CODES: Final = f"{_GUARD}qq{_LENGTHS}"
+"""The head: that, created_ms and signed_in_ms, the lengths."""
+_ENDED: Final = "BsqBHHH"
+"""kind, verifier, ended_ms; the lengths of the former verifier (0 or 32), the reason, by whom, the user's id."""
+
+_HEAD: Final = _struct(_CODES)
+_ROTATION: Final = _struct("sq")
+_TOMB: Final = _struct(_ENDED)
+_TAIL: Final = _struct(_LENGTHS)
 
 HEAD_BYTES: Final = _HEAD.size
 MOVED_FROM: Final = 1 + 32
-MOVED_TO: Final = MOVED_FROM + 3 * 8 + 4
+MOVED_TO: Final = MOVED_FROM + _struct(_MOVED).size
 INDEXED_FROM: Final = MOVED_TO + 2 * 8
-LENGTHS_FROM: Final = HEAD_BYTES - 3 * 4
+LENGTHS_FROM: Final = HEAD_BYTES - _TAIL.size
 """In bytes from 0: where in the head what a save moves begins and ends, the index's bound stands, the lengths stand."""
-ROOM_BYTES: Final = 256
-ROOM_SHARE: Final = 8
-"""The room in a string that is written whole: an eighth of what is in use, and so much at least."""
+LEAST_ROOM_BYTES: Final = 64
+"""The room that a save leaves at least when it writes a string whole: a session that is saved will be saved again."""
+OVERHEAD_BYTES: Final = 6
+"""What Redis keeps before and behind the bytes of a string."""
 RECORD_BYTES: Final = 512
-"""How much to read of a session for its record: all of it but where agent or user are extraordinarily long."""
+"""How much to read of a session for its record: all of it but where agent, user or details are extraordinarily long."""
+
+LUA: Final[Mapping[str, int | str]] = {
+    "SESSION": SESSION,
+    "TOMBSTONE": TOMBSTONE,
+    "FINAL": FINAL,
+    "RENEWED": RENEWED,
+    "NEVER": NEVER,
+    "ABSENT": ABSENT,
+    "HEAD": _lua(_CODES),
+    "HEAD_BYTES": HEAD_BYTES,
+    "GUARD": _lua(_GUARD),
+    "MOVED": _lua(_MOVED),
+    "MOVED_FROM": MOVED_FROM,
+    "MOVED_TO": MOVED_TO,
+    "LENGTHS": _lua(_LENGTHS),
+    "LENGTHS_FROM": LENGTHS_FROM,
+    "ROTATION": _lua("sq"),
+    "ROTATION_BYTES": _ROTATION.size,
+    "ENDED": _lua(_ENDED),
+    "RECORD_BYTES": RECORD_BYTES,
+    "LEAST_ROOM_BYTES": LEAST_ROOM_BYTES,
+    "OVERHEAD_BYTES": OVERHEAD_BYTES,
+}
+"""What scripts are to know of the format, by the names that they know it by."""
 
 
 def raw_verifier(verifier: str) -> bytes:
@@ -76,18 +116,36 @@ def raw_verifier(verifier: str) -> bytes:
 def new_raw_verifier(verifier: str) -> bytes:
     """Return a verifier as it is to be stored; raises ``ValueError`` for what is not 64 hex digits."""
     raw = bytes.fromhex(verifier)
-    if len(raw) != len(_NO_VERIFIER):
+    if len(raw) != 32:
         raise ValueError("A verifier is 64 hex digits.")
     return raw
 
 
+def raw_text(text: str) -> bytes:
+    """Return a text as it is to be stored; raises ``TooLargeError`` for one of 64 kB."""
+    raw = encoded(text)
+    if len(raw) >= ABSENT:
+        raise TooLargeError(f"A text of {len(raw)} bytes is more than a session's record can hold.")
+    return raw
+
+
+def room(used: int) -> int:
+    """Return how many bytes Redis' memory for a string has left: its sizes are four to each doubling."""
+    size = used + OVERHEAD_BYTES
+    return -size % (1 << max((size - 1).bit_length() - 3, 4))
+
+
 def session_image(record: SessionRecord, values: Mapping[str, bytes], indexed_until_ms: int) -> bytes:
     """Return a session as it is stored."""
-    user = b"" if record.user_id is None else encoded(record.user_id)
-    client, deadline_ms = record.client, record.deadline_ms
-    ip, agent = (b"", b"") if client is NO_CLIENT else (encoded(client.ip), encoded(client.user_agent))
+    user = b"" if record.user_id is None else raw_text(record.user_id)
+    client, deadline_ms, details = record.client, record.deadline_ms, record.details
+    ip, agent = (b"", b"") if client is NO_CLIENT else (raw_text(client.ip), raw_text(client.user_agent))
+    rotation, former = 0, b""
+    if record.previous_verifier is not None:
+        rotation = FINAL if record.rotation_final else RENEWED
+        former = _ROTATION.pack(new_raw_verifier(record.previous_verifier), record.rotated_ms)
     run = frame(values)
-    used = HEAD_BYTES + len(user) + len(ip) + len(agent) + len(run)
+    used = HEAD_BYTES + len(former) + len(user) + len(ip) + len(agent) + len(details) + len(run)
     head = _HEAD.pack(
         SESSION,
         new_raw_verifier(record.verifier),
@@ -100,14 +158,13 @@ def session_image(record: SessionRecord, values: Mapping[str, bytes], indexed_un
         NEVER if record.user_id is None else indexed_until_ms,
         record.created_ms,
         NEVER if record.signed_in_ms is None else record.signed_in_ms,
-        NEVER if record.rotated_ms is None else record.rotated_ms,
-        _NO_VERIFIER if record.previous_verifier is None else new_raw_verifier(record.previous_verifier),
-        record.rotation_final,
+        rotation,
         ABSENT if record.user_id is None else len(user),
         len(ip),
         len(agent),
+        len(details),
     )
-    return b"".join((head, user, ip, agent, run, bytes(max(ROOM_BYTES, used // ROOM_SHARE))))
+    return b"".join((head, former, user, ip, agent, details, run, bytes(room(used))))
 
 
 def read_image(sid: str, image: Any, now_ms: int) -> Loaded | Tombstone:
@@ -142,8 +199,9 @@ def record_end(image: Any) -> int:
     """Return where the record ends in a session's image, of which this may be a part; 0 where that is not known."""
     if type(image) is not bytes or len(image) < HEAD_BYTES or image[0] != SESSION:
         return 0
-    lengths: tuple[int, ...] = struct.unpack_from("<III", image, LENGTHS_FROM)
-    return HEAD_BYTES + sum(length for length in lengths if length != ABSENT)
+    rotation, user_length, *lengths = _TAIL.unpack_from(image, LENGTHS_FROM)
+    place = HEAD_BYTES + (_ROTATION.size if rotation else 0)
+    return int(place + (0 if user_length == ABSENT else user_length) + sum(lengths))
 
 
 def _read_record(sid: str, image: Any) -> tuple[SessionRecord, int, int]:
@@ -161,21 +219,25 @@ def _read_record(sid: str, image: Any) -> tuple[SessionRecord, int, int]:
             _,
             created,
             signed_in,
-            rotated,
-            previous,
-            final,
+            rotation,
             user_length,
             ip_length,
             agent_length,
+            details_length,
         ) = _HEAD.unpack_from(image)
         if kind != SESSION:
             raise CorruptSessionError(f"What is stored for session {sid} is of another format.")
-        user, place = None, HEAD_BYTES
+        place, previous, rotated, user = HEAD_BYTES, None, None, None
+        if rotation:
+            former, rotated = _ROTATION.unpack_from(image, place)
+            previous, place = former.hex(), place + _ROTATION.size
         if user_length != ABSENT:
-            place += user_length
-            user = decoded(image[HEAD_BYTES:place])
-        client_from, place = place, place + ip_length + agent_length
-        if place > len(image):
+            start, place = place, place + user_length
+            user = decoded(image[start:place])
+        start, place = place, place + ip_length + agent_length
+        client = _client(image[start:place], ip_length)
+        start, place = place, place + details_length
+        if place > len(image) or rotation > RENEWED:
             raise _damaged(sid)
         record = SessionRecord(
             sid,
@@ -185,13 +247,14 @@ def _read_record(sid: str, image: Any) -> tuple[SessionRecord, int, int]:
             lifetime,
             expires,
             user,
-            _client(image[client_from:place], ip_length),
+            client,
             None if signed_in == NEVER else signed_in,
             None if deadline == NEVER else deadline,
-            None if previous == _NO_VERIFIER else previous.hex(),
-            None if rotated == NEVER else rotated,
-            final != 0,
+            previous,
+            rotated,
+            rotation != RENEWED,
             version,
+            image[start:place],
         )
     except (struct.error, TypeError, UnicodeDecodeError) as error:
         raise _damaged(sid) from error
@@ -207,21 +270,21 @@ def _client(ip_and_agent: bytes, ip_length: int) -> Client:
 
 def _read_tombstone(sid: str, image: bytes, now_ms: int) -> Tombstone:
     try:
-        _, verifier, previous, ended_ms, *lengths = _TOMB.unpack_from(image)
-        texts, place = [], _TOMB.size
+        _, verifier, ended_ms, *lengths = _TOMB.unpack_from(image)
+        parts, place = [], _TOMB.size
         for length in lengths:
             end = place + (0 if length == ABSENT else length)
-            texts.append(None if length == ABSENT else decoded(image[place:end]))
+            parts.append(None if length == ABSENT else image[place:end])
             place = end
+        previous, *texts = parts
+        reason, by, user_id = (None if text is None else decoded(text) for text in texts)
     except (struct.error, UnicodeDecodeError) as error:
         raise _damaged(sid) from error
-    reason, by, user_id = texts
     if place != len(image) or reason is None:
         raise _damaged(sid)
-    verifiers = (verifier,) if previous == _NO_VERIFIER else (verifier, previous)
     tombstone = Tombstone(
         sid=sid,
-        verifiers=tuple(each.hex() for each in verifiers),
+        verifiers=tuple(each.hex() for each in (verifier, previous) if each),
         reason=reason,
         by=by,
         ended_ms=ended_ms,

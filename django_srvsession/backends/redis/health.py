@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
-from django_srvsession.backends.redis.cluster_wire import ClusterWire
-from django_srvsession.backends.redis.codec import as_pairs
-from django_srvsession.backends.redis.wire import Ask, Wire, checked_index
+from django_srvsession.backends.redis.commands import as_pairs
+from django_srvsession.backends.redis.transport import Ask, BlockingTransport
+from django_srvsession.backends.redis.transport.replies import checked_index
 from django_srvsession.store import StoreUnavailableError
 from django_srvsession.store.health import Finding, Level, StorageInfo, clock_finding
 
@@ -23,20 +23,20 @@ _MOST_LAG_S: Final = 10
 _COSTS: Final = {"always": "nothing", "everysec": "up to a second"}
 
 
-def findings(wire: Wire | ClusterWire) -> Iterator[Finding]:
+def findings(to: BlockingTransport) -> Iterator[Finding]:
     """Yield what there is to say of a server, or of all primary nodes; raises ``StoreUnavailableError``."""
-    if isinstance(wire, ClusterWire):
-        yield from _of_nodes({name: _of_node(ask) for name, ask in wire.primaries().items()})
+    if not to.is_one_server:
+        yield from _of_nodes({name: _of_node(ask) for name, ask in to.primaries().items()})
     else:
-        for ask in wire.primaries().values():
+        for ask in to.primaries().values():
             yield from RedisExam(ask).findings()
 
 
-def storage_info(wire: Wire | ClusterWire, alias: str) -> StorageInfo:
+def storage_info(to: BlockingTransport, alias: str) -> StorageInfo:
     """Return which server it is, and its memory, where it may be asked for that; of a cluster the name alone."""
-    if isinstance(wire, ClusterWire):
+    if not to.is_one_server:
         return StorageInfo("Redis Cluster", alias)
-    (reply,) = wire.call([("INFO", "memory")])
+    (reply,) = to.exchange([("INFO", "memory")])
     if isinstance(reply, ResponseError):
         return StorageInfo("Redis", alias)
     info = parse_info(reply)

@@ -19,7 +19,7 @@ _QUOTED: Final = str.maketrans({char: quote(char) for char in "%{}"})
 class Keys:
     """Name the keys of a store.
 
-    ``<prefix>s:<sid>``, a string: the session, or its tombstone (see ``image.py``). It has a TTL.
+    ``<prefix>s:<sid>``, a string: the session, or its tombstone (see ``format.py``). It has a TTL.
     ``<prefix>u:{<user id>}``, a ZSET: the user's sids by expiry, running ahead of it, and the marks of ``admit``.
     ``<prefix>live:<user|anon>:<00..0f>``, ZSETs: all sids by last use, in shards, because one ZSET is on one node.
     ``<prefix>complete``, a string: on which primaries the lists were found complete (see ``completeness.py``).

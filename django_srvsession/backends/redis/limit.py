@@ -1,53 +1,53 @@
-"""How many sessions a user may have: the steps of ``Store.admit`` in Redis."""
+"""How many sessions a user may have: ``Store.admit`` in Redis."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from django_srvsession.backends.redis.clock import RedisClock
-from django_srvsession.backends.redis.codec import Command, evalsha, listed_record
+from django_srvsession.backends.redis.commands import evalsha, listed_record
 from django_srvsession.backends.redis.format import is_tombstone
-from django_srvsession.backends.redis.keys import KINDS, Keys, decoded
+from django_srvsession.backends.redis.keys import Keys, decoded
 from django_srvsession.backends.redis.looks import look_at
-from django_srvsession.backends.redis.scripts import ADMIT, MARGIN_MS
-from django_srvsession.backends.redis.wire import Steps, checked, checked_index
+from django_srvsession.backends.redis.scripts import ADMIT, ADMITTED_MARK, CONDEMNED_MARK, MARGIN_MS
+from django_srvsession.backends.redis.transport import Transport
+from django_srvsession.backends.redis.transport.replies import checked, checked_index
 from django_srvsession.records import SessionRecord
 from django_srvsession.store import LimitReachedError
 
-_MARKS = ("a:", "x:")
+_MARKS: Final = (ADMITTED_MARK, CONDEMNED_MARK)
 
 
-def admit_steps(keys: Keys, clock: RedisClock, user_id: str, sid: str, limit: int, policy: str) -> Steps[Sequence[str]]:
-    """Look at the user's sessions, then decide in one script on the user's index; returns as ``Store.admit``.
+class Limit:
+    """Keep to a limit, among the users of one tenant."""
 
-    What the look finds may be old when the script decides: it counts only what the index still holds, and who has been
-    admitted since.
-    """
-    user_key = keys.user(user_id)
-    reply, time = yield [("ZRANGE", user_key, 0, -1), ("TIME",)]
-    now_ms = clock.learn_from_time(checked(time))
-    sids = list({sid, *(_sid(decoded(member)) for member in checked_index(reply))})
-    replies = yield from look_at([keys.session(known) for known in sids])
-    arguments = _arguments(user_id, now_ms, dict(zip(sids, replies, strict=True)))
-    (reply,) = yield [evalsha(ADMIT, user_key, sid, limit, policy, *arguments)]
-    status, told_ms, *ending = checked_index(reply)
-    clock.learn(told_ms)
-    if status == b"limit":
-        raise LimitReachedError("The user has as many sessions as allowed.")
-    return [decoded(given) for given in ending[0]]
+    def __init__(self, keys: Keys, clock: RedisClock) -> None:
+        self._keys = keys
+        self._clock = clock
 
+    async def admit(self, to: Transport, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
+        """Look at the user's sessions, then decide in one script on the user's index; returns as ``Store.admit``.
 
-def forget_commands(keys: Keys, sid: str, user_id: str | None) -> list[Command]:
-    """Make the commands that take an ended session, and what is marked of it, out of every index."""
-    listed: list[Command] = [("ZREM", keys.live_of(kind, sid), sid) for kind in KINDS]
-    if user_id is None:
-        return listed
-    return [*listed, ("ZREM", keys.user(user_id), sid, *(mark + sid for mark in _MARKS))]
+        What the look finds may be old when the script decides: it counts only what the index still holds, and who has
+        been admitted since.
+        """
+        user_key = self._keys.user(user_id)
+        reply, time = await to.call([("ZRANGE", user_key, 0, -1), ("TIME",)])
+        now_ms = self._clock.learn_from_time(checked(time))
+        sids = list({sid, *(_sid(decoded(member)) for member in checked_index(reply))})
+        replies = await look_at(to, [self._keys.session(known) for known in sids])
+        arguments = _arguments(user_id, now_ms, dict(zip(sids, replies, strict=True)))
+        (reply,) = await to.call([evalsha(ADMIT, [user_key], sid, limit, policy, *arguments)])
+        status, told_ms, *ending = checked_index(reply)
+        self._clock.learn(told_ms)
+        if status == b"limit":
+            raise LimitReachedError("The user has as many sessions as allowed.")
+        return [decoded(given) for given in ending[0]]
 
 
 def _sid(member: str) -> str:
-    return member[2:] if member.startswith(_MARKS) else member
+    return member[len(ADMITTED_MARK) :] if member.startswith(_MARKS) else member
 
 
 def _arguments(user_id: str, now_ms: int, replies: dict[str, Any]) -> list[Any]:

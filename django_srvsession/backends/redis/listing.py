@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple, TypeVar, overload
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple, overload
 
 from django_srvsession.backends.redis.clock import RedisClock
-from django_srvsession.backends.redis.codec import Command, is_absent, listed_record, scored
+from django_srvsession.backends.redis.commands import is_absent, listed_record, scored
 from django_srvsession.backends.redis.format import is_tombstone
 from django_srvsession.backends.redis.keys import ANONYMOUS, USERS, Keys, decoded, kind_of
 from django_srvsession.backends.redis.looks import look_at
 from django_srvsession.backends.redis.scripts import ADMITTED_FROM
-from django_srvsession.backends.redis.wire import Steps, checked_index
+from django_srvsession.backends.redis.transport import BlockingTransport, Command, Transport
+from django_srvsession.backends.redis.transport.replies import checked_index
 from django_srvsession.records import SessionRecord, is_sid
+from django_srvsession.store.face import run_blocking
 from django_srvsession.store.listings import (
     MINUTE_MS,
     Activity,
@@ -24,7 +26,6 @@ from django_srvsession.store.listings import (
     spread,
 )
 
-T = TypeVar("T")
 _PORTION: Final = 500
 _FIRST_PORTION: Final = 128
 """A page of an administrator's list, and what is read ahead of it."""
@@ -53,37 +54,35 @@ TOP: Final = Position(float("inf"), 0)
 
 
 class Lists:
-    """Read the indexes, as steps; what is listed there and gone, due, or not what it was, is left out."""
+    """Read the indexes; what is listed there and gone, due, or not what it was, is left out."""
 
     def __init__(self, keys: Keys, clock: RedisClock) -> None:
         self._keys = keys
         self._clock = clock
 
-    def user(self, user_id: str) -> Steps[list[SessionRecord]]:
+    async def user(self, to: Transport, user_id: str) -> list[SessionRecord]:
         """Return a user's live sessions, newest activity first: two round trips, however many others there are."""
-        mine = yield from self.those_of(user_id, (yield from self.sids_of(user_id)))
+        mine = await self.those_of(to, user_id, await self.sids_of(to, user_id))
         return sorted(mine, key=lambda record: (record.last_seen_ms, record.sid), reverse=True)
 
-    def sids_of(self, user_id: str) -> Steps[list[str]]:
+    async def sids_of(self, to: Transport, user_id: str) -> list[str]:
         """Return the sids that are listed as a user's, in no order; some may have ended."""
-        members, time = yield [
-            ("ZRANGEBYSCORE", self._keys.user(user_id), "-inf", f"({ADMITTED_FROM}"),
-            ("TIME",),
-        ]
+        listed: Command = ("ZRANGEBYSCORE", self._keys.user(user_id), "-inf", f"({ADMITTED_FROM}")
+        members, time = await to.call([listed, ("TIME",)])
         self._clock.learn_from_time(checked_index(time))
         return [decoded(sid) for sid in checked_index(members)]
 
-    def those_of(self, user_id: str, sids: Sequence[str]) -> Steps[list[SessionRecord]]:
+    async def those_of(self, to: Transport, user_id: str, sids: Sequence[str]) -> list[SessionRecord]:
         """Return those of these sessions that are live and the user's, in this order."""
-        found = yield from self._live(sids)
+        found = await self._live(to, sids)
         return [record for record in found if record is not None and record.user_id == user_id]
 
-    def by_last_use(self, sids: Sequence[str]) -> Steps[list[str]]:
+    async def by_last_use(self, to: Transport, sids: Sequence[str]) -> list[str]:
         """Return signed-in sessions' sids by what the list of everybody says of their last use, newest first."""
         shards: dict[str, list[str]] = {}
         for sid in sids:
             shards.setdefault(self._keys.live_of(USERS, sid), []).append(sid)
-        replies = yield [("ZMSCORE", key, *listed) for key, listed in shards.items()]
+        replies = await to.call([("ZMSCORE", key, *listed) for key, listed in shards.items()])
         seen = {
             sid: float(score or 0)
             for listed, scores in zip(shards.values(), map(checked_index, replies), strict=True)
@@ -91,89 +90,89 @@ class Lists:
         }
         return sorted(sids, key=lambda sid: (seen[sid], sid), reverse=True)
 
-    def count(self) -> Steps[int]:
+    async def count(self, to: Transport) -> int:
         """Return how many sessions are listed, those included that nobody has found gone yet."""
-        replies = yield [("ZCARD", key) for _, key in self._keys.all_live]
+        replies = await to.call([("ZCARD", key) for _, key in self._keys.all_live])
         return sum(map(checked_index, replies))
 
-    def everybody(self, start: int, count: int) -> Steps[list[SessionRecord]]:
+    async def everybody(self, to: Transport, start: int, count: int) -> list[SessionRecord]:
         """Return ``count`` live sessions from a rank on, fewer only at the list's end."""
         if count <= 0:
             return []
-        position = yield from self._seek(start)
+        position = await self._seek(to, start)
         found: list[SessionRecord] = []
         while len(found) < count:
-            records, position, is_end = yield from self.page(position, count - len(found))
+            records, position, is_end = await self.page(to, position, count - len(found))
             found += records
             if is_end:
                 break
         return found
 
-    def everyone(self) -> Steps[list[SessionRecord]]:
+    async def everyone(self, to: Transport) -> list[SessionRecord]:
         """Return all live sessions."""
         found: list[SessionRecord] = []
         position, is_end = TOP, False
         while not is_end:
-            records, position, is_end = yield from self.page(position, _PORTION)
+            records, position, is_end = await self.page(to, position, _PORTION)
             found += records
         return found
 
-    def page(self, position: Position, count: int) -> Steps[tuple[list[SessionRecord], Position, bool]]:
+    async def page(self, to: Transport, position: Position, count: int) -> tuple[list[SessionRecord], Position, bool]:
         """Return the live ones of the next ``count`` entries, the position after them, and whether none are left."""
-        merged = yield from self._merged(position.score, position.skip + count, self._keys.all_live)
+        merged = await self._merged(to, position.score, position.skip + count, self._keys.all_live)
         entries = merged[position.skip :]
-        yield from self._know_the_time()
-        found = yield from self._live([entry.sid for entry in entries])
+        await self._know_the_time(to)
+        found = await self._live(to, [entry.sid for entry in entries])
         records = [record for record in map(_listed_as, entries, found) if record is not None]
         return records, _after(merged, position), len(entries) < count
 
-    def steps_behind(self, after: str, count: int, signed_in: bool | None) -> Steps[list[Step]]:
+    async def steps_behind(self, to: Transport, after: str, count: int, signed_in: bool | None) -> list[Step]:
         """Return the next ``count`` entries behind a place, with what they list; fewer only at the list's end."""
         score, sid = _parse(after) if after else (TOP.score, "")
         shards = [shard for shard in self._keys.all_live if signed_in is None or shard[0] == _kind(signed_in)]
         asked = count + 1  # What the place is behind of comes first.
         while True:  # Of several sessions in one microsecond, some may be before the place and some behind it.
-            merged = yield from self._merged(score, asked, shards)
+            merged = await self._merged(to, score, asked, shards)
             entries = [entry for entry in merged if (entry.score, entry.sid) < (score, sid) or not sid][:count]
             if len(entries) == count or len(merged) < asked:
                 break
             asked *= 2
-        yield from self._know_the_time()
-        found = yield from self._live([entry.sid for entry in entries])
+        await self._know_the_time(to)
+        found = await self._live(to, [entry.sid for entry in entries])
         return [Step(_place(entry), _listed_as(entry, record)) for entry, record in zip(entries, found, strict=True)]
 
-    def activity(self) -> Steps[Activity]:
+    async def activity(self, to: Transport) -> Activity:
         """Count the entries, and those of each minute of the last hour: some two thousand commands, one round trip."""
-        (time,) = yield [("TIME",)]
+        (time,) = await to.call([("TIME",)])
         now_ms = self._clock.learn_from_time(checked_index(time))
         begins = range(hour_begins(now_ms), now_ms, MINUTE_MS)
         commands: list[Command] = [("ZCARD", key) for _, key in self._keys.all_live]
         for begin in begins:
             end = f"({begin + MINUTE_MS}" if begin != begins[-1] else "+inf"
             commands += [("ZCOUNT", key, begin, end) for _, key in self._keys.all_live]
-        replies = yield commands
+        replies = await to.call(commands)
         counts = [checked_index(reply) for reply in replies]
         each = len(self._keys.all_live)
         sums = [sum(counts[start : start + each]) for start in range(0, len(counts), each)]
         return Activity(sums[0], "about", spread(dict(zip(begins, sums[1:], strict=True)), now_ms))
 
-    def _know_the_time(self) -> Steps[None]:
+    async def _know_the_time(self, to: Transport) -> None:
         if self._clock.needs_asking:
-            (time,) = yield [("TIME",)]
+            (time,) = await to.call([("TIME",)])
             self._clock.learn_from_time(checked_index(time))
 
-    def _live(self, sids: Sequence[str]) -> Steps[list[SessionRecord | None]]:
+    async def _live(self, to: Transport, sids: Sequence[str]) -> list[SessionRecord | None]:
         found: list[SessionRecord | None] = []
         for start in range(0, len(sids), _PORTION):
             portion = sids[start : start + _PORTION]
-            replies = yield from look_at([self._keys.session(sid) for sid in portion])
+            replies = await look_at(to, [self._keys.session(sid) for sid in portion])
             now_ms = self._clock.now_ms
             for sid, reply in zip(portion, replies, strict=True):
                 record = _sound_record(sid, reply)
                 found.append(record if record is not None and record.is_live(now_ms) else None)
         return found
 
-    def _merged(self, score: float, count: int, of: Sequence[tuple[str, str]]) -> Steps[list[Entry]]:
+    async def _merged(self, to: Transport, score: float, count: int, of: Sequence[tuple[str, str]]) -> list[Entry]:
         """Return the first ``count`` entries with no greater score.
 
         Asks each shard for its fair share first, and again for all where a shard may hold more of them.
@@ -182,7 +181,7 @@ class Lists:
         shards = dict.fromkeys(of, share)
         heads: dict[tuple[str, str], list[Entry]] = {}
         while shards:
-            replies = yield [_head(key, score, limit) for (_, key), limit in shards.items()]
+            replies = await to.call([_head(key, score, limit) for (_, key), limit in shards.items()])
             for shard, reply in zip(shards, replies, strict=True):
                 heads[shard] = [Entry(at, sid, shard[0]) for sid, at in scored(checked_index(reply))]
             merged = sorted((entry for head in heads.values() for entry in head), reverse=True)[:count]
@@ -195,24 +194,24 @@ class Lists:
             }
         return merged
 
-    def _seek(self, rank: int) -> Steps[Position]:
+    async def _seek(self, to: Transport, rank: int) -> Position:
         """Find a rank: the least whole score that no more than so many entries exceed, by halving."""
         if rank < _SEEK_FROM:
             return Position(TOP.score, rank)
-        (time,) = yield [("TIME",)]
+        (time,) = await to.call([("TIME",)])
         low, high = 0, self._clock.learn_from_time(checked_index(time)) + 1000
         above_high = 0
         while high - low > 1:
             middle = (low + high) // 2
-            above = yield from self._count_above(middle)
+            above = await self._count_above(to, middle)
             if above > rank:
                 low = middle
             else:
                 high, above_high = middle, above
         return Position(high, rank - above_high)
 
-    def _count_above(self, score: int) -> Steps[int]:
-        replies = yield [("ZCOUNT", key, f"({score}", "+inf") for _, key in self._keys.all_live]
+    async def _count_above(self, to: Transport, score: int) -> int:
+        replies = await to.call([("ZCOUNT", key, f"({score}", "+inf") for _, key in self._keys.all_live])
         return sum(map(checked_index, replies))
 
 
@@ -258,23 +257,20 @@ def _after(merged: Sequence[Entry], position: Position) -> Position:
     return Position(score, sum(1 for entry in merged if entry.score == score))
 
 
-Run = Callable[[Steps[Any]], Any]
-
-
-class AllRecords(Sequence[SessionRecord]):
+class EverySession(Sequence[SessionRecord]):
     """List everybody's sessions, read anew by each look; ``len()`` counts the index, which may run ahead of them."""
 
-    def __init__(self, lists: Lists, run: Run) -> None:
+    def __init__(self, lists: Lists, to: BlockingTransport) -> None:
         self._lists = lists
-        self._run = run
+        self._to = to
 
     def __len__(self) -> int:
-        return int(self._run(self._lists.count()))
+        return run_blocking(self._lists.count(self._to))
 
     def __iter__(self) -> Iterator[SessionRecord]:
         position, is_end = TOP, False
         while not is_end:
-            records, position, is_end = self._run(self._lists.page(position, _PORTION))
+            records, position, is_end = run_blocking(self._lists.page(self._to, position, _PORTION))
             yield from records
 
     @overload
@@ -287,8 +283,8 @@ class AllRecords(Sequence[SessionRecord]):
         start = index if index >= 0 else index + len(self)
         if start < 0:
             raise IndexError(index)
-        for record in self._run(self._lists.everybody(start, 1)):
-            return record  # type: ignore[no-any-return]
+        for record in self._from(start, 1):
+            return record
         raise IndexError(index)
 
     def _slice(self, part: slice) -> list[SessionRecord]:
@@ -299,14 +295,17 @@ class AllRecords(Sequence[SessionRecord]):
             start, stop, step = part.start or 0, part.stop, part.step or 1
         if step < 0:
             return list(self)[part]
-        return self._run(self._lists.everybody(start, stop - start))[::step]  # type: ignore[no-any-return]
+        return self._from(start, stop - start)[::step]
+
+    def _from(self, start: int, count: int) -> list[SessionRecord]:
+        return run_blocking(self._lists.everybody(self._to, start, count))
 
 
-def walk(lists: Lists, run: Run, after: str, signed_in: bool | None) -> Iterator[Step]:
+def walk(lists: Lists, to: BlockingTransport, after: str, signed_in: bool | None) -> Iterator[Step]:
     """Walk the entries behind a place, in portions; see ``Store.walk``."""
     portion = _FIRST_PORTION
     while True:
-        steps = run(lists.steps_behind(after, portion, signed_in))
+        steps = run_blocking(lists.steps_behind(to, after, portion, signed_in))
         yield from steps
         if len(steps) < portion:
             return

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django_srvsession.backends.redis.codec import record_command
+from django_srvsession.backends.redis.commands import record_command
 from django_srvsession.backends.redis.format import RECORD_BYTES, record_end
-from django_srvsession.backends.redis.wire import Steps, checked_look
+from django_srvsession.backends.redis.transport import Transport
+from django_srvsession.backends.redis.transport.replies import checked_look
 
 
-def look_at(keys: Sequence[bytes]) -> Steps[list[Any]]:
-    """Return for each session's key what ``codec.record_command`` reads, its whole record: one round trip as a rule.
+async def look_at(to: Transport, keys: Sequence[bytes]) -> list[Any]:
+    """Return for each session's key what ``commands.record_command`` reads, its whole record: one round trip as a rule.
 
     Raises ``StoreUnavailableError`` where a key could not be read: nobody may take that for "no such session".
     """
     asked = [RECORD_BYTES] * len(keys)
-    replies = [checked_look(reply) for reply in (yield [record_command(key) for key in keys])]
+    if not keys:
+        return []
+    replies = [checked_look(reply) for reply in await to.call([record_command(key) for key in keys])]
     while cut := [number for number, reply in enumerate(replies) if _goes_on(reply, asked[number])]:
         for number in cut:
             asked[number] = record_end(replies[number])
-        longer = yield [record_command(keys[number], asked[number]) for number in cut]
+        longer = await to.call([record_command(keys[number], asked[number]) for number in cut])
         for number, reply in zip(cut, longer, strict=True):
             replies[number] = checked_look(reply)
     return replies

@@ -19,8 +19,9 @@ from django_srvsession import conf
 from django_srvsession.backends.redis.alias import why_unusable
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.keys import Keys
+from django_srvsession.backends.redis.limit import Limit
 from django_srvsession.backends.redis.listing import Lists
-from django_srvsession.backends.redis.steps import SessionSteps
+from django_srvsession.backends.redis.sessions import Sessions
 
 _MOST_KEPT = 1000
 
@@ -30,8 +31,9 @@ class Tenant:
 
     def __init__(self, prefix: str, clock: RedisClock) -> None:
         self.keys = Keys(prefix)
-        self.steps = SessionSteps(self.keys, clock)
+        self.sessions = Sessions(self.keys, clock)
         self.lists = Lists(self.keys, clock)
+        self.limit = Limit(self.keys, clock)
 
 
 class Tenants:

@@ -12,18 +12,19 @@ from hypothesis import strategies as st
 
 from django_srvsession.backends.redis.format import (
     HEAD_BYTES,
+    LENGTHS_FROM,
     MOVED_TO,
     NEVER,
-    ROOM_BYTES,
-    ROOM_SHARE,
+    OVERHEAD_BYTES,
     is_tombstone,
     read_image,
     read_record,
     record_end,
+    room,
     session_image,
 )
-from django_srvsession.records import LATEST_MS, MOST, Client, Loaded, SessionRecord
-from django_srvsession.store import CorruptSessionError
+from django_srvsession.records import LATEST_MS, MOST, MOST_DETAILS_BYTES, Client, Loaded, SessionRecord
+from django_srvsession.store import CorruptSessionError, TooLargeError
 from django_srvsession.store.framing import frame
 
 SID = "5" * 18
@@ -42,12 +43,20 @@ RECORDS = st.builds(
     client=st.builds(Client, TEXTS, TEXTS),
     signed_in_ms=st.none() | INSTANTS,
     deadline_ms=st.none() | INSTANTS,
-    previous_verifier=st.none() | VERIFIERS,
-    rotated_ms=st.none() | INSTANTS,
-    rotation_final=st.booleans(),
+    previous_verifier=st.none(),
+    rotated_ms=st.none(),
+    rotation_final=st.just(True),
     version=st.integers(0, MOST),
+    details=st.binary(max_size=MOST_DETAILS_BYTES),
 )
-RECORD = SessionRecord(SID, "ab" * 32, 1, 2, 3, 4, "user", Client("192.0.2.1", "agent"), signed_in_ms=1)
+ROTATED = st.builds(
+    SessionRecord._replace,
+    RECORDS,
+    previous_verifier=VERIFIERS,
+    rotated_ms=INSTANTS,
+    rotation_final=st.booleans(),
+)
+RECORD = SessionRecord(SID, "ab" * 32, 1, 2, 3, 4, "user", Client("192.0.2.1", "agent"), signed_in_ms=1, details=b"d")
 IMAGE = session_image(RECORD, {"a": b"1", "bé": b"22"}, 5)
 USED = len(IMAGE.rstrip(b"\0"))
 
@@ -57,7 +66,7 @@ def with_used(image: bytes, used: int) -> bytes:
     return image[: MOVED_TO - 4] + struct.pack("<I", used) + image[MOVED_TO:]
 
 
-@given(RECORDS, st.dictionaries(TEXTS, st.binary()), INSTANTS)
+@given(RECORDS | ROTATED, st.dictionaries(TEXTS, st.binary()), INSTANTS)
 def test_a_session_is_read_as_it_was_stored(record: SessionRecord, values: dict[str, bytes], until_ms: int) -> None:
     image = session_image(record, values, until_ms)
     assert read_image(SID, image, 7) == Loaded(record, values, 7)
@@ -70,8 +79,9 @@ def test_a_session_is_read_as_it_was_stored(record: SessionRecord, values: dict[
     "field", ["created_ms", "last_seen_ms", "expires_ms", "signed_in_ms", "deadline_ms", "rotated_ms"]
 )
 def test_an_instant_that_cannot_be_shown_is_damage(field: str, number: int) -> None:
+    record = RECORD._replace(previous_verifier="cd" * 32, rotated_ms=3)
     with pytest.raises(CorruptSessionError):
-        read_record(SID, session_image(RECORD._replace(**{field: number}), {}, 5))
+        read_record(SID, session_image(record._replace(**{field: number}), {}, 5))
 
 
 @pytest.mark.parametrize("number", [-1, MOST + 1])
@@ -79,6 +89,22 @@ def test_an_instant_that_cannot_be_shown_is_damage(field: str, number: int) -> N
 def test_a_number_that_scripts_do_not_hold_exactly_is_damage(field: str, number: int) -> None:
     with pytest.raises(CorruptSessionError):
         read_record(SID, session_image(RECORD._replace(**{field: number}), {}, 5))
+
+
+def test_a_rotation_of_a_kind_that_is_not_known_is_damage() -> None:
+    with pytest.raises(CorruptSessionError):
+        read_record(SID, IMAGE[:LENGTHS_FROM] + b"\x03" + IMAGE[LENGTHS_FROM + 1 :])
+
+
+@pytest.mark.parametrize("field", ["user_id", "client"])
+def test_a_text_that_is_too_long_for_a_record_is_refused(field: str) -> None:
+    longest = "x" * 65534
+    value: Any = longest if field == "user_id" else Client("", longest)
+    record = RECORD._replace(**{field: value})
+    assert read_record(SID, session_image(record, {}, 5)) == record
+    value = longest + "x" if field == "user_id" else Client("", longest + "x")
+    with pytest.raises(TooLargeError):
+        session_image(RECORD._replace(**{field: value}), {}, 5)
 
 
 def test_values_in_the_room_count_as_far_as_it_is_in_use() -> None:
@@ -100,17 +126,19 @@ def test_a_session_of_which_another_part_is_in_use_is_refused(used: int) -> None
         read_image(SID, with_used(IMAGE, used), 7)
 
 
-def test_the_room_is_an_eighth_but_no_less_than_a_small_save() -> None:
-    assert len(IMAGE) - USED == ROOM_BYTES
-    large = session_image(RECORD, {"a": b"1" * 80_000}, 5)
-    assert len(large) - len(large.rstrip(b"\0")) == len(large.rstrip(b"\0")) // ROOM_SHARE
+@given(st.integers(HEAD_BYTES, 200_000))
+def test_the_room_is_what_memory_for_the_string_has_left_anyway(used: int) -> None:
+    size = used + room(used) + OVERHEAD_BYTES
+    step = 2 ** ((size - 1).bit_length() - 3)
+    assert size % step == 0
+    assert room(used) < step
 
 
 @pytest.mark.parametrize("verifier", ["", "ab", "ab" * 33, "x" * 64])
 def test_only_a_verifier_is_stored_as_one(verifier: str) -> None:
-    for field in ("verifier", "previous_verifier"):
+    for fields in ({"verifier": verifier}, {"previous_verifier": verifier, "rotated_ms": 1}):
         with pytest.raises(ValueError, match=r"hex"):
-            session_image(RECORD._replace(**{field: verifier}), {}, NEVER)
+            session_image(RECORD._replace(**fields), {}, NEVER)
 
 
 @pytest.mark.parametrize("image", [None, 1, [], {}, True, "text", b"", b"\x00", b"{}", b"\x03" + IMAGE[1:]])
