@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from contextvars import copy_context
@@ -39,8 +40,10 @@ def hold() -> Iterator[None]:
     yield
 
 
-class HoldingFace(BlockingFace):
+class HoldingFace(Face):
     """Hold the procedure before each call of the store, and before it waits."""
+
+    blocks = True
 
     async def call(self, verb: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         await hold()
@@ -48,7 +51,7 @@ class HoldingFace(BlockingFace):
 
     async def pause(self, seconds: float) -> None:
         await hold()
-        await super().pause(seconds)
+        time.sleep(seconds)
 
 
 @dataclass

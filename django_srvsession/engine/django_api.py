@@ -285,7 +285,8 @@ class DjangoAPI(SessionBase):
 
     def get_session_cookie_age(self) -> int:
         """Return the seconds that a session without an expiry of its own lives, as far as is known who is signed in."""
-        is_signed_in = reading.USER_KEY in (self._state.contents or ())
+        values = self._state.contents
+        is_signed_in = values is not None and reading.USER_KEY in values
         return lifetimes.cookie_age_seconds(is_signed_in, super().get_session_cookie_age())
 
     def get_expiry_age(self, **kwargs: Any) -> int:

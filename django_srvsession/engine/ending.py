@@ -10,6 +10,7 @@ from django_srvsession.engine.signalling import is_heard, tell_ended
 from django_srvsession.engine.state import SessionState, Standing
 from django_srvsession.engine.values import HASH_KEY
 from django_srvsession.records import EXPIRED, Ending, Loaded, SessionRecord
+from django_srvsession.signals import session_ended
 from django_srvsession.store import CorruptSessionError, Store
 from django_srvsession.store.face import BlockingFace, Face, run_blocking
 
@@ -56,7 +57,7 @@ def clear_expired(store: Store, sender: Any, **options: Any) -> int:
         run_blocking(tell_ended(BlockingFace(store), sender, [record], record.expiry_reason))
 
     # A store may be several times as fast where nobody asks for the records.
-    return store.clear_expired(on_ended=tell if is_heard(sender) else None, **options)
+    return store.clear_expired(on_ended=tell if is_heard(session_ended, sender) else None, **options)
 
 
 # The session of a request.

@@ -202,8 +202,9 @@ class SessionStore(DjangoAPI):
 
     def cookie_age(self) -> int | None:
         """Return the cookie's Max-Age in seconds, so that it ends with the record; None: with the browser."""
-        loaded, values = self._state.loaded, self._state.contents or {}
-        if loaded is None or lifetimes.ends_with_browser(values.get(lifetimes.EXPIRY_KEY)):
+        loaded, values = self._state.loaded, self._state.contents
+        expiry = None if values is None else values.get(lifetimes.EXPIRY_KEY)
+        if loaded is None or lifetimes.ends_with_browser(expiry):
             return None
         return max(-(-(loaded.record.expires_ms - loaded.now_ms) // 1000), 0)
 

@@ -50,21 +50,23 @@ def observe(observer: Observer) -> None:
     _observers.append(observer)
 
 
-def is_heard(sender: Any) -> bool:
-    """Tell whether anybody wants to hear of ends now."""
-    return session_ended.has_listeners(sender) or any(observer.is_awake for observer in _observers)
+def is_heard(signal: Signal, sender: Any) -> bool:
+    """Tell whether anybody wants to hear of this signal now."""
+    return bool(_awake()) or signal.has_listeners(sender)
 
 
 async def tell_started(face: Face, sender: Any, record: SessionRecord) -> None:
     """Say that a session started, or that somebody signed in to it."""
-    await _tell(face, session_started, sender, [{"record": record}])
+    if is_heard(session_started, sender):
+        await _tell(face, session_started, sender, [{"record": record}])
 
 
 async def tell_ended(
     face: Face, sender: Any, records: Sequence[SessionRecord], reason: str, by: str | None = None
 ) -> None:
     """Say that sessions ended, all for one reason."""
-    await _tell(face, session_ended, sender, [{"record": record, "reason": reason, "by": by} for record in records])
+    if is_heard(session_ended, sender):
+        await _tell(face, session_ended, sender, [{"record": record, "reason": reason, "by": by} for record in records])
 
 
 async def _tell(face: Face, signal: Signal, sender: Any, told: Told) -> None:

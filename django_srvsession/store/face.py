@@ -87,9 +87,28 @@ class Face:
 
 
 class BlockingFace(Face):
-    """Call the store at once, blocking the thread; no coroutine over it is ever suspended."""
+    """Call the store at once, blocking the thread; no coroutine over it is ever suspended.
+
+    What every request asks for goes without :meth:`call`, which is one coroutine more.
+    """
 
     blocks = True
+
+    async def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
+        """Store a new session."""
+        return self.store.create(sid, verifier, delta)
+
+    async def load(self, sid: str) -> Loaded | Tombstone | None:
+        """Read a session."""
+        return self.store.load(sid)
+
+    async def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
+        """Change a session, or its key too."""
+        return self.store.update(sid, verifier, delta, base)
+
+    async def end(self, sid: str, ending: Ending) -> SessionRecord | None:
+        """End a session."""
+        return self.store.end(sid, ending)
 
     async def call(self, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a method of the store."""

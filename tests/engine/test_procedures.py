@@ -1,8 +1,10 @@
-"""Procedures are plain typed coroutines: a checker of types sees each call of a store, and tasks share no waiting."""
+"""How the engine is built: typed coroutines over a state and a face, which nobody else reaches into."""
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import django_srvsession
 from django_srvsession.engine import ending, writing
 from django_srvsession.engine.bookkeeping import BriefFace, best_effort
 from django_srvsession.records import Loaded, Tombstone
@@ -94,3 +97,34 @@ def test_the_limit_of_waiting_is_over_when_a_call_fails(engine: Any) -> None:
 def test_a_procedure_that_would_wait_for_an_event_loop_says_so_where_there_is_none(engine: Any) -> None:
     with pytest.raises(RuntimeError, match="waited for an event loop"):
         run_blocking(Looking(engine.SessionStore.store(), []).load("00" * 9))
+
+
+PACKAGE = Path(str(django_srvsession.__file__)).parent
+
+
+def modules_outside(room: str) -> list[Path]:
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if room not in path.relative_to(PACKAGE).parts]
+
+
+def test_nobody_outside_of_the_engine_reaches_into_a_session() -> None:
+    reached = re.compile(r"\b(?:session|SessionStore)\._(?!session_cache\b|replace\b|asdict\b)\w+")
+    found = [(path.name, *reached.findall(path.read_text())) for path in modules_outside("engine")]
+    assert [entry for entry in found if len(entry) > 1] == []
+
+
+def test_no_module_assigns_to_a_name_of_another_one() -> None:
+    """An arrow that import-linter does not see: a lower module would know an upper one, by assignment."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        imported = {
+            alias.asname or alias.name.partition(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for alias in node.names
+            if (alias.asname or alias.name)[0].islower()
+        }
+        for node in ast.walk(tree):
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            for target in targets:
+                owner = target.value if isinstance(target, ast.Attribute) else None
+                assert not (isinstance(owner, ast.Name) and owner.id in imported), (path.name, ast.unparse(node))
