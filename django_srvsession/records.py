@@ -353,8 +353,18 @@ def expiry(now_ms: int, lifetime_ms: int, deadline_ms: int | None) -> int:
     return min(now_ms + lifetime_ms, LATEST_MS if deadline_ms is None else deadline_ms)
 
 
+def checked_details(details: bytes) -> bytes:
+    """Return details that a delta names; raises ``ValueError`` for more than there may be, on every store."""
+    if len(details) > MOST_DETAILS_BYTES:
+        raise ValueError(f"A session's details may have {MOST_DETAILS_BYTES:,} bytes; these have {len(details):,}.")
+    return details
+
+
 def new_session(sid: str, verifier: str, delta: Delta, now_ms: int) -> Loaded:
-    """Make the session that ``Store.create(sid, verifier, delta)`` stores at ``now_ms``."""
+    """Make the session that ``Store.create(sid, verifier, delta)`` stores at ``now_ms``.
+
+    Raises ``ValueError`` where the delta names no lifetime, or details that are too long.
+    """
     if delta.lifetime_ms is UNSET:
         raise ValueError("A new session needs a lifetime: Delta(lifetime_ms=...).")
     user_id = None if delta.user_id is UNSET else delta.user_id
@@ -370,7 +380,7 @@ def new_session(sid: str, verifier: str, delta: Delta, now_ms: int) -> Loaded:
         client=NO_CLIENT if delta.client is UNSET else delta.client,
         signed_in_ms=None if user_id is None else now_ms,
         deadline_ms=deadline_ms,
-        details=b"" if delta.details is UNSET else delta.details,
+        details=b"" if delta.details is UNSET else checked_details(delta.details),
     )
     return Loaded(record, dict(delta.changed), now_ms)
 
@@ -380,7 +390,7 @@ def updated(current: Loaded, delta: Delta, now_ms: int) -> Loaded:
 
     What the delta does not name stays as it stands now, also where it was changed or removed by another request
     since the delta's author loaded. The caller has checked liveness, verifier, user and ``delta.expected``.
-    ``last_seen_ms`` only moves forward.
+    ``last_seen_ms`` only moves forward. Raises ``ValueError`` for details that are too long.
     """
     old = current.record
     lifetime_ms = given(delta.lifetime_ms, old.lifetime_ms)
@@ -401,7 +411,7 @@ def updated(current: Loaded, delta: Delta, now_ms: int) -> Loaded:
         old.rotated_ms,
         old.rotation_final,
         old.version + 1,
-        given(delta.details, old.details),
+        old.details if delta.details is UNSET else checked_details(delta.details),
     )
     return Loaded(record, updated_values(current.values, delta), now_ms)
 

@@ -6,6 +6,7 @@ from django_srvsession.testing.clearing import ClearExpiredContract
 from django_srvsession.testing.conflicts import ConflictContract
 from django_srvsession.testing.contents import ContentsContract
 from django_srvsession.testing.creating import CreateContract, LoadContract
+from django_srvsession.testing.details import DetailsContract
 from django_srvsession.testing.ending import EndContract, EndManyContract, ExpireContract
 from django_srvsession.testing.faces import FaceContract
 from django_srvsession.testing.limit import AdmitContract
@@ -24,6 +25,7 @@ class StoreContract(
     RefusalContract,
     ConflictContract,
     ContentsContract,
+    DetailsContract,
     RotateContract,
     EndContract,
     EndManyContract,

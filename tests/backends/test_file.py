@@ -21,7 +21,7 @@ from django_srvsession.backends.file import FileStore
 from django_srvsession.backends.file import directory as file_directory
 from django_srvsession.backends.file import system as file_system
 from django_srvsession.records import EXPIRED, TOUCH, Client, Delta, Ending, Loaded, Tombstone
-from django_srvsession.store import CreateError, StoreUnavailableError, UpdateError
+from django_srvsession.store import CorruptSessionError, CreateError, StoreUnavailableError, UpdateError
 from django_srvsession.testing import StoreContract
 from django_srvsession.testing.sessions import (
     create,
@@ -67,6 +67,23 @@ class TestFiles:
         assert content["record"]["user_id"] == "12"
         assert content["record"]["client"] == {"ip": "192.0.2.1", "user_agent": "agent"}
         assert content["values"] == {"a": "c2VhbGVk"}
+
+    def test_details_are_in_the_file_where_there_are_any(self, store: FileStore, session_directory: Path) -> None:
+        record = create(store).record
+        path = path_of(session_directory, record.sid)
+        assert "details" not in path.read_text()
+        store.update(record.sid, record.verifier, Delta(details=b"name"))
+        assert json.loads(path.read_text())["record"]["details"] == "bmFtZQ=="
+
+    @pytest.mark.parametrize("details", [1, None, ["bmFtZQ=="], "bmFtZQ", "%%%%", "Zm9v" * 400])
+    def test_damaged_details_open_nothing(self, store: FileStore, session_directory: Path, details: Any) -> None:
+        record = create(store, details=b"name").record
+        path = path_of(session_directory, record.sid)
+        content = json.loads(path.read_text())
+        content["record"]["details"] = details
+        path.write_text(json.dumps(content))
+        with pytest.raises(CorruptSessionError):
+            store.load(record.sid)
 
     def test_a_tombstone_takes_the_sessions_place(self, store: FileStore, session_directory: Path) -> None:
         record = create(store, user_id="12", changed={"a": b"sealed"}).record

@@ -1,7 +1,7 @@
 """A session, or the tombstone of one, as JSON text that people can read, and back.
 
 ``{"format": 1, "record": {...}, "values": {name: base64 of the sealed bytes}}``, or ``{"format": 1, "tombstone":
-{...}}``. Instants are milliseconds since 1970 UTC.
+{...}}``. Instants are milliseconds since 1970 UTC; the record has ``details``, in base64, where there are any.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _RECORD_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "rotation_final": (bool,),
     "version": _NUMBER,
 }
+_DETAILS: Final = "details"
 _CLIENT_TYPES: Final[dict[str, tuple[type, ...]]] = {"ip": _TEXT, "user_agent": _TEXT}
 _TOMBSTONE_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "sid": _TEXT,
@@ -53,7 +54,9 @@ def encode(stored: Loaded | Tombstone) -> bytes:
     record = stored.record
     fields = {name: getattr(record, name) for name in _RECORD_TYPES}
     fields["client"] = record.client._asdict()
-    values = {name: b2a_base64(value, newline=False).decode("ascii") for name, value in stored.values.items()}
+    if record.details:
+        fields[_DETAILS] = _text(record.details)
+    values = {name: _text(value) for name, value in stored.values.items()}
     text = f'{{"format": {FORMAT},\n"record": {json.dumps(fields)},\n"values": {json.dumps(values)}}}\n'
     return text.encode("ascii")
 
@@ -76,10 +79,11 @@ def decode(data: bytes, sid: str, now_ms: int) -> Loaded | Tombstone:
 
 
 def _session(parts: dict[str, Any], now_ms: int) -> Loaded:
+    details = _bytes(parts["record"].pop(_DETAILS, ""))
     fields = _checked(parts["record"], _RECORD_TYPES)
     fields["client"] = Client(**_checked(fields["client"], _CLIENT_TYPES))
-    values = {name: a2b_base64(text, strict_mode=True) for name, text in parts["values"].items()}
-    record = SessionRecord(**fields)
+    values = {name: _bytes(text) for name, text in parts["values"].items()}
+    record = SessionRecord(**fields, details=details)
     if not is_sound(record):
         raise ValueError
     return Loaded(record, values, now_ms)
@@ -92,6 +96,14 @@ def _tombstone(part: dict[str, Any], now_ms: int) -> Tombstone:
     if not tombstone.is_sound:
         raise ValueError
     return tombstone
+
+
+def _text(data: bytes) -> str:
+    return b2a_base64(data, newline=False).decode("ascii")
+
+
+def _bytes(text: str) -> bytes:
+    return a2b_base64(text, strict_mode=True)
 
 
 def _checked(fields: dict[str, Any], types: dict[str, tuple[type, ...]]) -> dict[str, Any]:
