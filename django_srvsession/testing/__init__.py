@@ -26,7 +26,7 @@ import pytest
 # Before they are imported: failures then say what was compared.
 _PARTS = (
     *("clearing", "conflicts", "contents", "creating", "details", "ending", "faces", "limit", "listing", "portions"),
-    *("refusing", "rotating", "sessions", "threads", "updating"),
+    *("random_steps", "refusing", "rotating", "sessions", "threads", "updating"),
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 

@@ -87,7 +87,10 @@ class ClearExpiredContract:
         with override_settings(SRVSESSION_ENDED_KEEP=0):
             record = create(store, user_id=user_id).record
             assert store.end(record.sid, Ending("logout")) == record
-            store.clear_expired()
+            for _ in range(1000):  # In the very millisecond of the end it may be there.
+                store.clear_expired()
+                if store.load(record.sid) is None:
+                    break
             assert store.load(record.sid) is None
         assert list(store.records(user_id)) == []
 

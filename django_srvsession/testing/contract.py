@@ -7,11 +7,12 @@ from django_srvsession.testing.conflicts import ConflictContract
 from django_srvsession.testing.contents import ContentsContract
 from django_srvsession.testing.creating import CreateContract, LoadContract
 from django_srvsession.testing.details import DetailsContract
-from django_srvsession.testing.ending import EndContract, EndManyContract, ExpireContract
+from django_srvsession.testing.ending import AliveContract, EndContract, EndManyContract, ExpireContract
 from django_srvsession.testing.faces import FaceContract
 from django_srvsession.testing.limit import AdmitContract
 from django_srvsession.testing.listing import RecordsContract
 from django_srvsession.testing.portions import PortionContract
+from django_srvsession.testing.random_steps import RandomStepsContract
 from django_srvsession.testing.refusing import RefusalContract
 from django_srvsession.testing.rotating import RotateContract
 from django_srvsession.testing.threads import ThreadsContract
@@ -30,12 +31,14 @@ class StoreContract(
     EndContract,
     EndManyContract,
     ExpireContract,
+    AliveContract,
     AdmitContract,
     RecordsContract,
     PortionContract,
     ClearExpiredContract,
     ThreadsContract,
     FaceContract,
+    RandomStepsContract,
 ):
     """Collect every part of the contract; the class that inherits it, or its module, has a fixture ``store``."""
 

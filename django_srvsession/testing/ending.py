@@ -121,6 +121,24 @@ class EndManyContract:
         assert stored(store, due.sid).record == due
         assert list(store.records(user_id)) == [kept]
 
+    def test_those_whose_time_is_up_end_and_no_others(self, store: Store) -> None:
+        idle, deadline = create(store, lifetime_ms=0).record, make_due(store, create(store, user_id=new_user())).record
+        live, gone = create(store).record, create(store).record
+        store.end(gone.sid, Ending("logout"))
+        chosen = [idle.sid, live.sid, gone.sid, deadline.sid, new_sid()]
+        assert {record.sid: record for record in store.end_many(chosen, EXPIRED)} == {
+            idle.sid: idle,
+            deadline.sid: deadline,
+        }
+        assert list(store.end_many(chosen, EXPIRED)) == []
+        reasons = {sid: found.reason for sid in chosen if isinstance(found := store.load(sid), Tombstone)}
+        assert reasons == {idle.sid: "expired_idle", deadline.sid: "expired_lifetime", gone.sid: "logout"}
+        assert stored(store, live.sid).record == live
+
+    def test_a_sid_that_is_named_twice_ends_once(self, store: Store) -> None:
+        record = create(store).record
+        assert list(store.end_many([record.sid, record.sid], Ending("revoked"))) == [record]
+
     def test_more_than_a_statement_names_end_in_one_step(self, store: Store) -> None:
         user_id = new_user()
         made = {create(store, user_id=user_id).record.sid for _ in range(120)}
@@ -175,3 +193,26 @@ class ExpireContract:
         tombstone = store.load(ended.sid)
         assert isinstance(tombstone, Tombstone)
         assert tombstone.reason == "logout"
+
+
+class AliveContract:
+    """``alive``: one question for many sessions."""
+
+    def test_those_that_are_live_are_named(self, store: Store) -> None:
+        live = [create(store, user_id=new_user()).record, create(store, changed={"a": b"a"}).record]
+        ended, idle = create(store).record, create(store, lifetime_ms=0).record
+        due = make_due(store, create(store)).record
+        store.end(ended.sid, Ending("logout"))
+        asked = [ended.sid, live[0].sid, new_sid(), due.sid, live[1].sid, idle.sid, live[0].sid]
+        before = snapshot(store, live[1].sid)
+        assert store.alive(asked) == {record.sid for record in live}
+        assert snapshot(store, live[1].sid) == before
+        assert store.alive([]) == frozenset()
+
+    def test_what_is_no_sid_is_no_live_session(self, store: Store) -> None:
+        live = create(store).record.sid
+        assert store.alive([live, "", "x" * 18, live.upper() + " ", "../" + live, "\0"]) == {live}
+
+    def test_a_thousand_can_be_asked_for_at_once(self, store: Store) -> None:
+        live = {create(store).record.sid for _ in range(50)}
+        assert store.alive([*(new_sid() for _ in range(950)), *live]) == live
