@@ -41,9 +41,9 @@ matrix: $(STAMP) ## Run the tests on every supported Python and Django that is h
 	@.ci/packages
 	$(BIN)/tox run $(if $(PYENV_PYTHONS),--discover $(PYENV_PYTHONS)) $(ARGS)
 
-newest: $(STAMP) ## Run the tests with the newest releases of everything, pre-releases too
+newest: $(STAMP) ## Run the tests of fences with the newest libraries, pre-releases too (ARGS=tests: run all)
 	@.ci/packages
-	$(BIN)/tox run -e newest $(ARGS)
+	$(BIN)/tox run -e newest -- $(or $(ARGS),-m fence)
 
 bench: $(STAMP) ## Measure against Django's engines (needs the test servers)
 	@.ci/packages

@@ -76,7 +76,7 @@ class Prepared:
             or connection.features.uses_server_side_binding  # The driver prepares by itself.
             or connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
             # In a transaction, also one that Django does not know of, an error would spoil all that was done in it.
-            or raw.pgconn.transaction_status != psycopg.pq.TransactionStatus.IDLE
+            or raw.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
             or not connection.autocommit
         )
 
