@@ -20,7 +20,7 @@ from django.db.backends.utils import CursorWrapper
 
 from django_srvsession.backends.db import DatabaseStore, cursors, prepared
 from django_srvsession.models import Session
-from tests.backends.sessions import new_sid
+from tests.backends.sessions import create, new_sid
 from tests.patience import patient
 from tests.runs import ROOT
 
@@ -96,6 +96,7 @@ def test_psycopg_still_asks_its_cursor_whether_a_statement_is_to_be_prepared() -
 @on_postgresql
 def test_psycopg_prepares_what_it_is_told_to_under_our_name(connection: Any) -> None:
     store = DatabaseStore(connection.alias)
+    create(store)  # From now on, for a minute, the store knows what time it is there.
     connection.close()
     for _ in range(prepared.AFTER_USES + 5):
         store.load(new_sid())
@@ -109,6 +110,7 @@ def test_psycopg_prepares_what_it_is_told_to_under_our_name(connection: Any) -> 
 @on_postgresql
 def test_django_s_own_cursors_on_that_connection_prepare_nothing(connection: Any) -> None:
     store = DatabaseStore(connection.alias)
+    create(store)  # From now on, for a minute, the store knows what time it is there.
     connection.close()
     for _ in range(20):
         store.load(new_sid())
