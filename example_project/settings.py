@@ -80,6 +80,8 @@ MIDDLEWARE = [
 
 LOGIN_URL = "srvsession:login"
 LOGIN_REDIRECT_URL = "home"
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+SRVSESSION_NOTIFY_NEW_DEVICE = True
 SRVSESSION_EVENT_LOG = 30  # "Recent activity", for so many days.
 
 # The rest is as in any project.

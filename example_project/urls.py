@@ -1,6 +1,7 @@
 """URLs of the demo."""
 
 from django.contrib import admin
+from django.contrib.auth.urls import urlpatterns as auth_patterns
 from django.contrib.staticfiles.urls import staticfiles_urlpatterns
 from django.urls import include, path
 
@@ -11,6 +12,7 @@ urlpatterns = [
     path("cart/add/", views.add_to_cart, name="add_to_cart"),
     path("cart/empty/", views.empty_cart, name="empty_cart"),
     path("account/", include("django_srvsession.urls")),
+    path("", include([pattern for pattern in auth_patterns if pattern.name.startswith("password")])),
     path("api/", include("django_srvsession.api.urls")),
     path("admin/", admin.site.urls),
     *staticfiles_urlpatterns(),  # For servers other than runserver; only under DEBUG.

@@ -20,6 +20,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, include, path, re
 
 from django_srvsession import services
 from django_srvsession import urls as pages
+from django_srvsession.accounts.disowning import Claim
 from django_srvsession.engine import current_store, registry
 from django_srvsession.engine.keys import SessionKey
 from django_srvsession.records import Loaded
@@ -51,8 +52,14 @@ WITH_SID = [name for name, arguments in PAGES.items() if "sid" in arguments]
 
 def url(name: str, sid: str) -> str:
     """Return the address of a page; a new kind of argument needs a value here."""
-    values = {"sid": sid}
-    return reverse(name, kwargs={argument: values[argument] for argument in PAGES[name]})
+    values = {"sid": lambda: sid, "token": lambda: token_for(sid)}
+    return reverse(name, kwargs={argument: values[argument]() for argument in PAGES[name]})
+
+
+def token_for(sid: str) -> str:
+    """Return what the mail about a session's sign-in holds."""
+    found = current_store().load(sid)
+    return Claim(sid, str(found.record.user_id) if isinstance(found, Loaded) else "0").token
 
 
 class People:
@@ -194,7 +201,7 @@ def test_another_sites_form_changes_nothing_though_it_knows_a_token(people: Peop
 
 def test_with_its_token_the_same_request_changes_something(people: People) -> None:
     guarded, token = with_token(signed_in("cid"))
-    for name in ("srvsession:end", "srvsession:end_others", "srvsession:logout"):
+    for name in ("srvsession:end", "srvsession:end_others", "srvsession:disown", "srvsession:logout"):
         other = signed_in("cid")
         before = contents(people)
         answer = guarded.post(url(name, sid_of(other)), {"csrfmiddlewaretoken": token})

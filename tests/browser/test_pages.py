@@ -152,10 +152,10 @@ def test_a_session_ends_without_leaving_the_page(browser: Browser) -> None:
     browser.go(SESSIONS)
     _, first, second = browser.texts(".sessions h3")
     end_first_of_the_others(browser)
-    assert browser.texts("[role=status] p") == [f"Signed out: {first}."]
+    assert browser.texts("[role=status] p") == [f"Signed out: {first}. Didn't recognise it? Change your password."]
     assert browser.run("return document.activeElement.textContent") == second
     end_first_of_the_others(browser)
-    assert browser.texts("[role=status] p") == [f"Signed out: {second}."]
+    assert browser.texts("[role=status] p") == [f"Signed out: {second}. Didn't recognise it? Change your password."]
     assert browser.run("return document.activeElement.id") == "other-devices"
     assert browser.texts(".empty") == ["You are signed in on this device only."]
     browser.go(SESSIONS)

@@ -58,7 +58,9 @@ def test_a_person_sees_both_sessions_and_ends_one(site: DemoSite, laptop: Browse
 
     laptop.click("Sign out", within=".sessions li:not([aria-current])")
     laptop.wait_for("document.querySelector('[role=status] p') !== null")
-    assert laptop.texts("[role=status] p") == ["Signed out: Safari on iPhone."]
+    assert laptop.texts("[role=status] p") == [
+        "Signed out: Safari on iPhone. Didn't recognise it? Change your password."
+    ]
     assert laptop.texts(".sessions h3") == ["Firefox on Linux"]
 
     phone.go("/")

@@ -33,7 +33,7 @@ def password_of(name: str) -> str:
 def make_user(name: str) -> None:
     """Make the user, or give it its password back; one that has it keeps its sessions."""
     is_admin = name == "admin"
-    user, _ = get_user_model().objects.get_or_create(username=name)
+    user, _ = get_user_model().objects.get_or_create(username=name, defaults={"email": f"{name}@example.com"})
     if not user.check_password(password_of(name)):
         user.set_password(password_of(name))
     user.is_active, user.is_staff, user.is_superuser = True, is_admin, is_admin
