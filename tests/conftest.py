@@ -20,6 +20,7 @@ from django.db import connections
 from django_srvsession import services
 from tests.browser.browsers import Driver
 from tests.databases import SendEverythingTo, add_database, forget_connections, lent, sqlite_file_settings
+from tests.mongodb_servers import MongoServer, mongodb_settings, new_database, uri_of_another_server
 from tests.patience import patient
 from tests.redis_sentinels import SentinelGroup
 from tests.redis_servers import ReplicatedCluster
@@ -146,6 +147,26 @@ def redis_alias(redis_server: RedisServer, redis_prefix: str, settings: Any) -> 
     redis_server.ensure()
     yield "sessions"
     redis_server.ensure()
+
+
+@pytest.fixture(scope="session")
+def mongodb_server() -> Iterator[MongoServer]:
+    """A private server that speaks MongoDB's protocol, and forgets all when it ends."""
+    yield from running(MongoServer())
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(request: pytest.FixtureRequest) -> str:
+    """Where a MongoDB answers: the one that the environment names, or a private one."""
+    return uri_of_another_server() or str(request.getfixturevalue("mongodb_server").uri)
+
+
+@pytest.fixture
+def mongodb(mongodb_uri: str, settings: Any) -> Iterator[str]:
+    """The name of an empty database, made ``SRVSESSION_MONGODB``."""
+    with new_database(mongodb_uri) as name:
+        settings.SRVSESSION_MONGODB = mongodb_settings(mongodb_uri, name)
+        yield name
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,7 @@ class Server(ABC):
 
     def __init__(self) -> None:
         self.program = self.find()
-        self.user = unprivileged_user()
+        self.user = self.run_as()
         self.directory = new_directory(f"{self.names[0]}-{next(_numbers)}", self.user)
         self.data = self.directory / "data"
         self.port = 0
@@ -79,6 +79,11 @@ class Server(ABC):
     def installed(cls) -> bool:
         """Whether this machine has the server."""
         return find_program(*cls.names) is not None
+
+    @classmethod
+    def run_as(cls) -> str | None:
+        """Return who runs the server, None: ourselves."""
+        return unprivileged_user()
 
     @classmethod
     def find(cls) -> Path:
