@@ -1,7 +1,7 @@
 """A private server that speaks MongoDB's protocol: secantusdb, which is started as a program and never imported.
 
-It is no MongoDB: ``tests/backends/test_mongodb_server.py`` pins where it differs. ``SRVSESSION_TEST_MONGODB_URI`` names any
-other server for the tests that do not have to stop it; each test has a database of its own there, and drops it.
+It is no MongoDB: ``tests/backends/test_mongodb_server.py`` pins where it differs. ``SRVSESSION_TEST_MONGODB_URI`` names
+any other server for the tests that do not have to stop it; each test has a database of its own there, and drops it.
 """
 
 from __future__ import annotations
@@ -44,11 +44,9 @@ class MongoServer(Server):
 
     @classmethod
     def find(cls) -> Path:
-        if cls.installed():
-            return _program()
-        if sys.version_info >= (3, 14):
+        if not cls.installed() and sys.version_info >= (3, 14):
             pytest.skip("secantusdb has no wheel for this Python")
-        missing(cls.names[0])
+        return _program() if cls.installed() else missing(cls.names[0])
 
     def prepare(self) -> None:
         self.run("/bin/mkdir", self.data)
