@@ -45,9 +45,11 @@ newest: $(STAMP) ## Run the tests of fences with the newest libraries, pre-relea
 	@.ci/packages
 	$(BIN)/tox run -e newest -- $(or $(ARGS),-m fence)
 
-bench: $(STAMP) ## Measure against Django's engines (needs the test servers)
+bench: $(STAMP) ## Measure against Django's engines, and write docs/performance.rst (ARGS=...: measure only that)
 	@.ci/packages
-	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks $(or $(ARGS),--pin --quick --runs 5 --write)
+	$(if $(ARGS),,$(BIN)/python -m benchmarks.tricks --pin --write)
+	$(if $(ARGS),,$(BIN)/python -m benchmarks.room --write)
 
 docs: $(STAMP) ## Build the documentation into docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html

@@ -35,7 +35,8 @@ def connection(database_alias: str) -> Any:
     return connections[database_alias]
 
 
-with_the_driver = pytest.mark.parametrize("database_alias", ["postgresql", "sqlite"], indirect=True)
+on_sqlite = pytest.mark.parametrize("database_alias", ["sqlite"], indirect=True)
+past_django = pytest.mark.parametrize("database_alias", ["postgresql", "sqlite"], indirect=True)
 
 
 @contextlib.contextmanager
@@ -100,27 +101,27 @@ def cursor_used(connection: Any) -> type:
     return cursors.execute(connection, "SELECT 1", {}, type)
 
 
-@with_the_driver
+@on_sqlite
 def test_where_nobody_listens_statements_go_to_the_driver(connection: Any) -> None:
     assert not issubclass(cursor_used(connection), CursorWrapper)
     with override_settings(DEBUG=True):
         assert issubclass(cursor_used(connection), CursorWrapper)
 
 
-@with_the_driver
+@on_sqlite
 def test_a_backend_that_is_not_django_s_own_keeps_its_cursor(connection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(connection), "__module__", "theirs.backend")
     assert issubclass(cursor_used(connection), CursorWrapper)
 
 
-@with_the_driver
+@past_django
 def test_errors_are_django_s(connection: Any) -> None:
     table = Runner(connection, DatabaseStore(connection.alias)._database(connection.alias))
     with pytest.raises(DatabaseError, match="nowhere"):
         table.rows("SELECT * FROM nowhere", {})
 
 
-@with_the_driver
+@past_django
 def test_a_broken_transaction_takes_no_statement(connection: Any) -> None:
     store = DatabaseStore(connection.alias)
     with transaction.atomic(connection.alias):
@@ -129,7 +130,7 @@ def test_a_broken_transaction_takes_no_statement(connection: Any) -> None:
             store.load(new_sid())
 
 
-@with_the_driver
+@past_django
 def test_an_event_loop_is_told_that_this_would_block_it(connection: Any) -> None:
     async def load() -> None:
         DatabaseStore(connection.alias).load(new_sid())
@@ -138,7 +139,7 @@ def test_an_event_loop_is_told_that_this_would_block_it(connection: Any) -> None
         asyncio.run(load())
 
 
-@with_the_driver
+@past_django
 def test_a_thread_uses_no_other_one_s_connection(connection: Any) -> None:
     kept, connection._thread_ident = connection._thread_ident, 0
     try:
@@ -148,7 +149,7 @@ def test_a_thread_uses_no_other_one_s_connection(connection: Any) -> None:
         connection._thread_ident = kept
 
 
-@with_the_driver
+@past_django
 def test_a_connection_that_is_closed_is_opened(connection: Any) -> None:
     connection.close()
     assert cursors.execute(connection, "SELECT 1", {}, lambda cursor: cursor.fetchone()) == (1,)

@@ -75,7 +75,7 @@ def test_django_s_cursor_is_known_in_a_process_that_nobody_traces() -> None:
 
 def test_without_listeners_a_statement_goes_past_django_s_cursor_and_its_checks_hold(connection: Any) -> None:
     used = cursors.execute(connection, "SELECT 1", {}, type)
-    assert issubclass(used, CursorWrapper) is (connection.vendor == "mysql"), f"see _nobody_listens in {CURSORS}"
+    assert issubclass(used, CursorWrapper) is (connection.vendor != "sqlite"), f"see _nobody_listens in {CURSORS}"
     heard: list[str] = []
     with connection.execute_wrapper(lambda execute, sql, *rest: heard.append(sql) or execute(sql, *rest)):
         cursors.execute(connection, "SELECT 1", {}, type)

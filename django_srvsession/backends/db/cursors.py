@@ -1,8 +1,8 @@
 """The way of a statement to the driver: the fence for Django's cursors.
 
-Django's cursor tells ``DEBUG``, wrappers and tracers of each statement, and takes a tenth of the time of a load to do
-so. Where nobody listens, statements go to the driver's own cursor, with Django's checks. What of Django's connections
-is not documented is used in this module only.
+Django's cursor tells ``DEBUG``, wrappers and tracers of each statement. Where nobody listens, SQLite's statements go to
+the driver's own cursor, and those that PostgreSQL has prepared to the cursor that is kept for them, with Django's
+checks. What of Django's connections is not documented is used in this module only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DJANGOS_OWN: Final = frozenset(
         "django.contrib.gis.db.backends.spatialite.base",
     }
 )
-"""Other databases' cursors translate errors; other people's backends may do what they like."""
+"""Other people's backends may do what they like."""
 
 _execute: Final = CursorWrapper.execute
 _is_djangos: Final = getattr(_execute, "__globals__", None) is vars(utils)
@@ -48,19 +48,17 @@ def execute(
     ``prepared`` is given for statements that many requests need.
     """
     with connection.wrap_database_errors:
-        if not _nobody_listens(connection):
-            with connection.cursor() as cursor:
-                cursor.execute(sql, params)
-                return read(cursor)
-        connection.close_if_health_check_failed()
-        connection.ensure_connection()
-        connection.validate_thread_sharing()
-        connection.validate_no_broken_transaction()
-        if prepared is not None and (kept := prepared.execute(connection, sql, params)) is not None:
-            return read(kept)
-        if connection.vendor == "sqlite":
-            return read(connection.connection.execute(_named(sql), params))
-        with connection.connection.cursor() as cursor:
+        is_sqlite = connection.vendor == "sqlite"
+        if (is_sqlite or prepared is not None) and _nobody_listens(connection):
+            connection.close_if_health_check_failed()
+            connection.ensure_connection()
+            connection.validate_thread_sharing()
+            connection.validate_no_broken_transaction()
+            if is_sqlite:
+                return read(connection.connection.execute(_named(sql), params))
+            if prepared is not None and (kept := prepared.execute(connection, sql, params)) is not None:
+                return read(kept)
+        with connection.cursor() as cursor:
             cursor.execute(sql, params)
             return read(cursor)
 

@@ -1,0 +1,116 @@
+"""Measure what each trick brings: our engine with it, beside our engine without it.
+
+A trick is whatever is not the plain way: it uses what a library does not document, or says a thing twice. One that
+brings less than a twentieth goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+from benchmarks import performance
+from benchmarks.__main__ import pin
+from benchmarks.measure import time_block
+from benchmarks.operations import Create, Load, Operation, Save
+from benchmarks.places import Place, served
+
+Way = Callable[[], AbstractContextManager[Any]]
+LEAST = 0.05
+"""What a trick has to save."""
+
+
+@dataclass(frozen=True)
+class Trick:
+    """Say what is done, where it counts most, and how to do without it; ``given`` holds for both."""
+
+    title: str
+    place: str
+    operation: type[Operation]
+    without: Way
+    given: Way = nullcontext
+
+
+def never(*args: object) -> None:
+    """Stand for a function that says no."""
+
+
+# Databases.
+
+
+def unprepared() -> AbstractContextManager[Any]:
+    from django_srvsession.backends.db.prepared import Prepared
+
+    return mock.patch.object(Prepared, "execute", never)
+
+
+def on_djangos_cursor() -> AbstractContextManager[Any]:
+    from django_srvsession.backends.db import cursors
+
+    return mock.patch.object(cursors, "_nobody_listens", never)
+
+
+@contextmanager
+def asking_for_the_time() -> Iterator[None]:
+    from django_srvsession.store.clock import ServerClock
+
+    with mock.patch.object(ServerClock, "needs_asking", True):
+        yield
+
+
+TRICKS = (
+    *(
+        Trick("statements are prepared, each on a cursor that stays", "postgresql", operation, unprepared)
+        for operation in (Load, Save, Create)
+    ),
+    Trick("no cursor of Django's where nobody listens", "sqlite", Load, on_djangos_cursor),
+    Trick("the database's clock is known for a minute", "postgresql", Create, asking_for_the_time),
+)
+
+
+def brings(trick: Trick, place: Place, blocks: int, times: int) -> float:
+    """Return which part of the time the trick saves: the median over neighbouring blocks."""
+    place.use()
+    engine, _ = place.engines()
+    operation = trick.operation(1_000)
+    saved = []
+    with trick.given():
+        for way in (nullcontext, trick.without):
+            with way():
+                time_block(operation, engine, times)
+        for number in range(blocks):
+            took = {}
+            for way in (nullcontext, trick.without) if number % 2 else (trick.without, nullcontext):
+                with way():
+                    took[way] = statistics.median(time_block(operation, engine, times))
+            saved.append(1 - took[nullcontext] / took[trick.without])
+    return statistics.median(saved)
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tricks", description=__doc__)
+    parser.add_argument("--pin", action="store_true", help="run client and servers on one core: steadier ratios")
+    parser.add_argument("--write", action="store_true", help=f"put the result into {performance.PAGE.name}")
+    options = parser.parse_args(arguments)
+    if options.pin:
+        pin()
+    rows = []
+    with served(sorted({trick.place for trick in TRICKS})) as places:
+        found = {place.name: place for place in places}
+        for trick in TRICKS:
+            part = brings(trick, found[trick.place], 30, 30)
+            verdict = "stays" if part >= LEAST else "GOES"
+            rows.append([trick.title, trick.place, trick.operation.title, f"{part:.0%}", verdict])
+            print("{:60}{:12}{:8}{:>6}   {}".format(*rows[-1]), flush=True)
+    if options.write:
+        performance.write("tricks", performance.table(["what", "where", "of", "saves", ""], rows))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
