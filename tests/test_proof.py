@@ -26,6 +26,7 @@ from django_srvsession import conf
 from django_srvsession.accounts import reauthentication
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import Table
+from django_srvsession.engine import SessionStore
 from tests.later import Later
 
 MINUTE = 60
@@ -256,7 +257,7 @@ def test_a_report_of_an_error_does_not_show_the_password(monkeypatch: pytest.Mon
     client = Client(raise_request_exception=False)
     client.force_login(get_user_model().objects.create_user("zoe", password=password))
     monkeypatch.setattr(reauthentication, "_age_ms", lambda session: math.inf)
-    monkeypatch.setattr(reauthentication, "CONFIRMED_MARK", object())  # A name that no session takes.
+    monkeypatch.setattr(SessionStore, "note_proof", lambda session, means: "" + means.encode())
     reports: list[str] = []
 
     def report(sender: Any, request: Any, **kwargs: Any) -> None:
@@ -274,11 +275,12 @@ def test_a_report_of_an_error_does_not_show_the_password(monkeypatch: pytest.Mon
 # What is no proof.
 
 
-def set_mark(request: HttpRequest) -> HttpResponse:
-    """Store a mark of this age, in seconds, as somebody would who could."""
+def note_proof(request: HttpRequest) -> HttpResponse:
+    """Store a proof of this age, in seconds, as somebody would who could."""
     session: Any = request.session
     session.get("x")
-    session.set_mark(reauthentication.CONFIRMED_MARK, session.now_ms - int(float(request.POST["age"]) * 1000))
+    proved_ms = session.now_ms - int(float(request.POST["age"]) * 1000)
+    session.change_details(lambda details, now_ms: details._replace(proved_ms=proved_ms))
     return HttpResponse()
 
 
@@ -299,15 +301,15 @@ def swap(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
-urlpatterns += [path("mark/", set_mark), path("switch/", switch), path("swap/", swap)]
+urlpatterns += [path("note_proof/", note_proof), path("switch/", switch), path("swap/", swap)]
 
 
 @pytest.mark.parametrize("age", ["-60", "-0.5", str(21 * MINUTE)])
 def test_a_confirmation_in_the_future_or_before_the_sign_in_is_none(client: Client, watch: Later, age: str) -> None:
     watch.advance(20 * MINUTE)
-    client.post("/mark/", {"age": age})
+    client.post("/note_proof/", {"age": age})
     assert not is_recent(client)
-    client.post("/mark/", {"age": "1"})
+    client.post("/note_proof/", {"age": "1"})
     assert is_recent(client)
 
 

@@ -15,16 +15,12 @@ from django.http import HttpRequest
 
 from django_srvsession.accounts import current_request
 from django_srvsession.engine import SessionStore
-from django_srvsession.engine.state import WRONG
-from django_srvsession.engine.values import MARK_PREFIX
 from django_srvsession.store import ConflictError
 
 MOST: Final = 5
 """How many wrong confirmations in a row end a session."""
 
 REASON: Final = "confirmation_failed"
-
-_COUNT: Final = WRONG.removeprefix(MARK_PREFIX)
 
 
 def begin(request: HttpRequest, session: SessionStore) -> bool:
@@ -49,7 +45,7 @@ def begin(request: HttpRequest, session: SessionStore) -> bool:
 
 def fail(request: HttpRequest, session: SessionStore) -> None:
     """Take note that a try was wrong; the fifth in a row ends the session, and nobody is signed in then."""
-    if _counted(session) >= MOST:
+    if session.details.wrong >= MOST:
         _end(request, session)
 
 
@@ -57,11 +53,6 @@ def take_back(session: SessionStore) -> None:
     """Count a try no longer: who was to judge it did not answer, and that is not the person's fault."""
     with contextlib.suppress(UpdateError, ConflictError):
         _count(session, -1)
-
-
-def forget(session: SessionStore) -> None:
-    """Begin to count anew after a right one; stored together with the new key."""
-    session.drop_mark(_COUNT)
 
 
 def outside_of_transactions(view: Any) -> Any:
@@ -72,12 +63,9 @@ def outside_of_transactions(view: Any) -> Any:
 
 
 def _count(session: SessionStore, by: int = 1) -> int:
-    """Add to the count, at once and atomically, and return it; a sign-in takes the mark away."""
-    return int(session.change_mark(_COUNT, lambda count: count + by, 0))
-
-
-def _counted(session: SessionStore) -> int:
-    return int(session.mark(_COUNT) or 0)
+    """Add to the count, at once and atomically, and return it; a sign-in and a right one begin it anew."""
+    session.change_details(lambda details, now_ms: details._replace(wrong=max(details.wrong + by, 0)))
+    return session.details.wrong
 
 
 def _end(request: HttpRequest, session: SessionStore) -> None:

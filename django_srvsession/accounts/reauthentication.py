@@ -26,9 +26,6 @@ from django_srvsession import conf
 from django_srvsession.accounts import attempts, authentication_methods, current_request
 from django_srvsession.engine import SessionStore
 
-CONFIRMED_MARK: Final = "confirmed_ms"
-"""The session's mark that holds when the password was last confirmed, in milliseconds since 1970 UTC."""
-
 _SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 
 View = Callable[..., HttpResponseBase]
@@ -68,22 +65,21 @@ def confirm(request: HttpRequest, password: str) -> bool:
     if found is None or found.pk != user.pk:
         attempts.fail(request, session)
         return False
-    given(request)
+    given(request, means="password")
     return True
 
 
-def given(request: HttpRequest) -> None:
+def given(request: HttpRequest, *, means: str = "") -> None:
     """Note that the request's user has just proved who they are, in whatever way, and change the session's key.
 
     For a site's own page at ``SRVSESSION_REAUTH_URL``, after it has checked a code, a passkey, or an answer of the
     identity provider; also after it has signed the person in again, for where they were another user before, the
-    sign-in alone is no proof. Does nothing where the session is not the request's user's.
+    sign-in alone is no proof. ``means`` is kept with the session. Does nothing where that is not the request's user's.
     """
     session = _session_of(request)
     if not current_request.belongs_to(session, request.user):
         return
-    attempts.forget(session)
-    session.set_mark(CONFIRMED_MARK, session.now_ms)
+    session.note_proof(means)
     if HASH_SESSION_KEY in session:
         session[HASH_SESSION_KEY] = session[HASH_SESSION_KEY]  # Or one that a fallback secret sealed keeps the key.
     session.cycle_key()
@@ -157,8 +153,8 @@ def _age_ms(request: HttpRequest, session: SessionStore) -> float:
     signed_in_ms, now_ms = session.signed_in_ms, session.now_ms
     if now_ms is None or signed_in_ms is None:
         return math.inf
-    confirmed_ms = session.mark(CONFIRMED_MARK)
-    proofs = [] if session.was_switched else [signed_in_ms]
-    if isinstance(confirmed_ms, int) and confirmed_ms >= signed_in_ms:
-        proofs.append(confirmed_ms)
+    details = session.details
+    proofs = [] if details.was_switched else [signed_in_ms]
+    if details.proved_ms is not None and details.proved_ms >= signed_in_ms:
+        proofs.append(details.proved_ms)
     return min((now_ms - proof_ms for proof_ms in proofs if proof_ms <= now_ms), default=math.inf)

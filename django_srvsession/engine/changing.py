@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import random
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ from django_srvsession.engine.reading import contents, find, load
 from django_srvsession.engine.seal import SealError
 from django_srvsession.engine.state import SessionState, Standing
 from django_srvsession.engine.values import SealedValues
-from django_srvsession.engine.writing import create
+from django_srvsession.engine.writing import back_off, create
 from django_srvsession.records import Delta
 from django_srvsession.store import GONE, ConflictError, UpdateError
 from django_srvsession.store.face import Face
@@ -45,7 +44,7 @@ async def change(
             if attempt == _CHANGE_TRIES - 1:
                 raise
             sealed = conflict.current.get(name)
-            await face.pause(random.uniform(0, min(0.001 * 2 ** min(attempt, 6), 0.05)))  # noqa: S311 - jitter is no secret
+            await back_off(face, attempt)
         else:
             state.adopt(key, loaded)
             values.stored_one(name, changed, value, sealer, before)
@@ -86,6 +85,6 @@ async def reload(state: SessionState, face: Face) -> None:
     """Drop what is not saved and read the session again; raises ``UpdateError`` if it is gone."""
     had_key = state.key_text is not None
     state.contents = await load(state, face) if had_key else SealedValues()
-    state.is_modified = False
+    state.is_modified, state.pending = False, None
     if had_key and state.key_text is None:
         raise UpdateError(GONE)

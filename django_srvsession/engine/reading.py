@@ -11,7 +11,7 @@ from django_srvsession.engine.ending import expire
 from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.seal import SealError
 from django_srvsession.engine.sealed_record import checked, opened
-from django_srvsession.engine.state import CARRIED, ENDED, SessionState, Standing
+from django_srvsession.engine.state import ENDED, SessionState, Standing
 from django_srvsession.engine.values import SealedValues
 from django_srvsession.records import AUTH_KEYS, Ended, Loaded, Tombstone
 from django_srvsession.store import GONE, CorruptSessionError, Store, UpdateError
@@ -81,8 +81,6 @@ def _opened_if_live(state: SessionState, key: SessionKey, stored: _Stored) -> Se
     state.open(stored)
     if ENDED in stored.values:
         state.ended = _ended_in(values)
-    if not stored.values.keys().isdisjoint(CARRIED):
-        state.carried = {name: values.peek(name) for name in CARRIED if name in stored.values}
     return values
 
 
@@ -116,7 +114,7 @@ def _verified(state: SessionState, key: SessionKey, loaded: Loaded) -> SealedVal
     """Check every seal before any value is handed out, and that the session belongs to the user it names."""
     sealer = state.sealer(key)
     are_current = sealer.verify_all(loaded.values)
-    state.note_sealed(checked(loaded, key.verifier))
+    state.note_sealed(checked(loaded, key.verifier), loaded.record.details)
     # Weakly: contents that knew their session would be garbage for the collector, one more for every request.
     of_contents = weakref.ref(state)
 
@@ -141,7 +139,7 @@ async def find(state: SessionState, face: Face, key: SessionKey) -> Loaded:
     if not isinstance(stored, Loaded):
         raise UpdateError(GONE)
     try:
-        state.note_sealed(opened(state.sealer(key), stored, key.verifier))
+        state.note_sealed(opened(state.sealer(key), stored, key.verifier), stored.record.details)
     except SealError as error:
         raise UpdateError(GONE) from error
     state.loaded = stored

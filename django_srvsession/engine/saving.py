@@ -9,15 +9,16 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from django_srvsession.engine.details import Change
 from django_srvsession.engine.ending import end
 from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.reading import USER_KEY, contents, load, look, user_id_in
 from django_srvsession.engine.signalling import tell_started
 from django_srvsession.engine.state import SessionState, Standing
-from django_srvsession.engine.values import HASH_KEY, SealedValues
-from django_srvsession.engine.writing import carry_marks, create, delta_of, leave_marks, signs_in, write
+from django_srvsession.engine.values import HASH_KEY, Changes, SealedValues
+from django_srvsession.engine.writing import change_of, create, delta_of, signs_in, write
 from django_srvsession.records import Ending, Loaded, SessionRecord, Tombstone
-from django_srvsession.store import GONE, TAKEN, CreateError, UpdateError
+from django_srvsession.store import GONE, TAKEN, ConflictError, CreateError, StoreUnavailableError, UpdateError
 from django_srvsession.store.face import Face
 
 log = logging.getLogger("django_srvsession")
@@ -61,32 +62,46 @@ async def _save_known(state: SessionState, face: Face, key: SessionKey, values: 
     if _changes_owner(values, base.record):
         await _move(state, face, key, values)
         return
-    is_sign_in = _note_marks(state, values)
+    is_sign_in = signs_in(state, values)
     sealer = state.sealer(key)
-    changes = values.changes(sealer)
-    if not changes and not is_sign_in and state.was_written:
+    pending = state.pending
+    changes, change = values.changes(sealer), change_of(state, values, is_sign_in, pending)
+    if not changes and change is None and state.was_written:
         return  # Written by this very request already: nothing is left to say, not even "still here".
-    now_ms = face.store.clock_ms if is_sign_in else base.now_ms
+    now_ms = base.now_ms if change is None else face.store.clock_ms
     try:
-        record = await write(state, face, key, delta_of(state, values, changes, base, now_ms), base, now_ms)
+        record = await _write(state, face, key, values, changes, base, now_ms, change)
     except UpdateError:
         if not is_sign_in:
             raise
         await _sign_in_alone(state, face, key, values)
         return
     values.stored(changes, sealer)
+    state.note_changed(pending)
     if is_sign_in:
         await tell_started(face, state.sender, record)
 
 
-def _note_marks(state: SessionState, values: SealedValues) -> bool:
-    """Note what is to be known of the session later; tell whether saving the contents signs somebody in."""
-    is_sign_in = signs_in(state, values)
-    if is_sign_in:
-        leave_marks(state, values)
-    elif values.is_cleared:
-        carry_marks(state, values)
-    return is_sign_in
+async def _write(
+    state: SessionState,
+    face: Face,
+    key: SessionKey,
+    values: SealedValues,
+    changes: Changes,
+    base: Loaded,
+    now_ms: int,
+    change: Change | None,
+    new: SessionKey | None = None,
+    final: bool = True,
+) -> SessionRecord:
+    details = state.details if change is None else change(state.details, now_ms)
+    delta = delta_of(state, values, changes, base, now_ms, details)
+    if new is not None:
+        delta = delta._replace(new_verifier=new.verifier, final=final)
+    try:
+        return await write(state, face, key, delta, base, now_ms, change, new)
+    except ConflictError as conflict:
+        raise StoreUnavailableError("Other requests kept changing the session; nothing was written.") from conflict
 
 
 async def _base(state: SessionState, face: Face) -> Loaded | None:
@@ -164,16 +179,17 @@ async def _rotate(state: SessionState, face: Face, key: SessionKey, values: Seal
         if _changes_owner(values, base.record):
             await _move(state, face, key, values)
             return
-        is_sign_in = _note_marks(state, values)
-        changes, now_ms = values.changes(sealer), face.store.clock_ms
-        delta = delta_of(state, values, changes, base, now_ms)._replace(new_verifier=new.verifier, final=final)
-        record = await write(state, face, key, delta, base, now_ms, new)
+        is_sign_in = signs_in(state, values)
+        pending = state.pending
+        changes, change = values.changes(sealer), change_of(state, values, is_sign_in, pending)
+        record = await _write(state, face, key, values, changes, base, face.store.clock_ms, change, new, final)
     except UpdateError:
         # Another request was first. Only the save can tell what to do: it knows whether this one signs in.
         if final:
             state.lose(key)
         return
     values.stored(changes, sealer)
+    state.note_changed(pending)
     state.tell_browser()
     if is_sign_in:
         await tell_started(face, state.sender, record)

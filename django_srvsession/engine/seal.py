@@ -39,6 +39,8 @@ _CHECKED_FROM_BYTES: Final = 2 * _DEEPEST
 _TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _MAX_STATES: Final = 1024
+SEAL_BYTES: Final = 22
+"""How many bytes a seal adds to a payload."""
 _LONGEST_KEPT: Final = 100
 _SALT: Final = b"django_srvsession.engine.seal"
 

@@ -15,7 +15,8 @@ import struct
 from hmac import compare_digest
 from typing import Final, NamedTuple
 
-from django_srvsession.engine.seal import Sealer, SealError
+from django_srvsession.engine.details import DIGEST_BYTES, digest_of
+from django_srvsession.engine.seal import SEAL_BYTES, Sealer, SealError
 from django_srvsession.engine.values import MARK_PREFIX
 from django_srvsession.records import CLOCKS_DIFFER_MS, ROTATION_GRACE_MS, UNSET, Delta, Loaded, given
 
@@ -28,7 +29,9 @@ answer, a process goes by its machine's clock, which may have a wrong time zone.
 
 _LAYOUT: Final = struct.Struct("<16sqqqq")
 _PREVIOUS: Final = struct.Struct("<16sq")
-"""What follows after a rotation that is not final."""
+"""What follows after a rotation that is not final; before it stands the digest of the details, where there are any."""
+_WITHOUT_DETAILS: Final = (SEAL_BYTES + _LAYOUT.size, SEAL_BYTES + _LAYOUT.size + _PREVIOUS.size)
+"""How many bytes a mark takes without that."""
 _NEVER: Final = -1
 
 
@@ -44,18 +47,22 @@ class SealedRecord(NamedTuple):
     """The verifier before, if the last rotation was not final."""
     rotated_ms: int = 0
     """When that was; 0 without."""
+    details: bytes = b""
+    """The digest of the record's details; empty where there are none."""
 
     @classmethod
     def new(cls, verifier: str, delta: Delta, now_ms: int) -> SealedRecord:
         """Return what is to be sealed of the session that ``Store.create(sid, verifier, delta)`` stores."""
         signed_in_ms = None if delta.user_id is UNSET else now_ms
-        return cls(_half(verifier), now_ms, signed_in_ms, given(delta.lifetime_ms, 0), given(delta.deadline_ms, None))
+        sealed = cls(_half(verifier), now_ms, signed_in_ms, given(delta.lifetime_ms, 0), given(delta.deadline_ms, None))
+        return sealed if delta.details is UNSET else sealed._replace(details=digest_of(delta.details))
 
     @classmethod
     def read(cls, mark: bytes) -> SealedRecord:
         """Read a mark whose seal was verified; raises :class:`SealError`."""
         half, created_ms, signed_in_ms, lifetime_ms, deadline_ms = _unpacked(mark)
-        rest = Sealer.payload(mark)[_LAYOUT.size :]
+        details = _details_in(mark)
+        rest = Sealer.payload(mark)[_LAYOUT.size + len(details) :]
         previous, rotated_ms = _PREVIOUS.unpack(rest) if len(rest) == _PREVIOUS.size else (None, 0)
         return cls(
             half,
@@ -65,6 +72,7 @@ class SealedRecord(NamedTuple):
             None if deadline_ms == _NEVER else deadline_ms,
             previous,
             rotated_ms,
+            details,
         )
 
     def seal(self, sealer: Sealer) -> bytes:
@@ -76,6 +84,7 @@ class SealedRecord(NamedTuple):
             self.lifetime_ms,
             _NEVER if self.deadline_ms is None else self.deadline_ms,
         )
+        payload += self.details
         if self.previous is not None:
             payload += _PREVIOUS.pack(self.previous, self.rotated_ms)
         return sealer.seal(RECORD, payload)
@@ -86,15 +95,12 @@ class SealedRecord(NamedTuple):
             signed_in_ms=self.signed_in_ms if delta.user_id is UNSET else now_ms,
             lifetime_ms=given(delta.lifetime_ms, self.lifetime_ms),
             deadline_ms=given(delta.deadline_ms, self.deadline_ms),
+            details=self.details if delta.details is UNSET else digest_of(delta.details),
         )
         if delta.new_verifier is None:
             return sealed
         previous, rotated_ms = (None, 0) if delta.final else (self.verifier, now_ms)
         return sealed._replace(verifier=_half(delta.new_verifier), previous=previous, rotated_ms=rotated_ms)
-
-    def opens(self, verifier: str, now_ms: int) -> bool:
-        """Tell whether a key with this verifier opens the session, as it is sealed."""
-        return compare_digest(_half(verifier), self.verifier) or self.was_renewed_from(verifier, now_ms)
 
     def was_renewed_from(self, verifier: str, now_ms: int) -> bool:
         """Tell whether this was the verifier less than a minute ago, before a rotation that was not final."""
@@ -133,6 +139,8 @@ def checked(loaded: Loaded, verifier: str) -> bytes:
         or (signed_in_ms != _NEVER and abs((record.signed_in_ms or 0) - signed_in_ms) > _SHOWN_DIFFER_MS)
     ):
         raise SealError("its record names an instant that cannot be")
+    if digest_of(record.details) != _details_in(mark):
+        raise SealError("its record has other details than its seal")
     return mark
 
 
@@ -149,8 +157,8 @@ def opened(sealer: Sealer, loaded: Loaded, verifier: str) -> bytes:
 
 def is_sealed_anew(delta: Delta) -> bool:
     """Tell whether an update changes what is sealed, or would drop the mark."""
-    is_same_record = delta.user_id is delta.lifetime_ms is delta.deadline_ms is UNSET and delta.new_verifier is None
-    return delta.cleared or not is_same_record
+    is_same_record = delta.user_id is delta.lifetime_ms is delta.deadline_ms is delta.details is UNSET
+    return delta.cleared or not is_same_record or delta.new_verifier is not None
 
 
 def _unpacked(mark: bytes) -> tuple[bytes, int, int, int, int]:
@@ -158,6 +166,13 @@ def _unpacked(mark: bytes) -> tuple[bytes, int, int, int, int]:
         return _LAYOUT.unpack_from(Sealer.payload(mark))
     except struct.error as error:
         raise SealError("its record is sealed in another way") from error
+
+
+def _details_in(mark: bytes) -> bytes:
+    """Return the digest of the details that a mark holds; its length tells whether there is one."""
+    if len(mark) in _WITHOUT_DETAILS:
+        return b""
+    return Sealer.payload(mark)[_LAYOUT.size : _LAYOUT.size + DIGEST_BYTES]
 
 
 def _half(verifier: str) -> bytes:

@@ -15,10 +15,11 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from django_srvsession.engine import changing, ending, lifetimes, settling, writing
+from django_srvsession.engine.details import Change, Details
 from django_srvsession.engine.django_api import DjangoAPI
 from django_srvsession.engine.keys import SessionKey
-from django_srvsession.engine.state import SWITCHED, Standing
-from django_srvsession.engine.values import MARK_PREFIX, refuse_mark
+from django_srvsession.engine.state import Standing
+from django_srvsession.engine.values import refuse_mark
 from django_srvsession.records import Client, Ended, SessionRecord
 from django_srvsession.store import Store, StoreUnavailableError
 
@@ -208,31 +209,34 @@ class SessionStore(DjangoAPI):
             return None
         return max(-(-(loaded.record.expires_ms - loaded.now_ms) // 1000), 0)
 
-    # Marks: values of this package's own, out of reach of what sites assign; names without the prefix.
-
-    def mark(self, name: str) -> Any:
-        """Return the value of a mark, or None."""
-        return self._session.peek(MARK_PREFIX + name)
-
-    def set_mark(self, name: str, value: Any) -> None:
-        """Set a mark; it is stored with all else that this request changes."""
-        self._session.put(MARK_PREFIX + name, value)
-        self.modified = True
-
-    def drop_mark(self, name: str) -> None:
-        """Drop a mark, if it is there."""
-        if self.mark(name) is not None:
-            self._session.discard(MARK_PREFIX + name)
-            self.modified = True
-
-    def change_mark(self, name: str, function: Callable[[Any], Any], default: Any = None) -> Any:
-        """Do as :meth:`change` with a mark."""
-        return self._run(changing.change, MARK_PREFIX + name, function, default)
+    # Details: what is kept beside the contents, sealed, out of reach of what sites assign.
 
     @property
-    def was_switched(self) -> bool:
-        """Tell whether this session began when somebody who was signed in as another user became this one."""
-        return bool(self._session.peek(SWITCHED))
+    def details(self) -> Details:
+        """Return the session's details as last loaded or written by this request; none before, no I/O."""
+        return self._state.details
+
+    def change_details(self, change: Change) -> None:
+        """Make this of the session's details, at once and atomically; what else is pending stays pending.
+
+        ``change`` gets those that stand, and the store's clock (ms); it may be called several times. Raises as
+        :meth:`change`, and ``ValueError`` for details that are out of range.
+        """
+        self._run(writing.change_details, change)
+
+    async def achange_details(self, change: Change) -> None:
+        """Do as :meth:`change_details`."""
+        await self._arun(writing.change_details, change)
+
+    def note_proof(self, means: str = "", level: int = 0) -> None:
+        """Take note that the person has just proved who they are; stored with all else that this request changes."""
+        noted_ms = self.now_ms or 0
+
+        def prove(details: Details, now_ms: int) -> Details:
+            # Not before a sign-in that the same step may store.
+            return details._replace(proved_ms=max(noted_ms, now_ms), means=means, level=level, wrong=0)
+
+        self._state.change_later(prove)
 
 
 SessionStore.sender = SessionStore

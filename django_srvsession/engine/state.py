@@ -14,6 +14,7 @@ from enum import Enum, auto
 from typing import Any, ClassVar, Final, Protocol
 
 from django_srvsession import conf
+from django_srvsession.engine.details import NONE, Change, Details, then
 from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.lifetimes import Lifetime
 from django_srvsession.engine.seal import Sealer
@@ -25,14 +26,6 @@ from django_srvsession.store import Store, StoreUnavailableError
 
 ENDED: Final = f"{MARK_PREFIX}ended"
 """The mark of an anonymous session that says what became of the browser's session before; the parts of ``Ended``."""
-SWITCHED: Final = f"{MARK_PREFIX}switched"
-"""The mark of a session whose user has given no proof: a mere switch from another user, or an assignment by hand."""
-WRONG: Final = f"{MARK_PREFIX}wrong_confirmations"
-"""The mark that counts wrong confirmations in a row."""
-SINCE: Final = f"{MARK_PREFIX}signed_in_ms"
-"""The mark of a session that goes on for an earlier one: when its user signed in, for the absolute limit."""
-CARRIED: Final = (SWITCHED, WRONG, SINCE)
-"""The marks that only a sign-in takes away, and no copy of the contents."""
 
 security_log: Final = logging.getLogger("django.security.SuspiciousSession")
 
@@ -100,12 +93,14 @@ class SessionState:
     """Whose credentials were checked in this request, by who says so: then signing in is no mere switch of users."""
     is_signing_out = False
     """Whether ``user_logged_out`` is being handled: what is flushed then is a logout."""
-    carried: Mapping[str, Any] = {}
-    """Marks that go along wherever the contents of a signed-in session go."""
+    pending: Change | None = None
+    """What this request will make of the session's details when it is written next."""
 
-    # What is sealed of the record, and the lifetime that goes with the contents where it is another one.
+    # What is sealed of the record, its details, and the lifetime that goes with the contents where it is another one.
     _mark = b""
+    _details = b""
     _sealed: SealedRecord | None = None
+    _left: Details | None = None
     _lifetime: Lifetime | None = None
     _parsed: tuple[str | None, SessionKey | None] = (None, None)
 
@@ -146,6 +141,21 @@ class SessionState:
         if self._sealed is None:
             self._sealed = SealedRecord.read(self._mark)
         return self._sealed
+
+    @property
+    def encoded_details(self) -> bytes:
+        """Return the details that go with the mark, as they are stored."""
+        return self._details
+
+    @property
+    def details(self) -> Details:
+        """Return the details as last loaded or written by this request; none before, and without a session."""
+        return NONE if self.loaded is None else Details.decode(self._details)
+
+    @property
+    def carried(self) -> Details:
+        """Return the details of the session that this request is in, or has left."""
+        return Details.decode(self._details) if self._left is None else self._left
 
     @property
     def lifetime(self) -> Lifetime | SealedRecord:
@@ -210,9 +220,20 @@ class SessionState:
         self.loaded, self.standing, self.lost_key = loaded, Standing.LIVE, None
         self.was_written = True
 
-    def note_sealed(self, mark: bytes, lifetime: Lifetime | None = None) -> None:
+    def note_sealed(self, mark: bytes, details: bytes, lifetime: Lifetime | None = None) -> None:
         """Take note of what is sealed of the record, and which lifetime the contents have where it is another one."""
-        self._mark, self._sealed, self._lifetime = mark, None, lifetime
+        self._mark, self._details, self._lifetime = mark, details, lifetime
+        self._sealed = self._left = None
+
+    def change_later(self, change: Change) -> None:
+        """Make this of the session's details when it is written next."""
+        self.pending = change if self.pending is None else then(self.pending, change)
+        self.is_modified = True
+
+    def note_changed(self, change: Change | None) -> None:
+        """Take note that the store has what was pending; what was added to it meanwhile stays pending."""
+        if self.pending is change:
+            self.pending = None
 
     def tell_browser(self) -> None:
         """Take note that the store has a new key, which the answer must bring."""
@@ -251,15 +272,15 @@ class SessionState:
         """Take note of who leaves a session: whoever was signed in there, or was just signed in."""
         if record is not None and record.user_id is not None:
             self.came_as = record.user_id
-            since_ms = None if self.loaded is None else self.sealed.signed_in_ms
-            self.carried = {SINCE: since_ms or record.signed_in_ms, **self.carried}
+            signed_in_ms = record.signed_in_ms if self.loaded is None else self.sealed.signed_in_ms
+            self._left = self.carried._replace(since_ms=self.carried.since_ms or signed_in_ms)
         elif self.signing_in is not None:
             self.came_as = self.signing_in  # In this very request, and not stored yet.
 
     def begin_anew(self) -> None:
         """Be as if the request had come without a key: what was there has ended."""
         self.contents = self.close()
-        self.lost_key, self.is_modified = None, True
+        self.lost_key, self.pending, self.is_modified = None, None, True
         self.needs_cookie = self.is_signing_out = False
 
     def clear(self) -> None:

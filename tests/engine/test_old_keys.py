@@ -317,32 +317,3 @@ def test_a_view_that_keeps_a_visitors_keys_cannot_store_a_mark(browser: Browser,
     for view in (keep, count, lambda request: request.session.update(request.GET.dict())):
         assert browser.visit(view, data={FIELD: "1"}).status_code == 400
     assert browser.show(read).keys() == {"_auth_user_id", "_auth_user_backend", "_auth_user_hash"}
-
-
-def test_marks_are_stored_and_neither_shown_nor_copied(browser: Browser) -> None:
-    def mark(request: HttpRequest) -> None:
-        request.session.set_mark("test", [1])
-
-    def look(request: HttpRequest) -> Any:
-        session = request.session
-        return [session.mark("test"), dict(session.items()), "_srvsession_test" in session, len(session._session)]
-
-    browser.visit(put(a=1))
-    browser.visit(mark)
-    assert browser.show(look) == [[1], {"a": 1}, False, 1]
-
-    def begin_anew(request: HttpRequest) -> None:
-        read(request)
-        request.session.create()
-
-    browser.visit(begin_anew)
-    assert browser.show(look) == [None, {"a": 1}, False, 1]
-
-
-def test_a_mark_can_be_counted(browser: Browser) -> None:
-    def count(request: HttpRequest) -> Any:
-        return request.session.change_mark("tries", lambda number: number + 1, 0)
-
-    browser.visit(put(a=1))
-    assert [browser.show(count) for _ in range(3)] == [1, 2, 3]
-    assert browser.show(read) == {"a": 1}
