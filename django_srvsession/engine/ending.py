@@ -81,7 +81,7 @@ async def _replace(state: SessionState, face: Face, key: SessionKey) -> SessionR
     A stale request (a wrong auth hash, another user signing in) must not sign out who just changed the password.
     """
     expected = {} if state.loaded is None else {HASH_KEY: state.loaded.values.get(HASH_KEY)}
-    return await end(face, state.sender, key.sid, Ending("replaced", None, key.verifier, expected))
+    return await end(face, state.sender, key.sid, Ending("replaced", None, key.verifier, expected, state.loaded))
 
 
 async def _log_out(state: SessionState, face: Face, key: SessionKey) -> SessionRecord | None:
@@ -90,12 +90,12 @@ async def _log_out(state: SessionState, face: Face, key: SessionKey) -> SessionR
     A session in which nobody was signed in is ended under this very key only: whoever has signed in since stays.
     """
     if state.record is not None and state.record.user_id is not None:
-        return await end(face, state.sender, key.sid, Ending("logout", state.record.user_id))
-    record = await end(face, state.sender, key.sid, Ending("logout", None, key.verifier))
+        return await end(face, state.sender, key.sid, Ending("logout", state.record.user_id, base=state.loaded))
+    record = await end(face, state.sender, key.sid, Ending("logout", None, key.verifier, base=state.loaded))
     if record is None:
         stored = await face.load(key.sid)
         if isinstance(stored, Loaded) and _was_signed_in_with(key, stored):
-            record = await end(face, state.sender, key.sid, Ending("logout", stored.record.user_id))
+            record = await end(face, state.sender, key.sid, Ending("logout", stored.record.user_id, base=stored))
     return record
 
 

@@ -9,14 +9,14 @@ local key = KEYS[1]
 local sid, keep_ms, reason, by, verifier, index_of, expected_count, absent_count = unpack(ARGV, 1, 8)
 
 -- include clock.lua
--- include values.lua
 -- include session.lua
 
 if state ~= (reason == '' and 'expired' or 'live') then return {state, now} end
 if verifier ~= '' and not accepts(given(verifier)) then return {'refused', now} end
 if expected_count ~= '0' or absent_count ~= '0' then
-  if not read_values() then return {'corrupt', now} end
-  if #conflicts(expected_count, absent_count, 9) > 0 then return {'conflict', now} end
+  -- include values.lua
+  if not add(redis.call('GET', key), texts_end + 1, used) then return {'corrupt', now} end
+  if #conflicts(9, expected_count, absent_count) > 0 then return {'conflict', now} end
 end
 
 if reason == '' then reason = d ~= NEVER and e >= d and 'expired_lifetime' or 'expired_idle' end

@@ -25,6 +25,7 @@ if #changed <= free then
   redis.call('SETRANGE', key, MOVED_FROM, struct.pack(MOVED, n + 1, seen, expires, used + #changed))
 else
   -- include values.lua
+  -- include runs.lua
   local image = redis.call('GET', key)
   if not add(image, texts_end + 1, used) then return 0 end
   add(changed, 1, #changed)

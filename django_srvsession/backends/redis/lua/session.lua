@@ -1,5 +1,5 @@
--- Part of other scripts, after clock.lua and values.lua. Reads the record of the session at key, and says what is so of
--- it: whether it lives, which key opens it, who is signed in. Its values are read when somebody asks for them.
+-- Part of other scripts, after clock.lua. Reads the record of the session at key, and says what is so of it: whether it
+-- lives, which key opens it, who is signed in.
 local state = 'live'
 local kind, v, n, l, e, used, t, d, g, c, s, rotation, u_length, ip_length, agent_length, details_length
 local former, r, texts_at, texts_end = '', 0, 0, 0
@@ -30,21 +30,4 @@ end
 
 local function user()
   return u_length ~= ABSENT and string.sub(record, texts_at + 1, texts_at + u_length)
-end
-
-local function read_values()
-  return add(redis.call('GET', key), texts_end + 1, used)
-end
-
--- What stands under each name whose expected bytes do not; after so many names with bytes come so many to be absent.
--- Returns where the arguments go on, too.
-local function conflicts(present, absent, at)
-  local found = {}
-  local function check(name, expected)
-    local stands = values[name] or false
-    if stands ~= expected then found[#found + 1] = name; found[#found + 1] = stands end
-  end
-  for _ = 1, present do check(ARGV[at], ARGV[at + 1]); at = at + 2 end
-  for _ = 1, absent do check(ARGV[at], false); at = at + 1 end
-  return found, at
 end

@@ -1,4 +1,4 @@
--- Part of other scripts. Values in runs, as store/framing.py makes them.
+-- Part of other scripts. Reads values out of runs, as store/framing.py makes them.
 local values, names = {}, {}
 
 -- Notes the values of the runs from a place to the last; tells whether they are sound.
@@ -29,32 +29,15 @@ local function add(bytes, at, last)
   return true
 end
 
--- Makes one run of all values that are noted.
-local function run()
-  local name_lengths, written, lengths, bodies = {}, {}, {}, {}
-  local longest = 0
-  for _, name in ipairs(names) do
-    local value = values[name]
-    if value then
-      local i = #written + 1
-      name_lengths[i], written[i], lengths[i], bodies[i] = #name, name, #value, value
-      longest = math.max(longest, #value)
-      values[name] = nil -- What was removed and written again is named twice.
-    end
+-- What stands under each name whose expected bytes do not: of the arguments from a place on, so many names with bytes,
+-- then so many to be absent. Returns where the arguments go on, too.
+local function conflicts(at, present, absent)
+  local found = {}
+  local function check(name, expected)
+    local stands = values[name] or false
+    if stands ~= expected then found[#found + 1] = name; found[#found + 1] = stands end
   end
-  local count, all_names = #written, table.concat(written)
-  local width = math.max(longest, 2 * (1 + count) + #all_names) < SHORT_BELOW and SHORT or LONG
-  local number = '<I' .. width
-  for i = 1, count do
-    name_lengths[i], lengths[i] = struct.pack(number, name_lengths[i]), struct.pack(number, lengths[i])
-  end
-  local part = struct.pack(number, count) .. table.concat(name_lengths) .. all_names
-  return string.char(width) .. struct.pack(number, #part) .. part .. table.concat(lengths) .. table.concat(bodies)
-end
-
--- Makes the room that follows what is in use: what Redis' memory for the string has left, and so much at least.
-local function room(used)
-  local size = used + LEAST_ROOM_BYTES + OVERHEAD_BYTES
-  local _, exponent = math.frexp(size - 1)
-  return string.rep('\0', LEAST_ROOM_BYTES + -size % 2 ^ math.max(exponent - 3, 4))
+  for _ = 1, present do check(ARGV[at], ARGV[at + 1]); at = at + 2 end
+  for _ = 1, absent do check(ARGV[at], false); at = at + 1 end
+  return found, at
 end

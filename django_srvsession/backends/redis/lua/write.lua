@@ -12,8 +12,9 @@ local keep_ms, verifier, new_verifier, is_final, listed_until_ms, new_user, life
   new_details, extend, cleared, known_version, changed, resealed_count, expected_count, absent_count = unpack(ARGV, 1, 18)
 
 -- include clock.lua
--- include values.lua
 -- include session.lua
+-- include values.lua
+-- include runs.lua
 
 if state ~= 'live' then return {state, now} end
 local rotated_to, signs_in = given(new_verifier), given(new_user)
@@ -21,8 +22,8 @@ if rotated_to and v == rotated_to then return {'ok', now, redis.call('GET', key)
 if rotated_to and v ~= verifier or not accepts(verifier) then return {'refused', now} end
 local u = user()
 if signs_in and u and u ~= signs_in then return {'refused', now} end
-if not read_values() then return {'corrupt', now} end
-local differing, at = conflicts(expected_count, absent_count, 19)
+if not add(redis.call('GET', key), texts_end + 1, used) then return {'corrupt', now} end
+local differing, at = conflicts(19, expected_count, absent_count)
 if #differing > 0 then return {'conflict', now, differing} end
 
 t = tonumber(lifetime_ms) or t
