@@ -142,7 +142,7 @@ def test_damaged_sessions_are_left_out_of_all_lists_and_open_for_nobody(
             store.load(sid)
         assert services.contents_of(sid) is None
         assert viewer.get(f"/admin/srvsession/livesession/{sid}/change/").status_code == 302
-        assert viewer.post(f"/account/sessions/{sid}/end/").status_code == 404
+        assert "already signed out" in viewer.post(f"/account/sessions/{sid}/end/", follow=True).content.decode()
     assert sum(f"Session {record.sid} is damaged" in caplog.text for record in damaged) >= len(damaged) - 2
     for command in (["sessionstats_srv"], ["clearsessions_srv"], ["doctorsessions_srv"]):
         run(*command)

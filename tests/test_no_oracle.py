@@ -1,4 +1,4 @@
-"""All pages at once, on every store: GET changes nothing, a POST needs its CSRF token, and the 404 says nothing.
+"""All pages at once, on every store: GET changes nothing, a POST needs its CSRF token, and no answer tells of others.
 
 The pages are those of ``urls.py``: one that is added there is tested here without a line more.
 """
@@ -17,6 +17,7 @@ from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.test import Client, override_settings
 from django.urls import URLPattern, URLResolver, get_resolver, include, path, reverse
+from django.utils.http import urlsafe_base64_decode as b64_decode
 
 from django_srvsession import services
 from django_srvsession import urls as pages
@@ -26,6 +27,7 @@ from django_srvsession.engine.keys import SessionKey
 from django_srvsession.records import Loaded
 from tests.engine.watched import WatchedStore
 from tests.every_store import STORES, lasting_store
+from tests.questions import shown_to
 
 urlpatterns = [path("account/", include("django_srvsession.urls"))]
 
@@ -204,7 +206,8 @@ def test_with_its_token_the_same_request_changes_something(people: People) -> No
     for name in ("srvsession:end", "srvsession:end_others", "srvsession:disown", "srvsession:logout"):
         other = signed_in("cid")
         before = contents(people)
-        answer = guarded.post(url(name, sid_of(other)), {"csrfmiddlewaretoken": token})
+        fields = shown_to(guarded) if name == "srvsession:end_others" else {}
+        answer = guarded.post(url(name, sid_of(other)), {**fields, "csrfmiddlewaretoken": token})
         assert answer.status_code == 302, name
         assert contents(people) != before, name
 
@@ -221,7 +224,7 @@ def with_token(browser: Client) -> tuple[Client, str]:
     return guarded, str(page.context["csrf_token"])
 
 
-# One 404.
+# One answer.
 
 MALFORMED = [
     "0" * 17,
@@ -236,11 +239,18 @@ MALFORMED = [
 ]
 
 
-def said(answer: Any, sid: str) -> tuple[Any, ...]:
-    """Return all that an answer tells: status, headers, cookies and body, with the sid that was asked for left out."""
+def said_to(browser: Client, method: str, name: str, sid: str) -> tuple[Any, ...]:
+    """Return all that an answer tells: status, headers, cookies and body, with the sid that was asked for left out.
+
+    The browser has read all messages before.
+    """
+    browser.cookies.pop("messages", None)
+    answer = getattr(browser, method)(url(name, sid))
     headers = {name: value.replace(sid, "SID") for name, value in answer.headers.items()}
     headers.pop("Expires", None)  # The time of day.
     cookies = {name: morsel.OutputString() for name, morsel in answer.cookies.items() if name != "csrftoken"}
+    if "messages" in cookies:
+        cookies["messages"] = str(b64_decode(cookies["messages"].removeprefix("messages=").split(":")[0]))
     return answer.status_code, headers, cookies, answer.content.decode().replace(sid, "SID")
 
 
@@ -249,32 +259,24 @@ def odd_ones(answers: dict[str, Any]) -> list[str]:
     return [kind for kind, answer in answers.items() if answer != answers["nobody's"]]
 
 
-def test_a_session_that_is_not_ones_own_is_one_404_whatever_became_of_it(people: People) -> None:
+def test_of_a_session_that_is_not_ones_own_one_thing_is_said_whatever_became_of_it(people: People) -> None:
     assert WITH_SID
     before = contents(people)
     for name in WITH_SID:
-        answers = {kind: said(people.ann.post(url(name, sid)), sid) for kind, sid in people.sids.items()}
+        answers = {kind: said_to(people.ann, "post", name, sid) for kind, sid in people.sids.items()}
         status, headers, cookies, body = answers["nobody's"]
-        assert (status, cookies) == (404, {})
-        assert body
+        assert (status, headers["Location"]) == (302, f"{reverse('srvsession:sessions')}?ended=")
+        assert "That device was already signed out." in cookies["messages"]
         assert "SID" not in body + str(headers)
         assert odd_ones(answers) == [], name
     assert contents(people) == before
 
 
-def test_a_malformed_sid_is_the_same_404(people: People) -> None:
+def test_a_malformed_sid_is_no_page(people: People) -> None:
     before = contents(people)
-    for name in WITH_SID:
-        sid = people.sids["nobody's"]
-        address = url(name, sid)
-        genuine = people.ann.post(address)
-        for text in MALFORMED:
-            answer = people.ann.post(address.replace(sid, text))
-            assert (answer.status_code, answer.content, answer["Content-Type"]) == (
-                genuine.status_code,
-                genuine.content,
-                genuine["Content-Type"],
-            ), (name, text)
+    sid = people.sids["nobody's"]
+    for name, text in itertools.product(WITH_SID, MALFORMED):
+        assert people.ann.post(url(name, sid).replace(sid, text)).status_code == 404, (name, text)
     assert contents(people) == before
 
 
@@ -285,7 +287,7 @@ def test_no_method_and_no_person_gets_an_answer_that_depends_on_what_became_of_a
     settings.SRVSESSION_REAUTH_AGE = proof_age  # 0: the password is asked for again, and must not tell anything either.
     for name, method in itertools.product(WITH_SID, ["get", "head", "options", "post", "put", "patch", "delete"]):
         for who, browser in people.all().items():
-            answers = {kind: said(getattr(browser, method)(url(name, sid)), sid) for kind, sid in people.sids.items()}
+            answers = {kind: said_to(browser, method, name, sid) for kind, sid in people.sids.items()}
             assert odd_ones(answers) == [], (name, method, who)
 
 

@@ -28,9 +28,10 @@ from django_srvsession.signals import session_ended
 from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
 from tests.later import Later
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
+from tests.questions import END_OTHERS, end_others
 
 RIGHT, WRONG = "the right one", "a wrong one"
-CONFIRM, END_OTHERS, LOGIN = "/account/confirm/", "/account/sessions/end-others/", "/account/login/"
+CONFIRM, LOGIN = "/account/confirm/", "/account/login/"
 AT_ONCE = 20
 
 
@@ -126,6 +127,8 @@ def user_of(client: Client) -> str:
 
 
 def guess(client: Client, page: str = CONFIRM, password: str = WRONG) -> Any:
+    if page == END_OTHERS:
+        return end_others(client, password=password)
     if page.startswith("/api/"):
         return client.post(page, {"password": password}, content_type="application/json")
     return client.post(page, {"password": password})
@@ -284,7 +287,7 @@ def test_no_page_counts_in_a_transaction_that_the_site_may_roll_back(
         were_inside.append(connection.in_atomic_block)
 
     monkeypatch.setattr(SlowBackend, "authenticate", refuse)
-    client = signed_in()
+    client, _ = signed_in(), signed_in()
     for _ in range(5):
         guess(client, page)
     assert were_inside == [False] * 5

@@ -68,5 +68,5 @@ def _need_proof(request: HttpRequest) -> None:
         return
     page = way.page()
     members: dict[str, Any] = {} if page is None else {"confirm_url": page}
-    title = _("Confirm it is you")
+    title = _("Confirm it's you")
     raise ProblemError(403, way.advice, kind=PROOF_REQUIRED, title=title, confirm_by=way.name, **members)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from django_srvsession.views.activity import ActivityView
 from django_srvsession.views.confirming import ConfirmView
 from django_srvsession.views.disowning import DisownView
-from django_srvsession.views.own_sessions import EndOthersView, EndView, OwnSessionsView, SessionsView
+from django_srvsession.views.ending import EndOthersView, EndView
+from django_srvsession.views.own_sessions import OwnSessionsView, SessionsView
 from django_srvsession.views.signing import LoggedOutView, LoginView, LogoutView
 
 __all__ = [

@@ -1,21 +1,17 @@
-"""A person's own sessions: see them, end one, end all others."""
+"""A person's own sessions, as a list of devices."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
-from urllib.parse import urlencode
 
-from django.contrib import messages
-from django.contrib.auth import logout
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.decorators import login_not_required
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render, resolve_url
+from django.shortcuts import resolve_url
 from django.utils.decorators import method_decorator
-from django.utils.translation import gettext, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_protect
@@ -23,13 +19,9 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import TemplateView, View
 
 from django_srvsession import services
-from django_srvsession.accounts import passwords, reauthentication
-from django_srvsession.accounts.attempts import outside_of_transactions
-from django_srvsession.accounts.forms import ConfirmForm
-from django_srvsession.accounts.sign_in import clear_site_data
-from django_srvsession.clients.devices import device_name_of
 from django_srvsession.events import log as event_log
 from django_srvsession.records import SessionRecord
+from django_srvsession.views.cards import Card, card_of, in_their_places, packed, unpacked
 
 
 @method_decorator([login_not_required, never_cache, csrf_protect, sensitive_post_parameters()], name="dispatch")
@@ -63,7 +55,11 @@ class OwnSessionsView(View):
 
 
 class SessionsView(OwnSessionsView, TemplateView):
-    """List the sessions of the person who asks: this one on every page, then the others."""
+    """List the sessions of the person who asks: this one on every page, then the others.
+
+    On the page that follows an end, without scripts, what was signed out stands where it was (``ended``). Since the
+    page is another one than the person clicked on, and scrolled otherwise, each of its buttons asks first.
+    """
 
     http_method_names = ["get", "head"]
     template_name = "srvsession/sessions.html"
@@ -76,83 +72,20 @@ class SessionsView(OwnSessionsView, TemplateView):
         others = services.those_that_open(self.request.user, listed)
         # Of many pages only this one was looked at.
         count = page.paginator.count - (current is not None) if page.has_other_pages() else len(others)
+        ended = unpacked(self.request.GET.get("ended", ""), self.request.user)
         context = {
-            "current": current,
-            "others": others,
+            "current": None if current is None else card_of(current),
+            "others": in_their_places([self._live_card(record) for record in others], ended),
             "page": page,
+            "ended": self.request.GET.get("ended", ""),
+            "asks_first": "ended" in self.request.GET,
             "keeps_events": event_log.days_kept() is not None,
         }
         return super().get_context_data(count=count, **context, **kwargs)
 
+    def _live_card(self, record: SessionRecord) -> Card:
+        card = card_of(record)
+        return card._replace(packed=packed([card], self.request.user))
+
     def _page(self) -> Any:
         return Paginator(self.own_sessions(), self.paginate_by).get_page(self.request.GET.get("page"))
-
-
-@method_decorator(outside_of_transactions, name="dispatch")
-class ProvenView(OwnSessionsView):
-    """Do something that needs a recent proof (ASVS 7.5.2).
-
-    When the last proof is old, the same address asks for the password and goes on with the right one: one form more,
-    and nothing to press twice.
-    """
-
-    http_method_names = ["post"]
-    template_name = "srvsession/confirm.html"
-
-    def ask_first(self, **context: Any) -> HttpResponseBase | None:
-        """Return the page that asks for the password, or the way to another proof; None where there is no need.
-
-        Who has guessed too often is sent to sign in.
-        """
-        if not reauthentication.is_asked_before_ending(self.request):
-            return None
-        if not reauthentication.can_confirm(self.request):
-            return reauthentication.ask(self.request, resolve_url("srvsession:sessions"))
-        form = ConfirmForm(self.request, self.request.POST if "password" in self.request.POST else None)
-        if form.is_valid():
-            return None
-        if not self.request.user.is_authenticated:
-            return auth_views.redirect_to_login(resolve_url("srvsession:sessions"))
-        return render(self.request, self.template_name, {"form": form, **context})
-
-
-class EndView(ProvenView):
-    """End one session of the person who asks; the one that the request came with is a sign-out."""
-
-    def post(self, request: HttpRequest, sid: str) -> HttpResponseBase:
-        """End it; somebody else's, an ended and an unknown one are the same 404, so that nobody learns which it was."""
-        record = services.session_of(request.user, sid)
-        if record is None:
-            raise Http404
-        if sid == self.current_sid():
-            logout(request)
-            return clear_site_data(redirect("srvsession:logged_out"))
-        device, page = device_name_of(record), request.POST.get("page", "")
-        purpose = gettext("To sign out %(device)s, enter your password.") % {"device": device}
-        if asked := self.ask_first(purpose=purpose, button=gettext("Sign out"), list_page=page):
-            return asked
-        if services.revoke(sid, by=request.user) is None:
-            raise Http404  # Somebody was faster.
-        text = gettext("Signed out: %(device)s.") % {"device": device}
-        messages.success(request, passwords.with_advice(text), fail_silently=True)
-        return redirect(_list_url(page))
-
-
-def _list_url(page: str) -> str:
-    """Return the page of the list that a form was on."""
-    url = resolve_url("srvsession:sessions")
-    return f"{url}?{urlencode({'page': page})}" if page.isdecimal() and page != "1" else url
-
-
-class EndOthersView(ProvenView):
-    """End all sessions of the person who asks but the one that the request came with."""
-
-    def post(self, request: HttpRequest) -> HttpResponseBase:
-        """End them and say how many there were."""
-        purpose = gettext("To sign out all other sessions, enter your password.")
-        if asked := self.ask_first(purpose=purpose, button=gettext("Sign out all others")):
-            return asked
-        count = len(services.revoke_all(request.user, keep=self.current_sid(), by=request.user))
-        text = ngettext("Ended %(count)d other session.", "Ended %(count)d other sessions.", count)
-        messages.success(request, text % {"count": count}, fail_silently=True)
-        return redirect("srvsession:sessions")

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.generic import TemplateView
@@ -23,6 +24,7 @@ from django_srvsession.accounts.forms import SignInForm
 from django_srvsession.accounts.sign_in import clear_site_data, sign_in
 from django_srvsession.records import Ended
 from django_srvsession.services import SignInRefusedError
+from django_srvsession.views.questions import question
 
 TOLD_COOKIE: Final = "srvsession_told"
 """Holds the sid of the ended session whose reason this browser was told, so that it is told once."""
@@ -104,10 +106,19 @@ def _note_as_told(ended: Ended, request: HttpRequest, response: HttpResponse) ->
 class LogoutView(auth_views.LogoutView):
     """Sign out: the session is ended on the server before the answer, or the answer is 503."""
 
-    http_method_names = ["post"]
+    http_method_names = ["get", "head", "post"]
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Ask; there is nothing to ask who is not signed in."""
+        if not request.user.is_authenticated:
+            return HttpResponseRedirect(self.get_success_url())
+        fields = {"next": target} if (target := self.get_redirect_url()) else {}
+        return question(request, gettext("Sign out of this device?"), gettext("Sign out"), fields=fields)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Sign out, and clear what the browser keeps of the site."""
+        """Sign out, and clear what the browser keeps of the site; a page that follows an end of others asks first."""
+        if "ask" in request.POST:
+            return self.get(request, *args, **kwargs)
         return clear_site_data(super().post(request, *args, **kwargs))
 
     def get_default_redirect_url(self) -> str:

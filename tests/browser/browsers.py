@@ -81,8 +81,10 @@ class Browser:
         """Give the browser a command of the DevTools protocol."""
         return self.remote.execute("executeCdpCommand", {"cmd": name, "params": parameters})["value"]
 
-    def prefer(self, *, scheme: str = "light", language: str = "en", width: int = 0, motion: str = "reduce") -> None:
-        """Set what a person prefers: light or dark, a language; and how wide the window is (0: as it was)."""
+    def prefer(
+        self, *, scheme: str = "light", language: str = "en", width: int = 0, height: int = 900, motion: str = "reduce"
+    ) -> None:
+        """Set what a person prefers: light or dark, a language; and how large the window is (width 0: as it was)."""
         features = [
             {"name": "prefers-color-scheme", "value": scheme},
             {"name": "prefers-reduced-motion", "value": motion},
@@ -90,7 +92,7 @@ class Browser:
         self.command("Emulation.setEmulatedMedia", features=features)
         self.command("Network.enable")
         self.command("Network.setExtraHTTPHeaders", headers={"Accept-Language": language})
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.command("Emulation.setDeviceMetricsOverride" if width else "Emulation.clearDeviceMetricsOverride", **size)
 
     def run(self, script: str, *arguments: object) -> Any:
@@ -151,6 +153,22 @@ class Browser:
         element.click()
         # Not staleness_of(): while documents change, the driver answers a question about the old one with an error.
         self._until(lambda: self.remote.find_element(By.TAG_NAME, "html").id != page, ignoring=WebDriverException)
+
+    def middle_of(self, element: WebElement) -> tuple[int, int]:
+        """Return where the middle of an element is in the window, in CSS pixels."""
+        box = self.run("return arguments[0].getBoundingClientRect().toJSON()", element)
+        return int(box["x"] + box["width"] / 2), int(box["y"] + box["height"] / 2)
+
+    def press_at(self, place: tuple[int, int], *, touch: bool = False, times: int = 1) -> None:
+        """Press at a place in the window, whatever is there: with the mouse, or with a finger."""
+        x, y = place
+        for count in range(1, times + 1):
+            if touch:
+                self.command("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+                self.command("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+                continue
+            for kind in ("mousePressed", "mouseReleased"):
+                self.command("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=count)
 
     def type(self, field: str, text: str) -> None:
         """Type into a field of a form."""

@@ -1,59 +1,53 @@
-// Ends a session without leaving the page. Without this file, or when anything is not as expected, the form is sent as
-// forms are: nothing here is needed.
+// Signs a device out without leaving the page, and moves nothing on it: the card stays where it was. Without this file,
+// or when anything is not as expected, the form is sent as forms are: nothing here is needed.
 (() => {
   "use strict";
 
-  const LIST = "[data-srvsession-list]";
   const STATUS = "[data-srvsession-status]";
-  const FORM = "form[data-srvsession-end]";
+  const BUTTON = "button[data-srvsession-end]";
+  const COUNT = "[data-srvsession-count]";
 
-  function regions(document) {
-    const list = document.querySelector(LIST);
-    const status = document.querySelector(STATUS);
-    return list && status ? { list, status } : null;
+  let passed = null; // The button whose form the browser sends by itself.
+
+  function sendByBrowser(button) {
+    passed = button;
+    button.click();
+    passed = null;
   }
 
-  // The session after the one that goes, or the one before, so that the focus stays where the person was.
-  function neighbour(form) {
-    const cards = [...document.querySelectorAll(FORM)].map((other) => other.closest("li"));
-    const place = cards.indexOf(form.closest("li"));
-    const next = cards[place + 1] ?? cards[place - 1];
-    return next?.id;
-  }
-
-  function show(current, page, nextId) {
-    current.list.replaceChildren(...page.list.childNodes);
-    const focused = document.getElementById(nextId ?? "")?.querySelector("h3") ?? document.querySelector(`${LIST} h2[tabindex]`);
-    focused?.focus();
-    // Last: a live region is read when its content changes, and after the focus has moved.
-    current.status.replaceChildren(...page.status.childNodes);
-  }
-
-  async function end(form, current) {
-    const nextId = neighbour(form);
-    const answer = await fetch(form.action, { method: "POST", body: new FormData(form), credentials: "same-origin" });
-    if (answer.status === 404) {
-      location.reload(); // It has ended meanwhile: the list is old.
-      return;
+  function show(card, ended, page) {
+    for (const place of document.querySelectorAll(COUNT)) {
+      place.textContent = page.querySelector(COUNT)?.textContent ?? "";
     }
-    const page = answer.ok ? regions(new DOMParser().parseFromString(await answer.text(), "text/html")) : null;
-    if (page) {
-      show(current, page, nextId);
+    card.replaceWith(ended);
+    // Not to the next card: its button would be pressed by a key that is still held.
+    ended.querySelector("[tabindex]")?.focus({ preventScroll: true });
+    // Last: a live region is read when its content changes, and after the focus has moved.
+    document.querySelector(STATUS).replaceChildren(...page.querySelector(STATUS).childNodes);
+  }
+
+  async function end(button) {
+    const card = button.closest("li");
+    const body = new FormData(button.form);
+    body.append(button.name, button.value);
+    const answer = await fetch(button.formAction, { method: "POST", body, credentials: "same-origin" });
+    const page = answer.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
+    const ended = page?.querySelector(`#${card.id}[data-srvsession-ended]`);
+    if (ended && page.querySelector(STATUS)) {
+      show(card, ended, page);
     } else if (answer.redirected) {
       location.assign(answer.url); // Signed out meanwhile.
     } else {
-      form.submit(); // Asks for the password, or says that the store does not answer.
+      sendByBrowser(button); // A question, or the store does not answer.
     }
   }
 
-  document.addEventListener("submit", (event) => {
-    const form = event.target.closest(FORM);
-    const current = regions(document);
-    if (!form || !current || event.defaultPrevented) return;
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest(BUTTON);
+    if (!button || button === passed || event.defaultPrevented || !document.querySelector(STATUS)) return;
     event.preventDefault();
-    const button = form.querySelector("button");
     if (button.getAttribute("aria-disabled") === "true") return;
     button.setAttribute("aria-disabled", "true");
-    end(form, current).catch(() => form.submit());
+    end(button).catch(() => sendByBrowser(button));
   });
 })();
