@@ -53,8 +53,8 @@ def test_people_come_there_from_their_sessions_and_go_back_in_time(browser: Brow
     assert older
     browser.follow("Newest")
     assert browser.texts(".event h2") == newest
-    browser.follow("Your sessions")
-    assert browser.heading == "Your sessions"
+    browser.follow("Your devices")
+    assert browser.heading == "Your devices"
     assert browser.console == []
 
 

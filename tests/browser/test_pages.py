@@ -129,21 +129,25 @@ def test_the_pages_work_inside_the_base_of_another_site(laptop: Browser, look: s
             assert [line for line in refusals(laptop) if "srvsession" in line] == []
         laptop.prefer()
         laptop.go(SESSIONS)
-        assert "Your sessions" in laptop.texts("h1")
+        assert "Your devices" in laptop.texts("h1")
         end_first_of_the_others(laptop)
-        assert len(laptop.texts(".sessions h3")) == 3
+        assert len(laptop.texts(LIVE)) == 2
 
 
 # Ending a session without leaving the page, and without scripts.
 
 
+LIVE = ".sessions li:not([aria-current], [data-srvsession-ended])"
+
+
 def end_first_of_the_others(browser: Browser) -> None:
-    """Press the button of the second card and wait until it has gone, on the same page."""
-    card = browser.find(".sessions li:not([aria-current])").get_attribute("id")
+    """Press the first button of the others and wait until its card says that it is signed out, on the same page."""
+    card = browser.find(LIVE).get_attribute("id")
     browser.run("window.stayed = true")
     browser.click("Sign out", within=f"#{card}")
-    browser.wait_for(f"document.getElementById('{card}') === null")
+    browser.wait_for(f"document.getElementById('{card}').matches('[data-srvsession-ended]')")
     assert browser.run("return window.stayed === true")
+    assert browser.texts(f"#{card} .end") == ["Signed out"]
 
 
 def test_a_session_ends_without_leaving_the_page(browser: Browser) -> None:
@@ -151,13 +155,11 @@ def test_a_session_ends_without_leaving_the_page(browser: Browser) -> None:
     browser.go("/elsewhere/2/")
     browser.go(SESSIONS)
     _, first, second = browser.texts(".sessions h3")
-    end_first_of_the_others(browser)
-    assert browser.texts("[role=status] p") == [f"Signed out: {first}. Didn't recognise it? Change your password."]
-    assert browser.run("return document.activeElement.textContent") == second
-    end_first_of_the_others(browser)
-    assert browser.texts("[role=status] p") == [f"Signed out: {second}. Didn't recognise it? Change your password."]
-    assert browser.run("return document.activeElement.id") == "other-devices"
-    assert browser.texts(".empty") == ["You are signed in on this device only."]
+    for name, left in ((first, "(1)"), (second, "")):
+        end_first_of_the_others(browser)
+        assert browser.texts("[role=status] p") == [f"Signed out: {name}. Didn't recognise it? Change your password."]
+        assert browser.run("return document.activeElement.textContent") == name
+        assert browser.texts("h2 .count") == [left]
     browser.go(SESSIONS)
     assert len(browser.texts(".sessions h3")) == 1
     assert refusals(browser) == []
@@ -172,25 +174,31 @@ def test_without_scripts_everything_works_the_same(browser: Browser) -> None:
     browser.go("/elsewhere/2/")
     browser.go(SESSIONS)
     assert len(browser.texts(".sessions h3")) == 3
-    browser.press("Sign out", within=".sessions li:not([aria-current])")
-    assert (browser.heading, len(browser.texts(".sessions h3"))) == ("Your sessions", 2)
+    browser.press("Sign out", within=LIVE)
+    assert (browser.heading, len(browser.texts(LIVE))) == ("Your devices", 1)
+    browser.follow("Sign out all others")
+    assert browser.heading == "Sign out 1 other device?"
     browser.press("Sign out all others")
-    assert browser.texts("[role=status] p") == ["Ended 1 other session."]
+    assert browser.texts("[role=status] p") == ["Signed out 1 other device."]
     browser.press("Sign out", within="header")
+    assert browser.heading == "Sign out of this device?"
+    browser.press("Sign out", within="main")
     assert browser.heading == "You are signed out"
 
 
-def test_a_list_that_is_old_is_loaded_again(browser: Browser) -> None:
+def test_a_list_that_is_old_says_that_the_device_was_already_signed_out(browser: Browser) -> None:
     sign_in(browser)
     browser.go("/elsewhere/2/")
     browser.go(SESSIONS)
     browser.run(
-        "const form = document.querySelector('form[data-srvsession-end]');"
-        "fetch(form.action, {method: 'POST', body: new FormData(form)}).then(() => { window.done = true })"
+        "const button = document.querySelector('button[data-srvsession-end]');"
+        "const body = new FormData(button.form);"
+        "fetch(button.formAction, {method: 'POST', body}).then(() => { window.done = true })"
     )
     browser.wait_for("window.done")
-    browser.press("Sign out", within=".sessions li:not([aria-current])")
-    assert len(browser.texts(".sessions h3")) == 2
+    end_first_of_the_others(browser)
+    assert browser.texts("[role=status] p")[-1:] == ["That device was already signed out."]
+    assert len(browser.texts(LIVE)) == 1
 
 
 def test_who_was_signed_out_meanwhile_is_shown_the_way_in(browser: Browser) -> None:
@@ -199,7 +207,7 @@ def test_who_was_signed_out_meanwhile_is_shown_the_way_in(browser: Browser) -> N
     browser.go(SESSIONS)
     browser.run("fetch('/end-all/revoked/').then(() => { window.done = true })")
     browser.wait_for("window.done")
-    browser.press("Sign out", within=".sessions li:not([aria-current])")
+    browser.press("Sign out", within=LIVE)
     assert browser.heading == "Sign in"
     assert browser.texts(".note") == ["You were signed out from another device."]
 
@@ -210,15 +218,16 @@ def test_an_old_proof_asks_for_the_password_and_goes_on_by_itself(laptop: Browse
         sign_in(laptop)
         laptop.go("/elsewhere/3/")
         laptop.go(SESSIONS)
-        laptop.press("Sign out", within=".sessions li:not([aria-current])")
-        assert laptop.heading == "Confirm it is you"
+        laptop.press("Sign out", within=LIVE)
+        assert laptop.heading.startswith("Sign out ")
+        assert "Confirm it's you" in laptop.find("main").text
         laptop.type("password", "demo-alice")
         laptop.press("Sign out", within="main")
-        assert (laptop.heading, len(laptop.texts(".sessions h3"))) == ("Your sessions", 3)
-        laptop.press("Sign out all others")
+        assert (laptop.heading, len(laptop.texts(LIVE))) == ("Your devices", 2)
+        laptop.follow("Sign out all others")
         laptop.type("password", "demo-alice")
         laptop.press("Sign out all others", within="main")
-        assert (laptop.heading, len(laptop.texts(".sessions h3"))) == ("Your sessions", 1)
+        assert (laptop.heading, len(laptop.texts(".sessions h3"))) == ("Your devices", 1)
 
 
 # Signing in and out.
@@ -271,7 +280,7 @@ def test_a_hundred_sessions_have_pages_that_nobody_is_shut_out_of(browser: Brows
     sign_in(browser)
     browser.go("/elsewhere/99/")
     browser.go(SESSIONS)
-    assert browser.texts(".count") == ["(99)"]
+    assert browser.texts("h2 .count") == ["(99)"]
     seen = len(browser.texts(".sessions li:not([aria-current])"))
     assert violations(browser, "nav.pages") == []
     browser.follow("Older")
@@ -280,8 +289,11 @@ def test_a_hundred_sessions_have_pages_that_nobody_is_shut_out_of(browser: Brows
     assert seen == 99
     end_first_of_the_others(browser)
     assert browser.run("return location.search") == "?page=2"
+    assert browser.texts("h2 .count") == ["(98)"]
+    browser.follow("Sign out all others")
+    assert browser.heading == "Sign out 98 other devices?"
     browser.press("Sign out all others")
-    assert browser.texts("[role=status] p") == ["Ended 98 other sessions."]
+    assert browser.texts("[role=status] p") == ["Signed out 98 other devices."]
 
 
 def test_the_pages_speak_korean_to_who_asks_for_it(browser: Browser) -> None:
@@ -289,7 +301,7 @@ def test_the_pages_speak_korean_to_who_asks_for_it(browser: Browser) -> None:
     sign_in(browser)
     browser.go("/elsewhere/1/")
     browser.go(SESSIONS)
-    assert browser.heading == "내 세션"
+    assert browser.heading == "로그인된 기기"
     assert browser.run("return document.documentElement.lang") == "ko"
     words = browser.find("main").text
     assert "분 전" in words
@@ -308,7 +320,7 @@ def test_everything_can_be_reached_with_the_keyboard(browser: Browser) -> None:
         assert len(reached) < 11
     assert reached == [
         "django-srvsession demo",
-        "Your sessions",
+        "Your devices",
         "Sign out",
         "Recent activity",
         "Sign out",
@@ -316,4 +328,4 @@ def test_everything_can_be_reached_with_the_keyboard(browser: Browser) -> None:
         *["Sign out"] * 2,
     ]
     browser.press_key("Enter")
-    browser.wait_for("document.querySelectorAll('.sessions li').length === 2")
+    browser.wait_for("document.querySelector('[data-srvsession-ended]') !== null")

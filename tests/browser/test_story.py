@@ -52,7 +52,7 @@ def test_a_person_sees_both_sessions_and_ends_one(site: DemoSite, laptop: Browse
     laptop.go("/")
     assert views(laptop) == before + 2
 
-    laptop.follow("Your sessions")
+    laptop.follow("Your devices")
     assert sorted(laptop.texts(".sessions h3")) == ["Firefox on Linux", "Safari on iPhone"]
     assert laptop.texts(".sessions li[aria-current=true] h3") == ["Firefox on Linux"]
 
@@ -61,7 +61,7 @@ def test_a_person_sees_both_sessions_and_ends_one(site: DemoSite, laptop: Browse
     assert laptop.texts("[role=status] p") == [
         "Signed out: Safari on iPhone. Didn't recognise it? Change your password."
     ]
-    assert laptop.texts(".sessions h3") == ["Firefox on Linux"]
+    assert laptop.texts("[data-srvsession-ended] h3") == ["Safari on iPhone"]
 
     phone.go("/")
     assert phone.heading == "Hello"
