@@ -194,19 +194,28 @@ class LiveSession(Session):
 
 
 class SessionEvent(models.Model):
-    """Keep that a user's session started or ended, for ``SRVSESSION_EVENT_LOG`` days; on every store.
+    """Keep what happened to a user's sessions and account, for ``SRVSESSION_EVENT_LOG`` days; on every store.
 
     ``at_ms`` is milliseconds since 1970 UTC by the clock of the process that noticed it. Sessions in which nobody
-    signed in leave no event, so visitors cannot fill the table.
+    signed in leave no event, and of failed sign-ins few are kept, so visitors cannot fill the table. A failed sign-in,
+    and a change of the account from outside of its sessions, has no ``sid``.
     """
 
     STARTED = "started"
     ENDED = "ended"
+    FAILED = "failed"
+    """A wrong password, at a sign-in or (reason ``confirmation``) where it was asked for again."""
+    CHANGED = "changed"
+    """A change of the account; the reason is ``password_changed`` or ``email_changed``."""
     USER_DELETED = "user_deleted"
     """The reason of a row that says that a user is gone; without a ``sid`` it says so of no session."""
 
     at_ms = models.BigIntegerField(_("at (ms)"))
-    kind = ExactCharField(_("what"), max_length=16, choices=[(STARTED, _("started")), (ENDED, _("ended"))])
+    kind = ExactCharField(
+        _("what"),
+        max_length=16,
+        choices=[(STARTED, _("started")), (ENDED, _("ended")), (FAILED, _("failed")), (CHANGED, _("changed"))],
+    )
     sid = ExactCharField(_("public name"), max_length=18)
     user_id = ExactCharField(_("user"), max_length=255)
     reason = ExactCharField(_("ended because"), max_length=64, blank=True)

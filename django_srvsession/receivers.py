@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from django.apps import apps
@@ -12,7 +12,7 @@ from django.core.signals import setting_changed
 from django.db.models import Model
 from django.db.models.signals import ModelSignal, class_prepared, post_delete, post_save, pre_save
 
-from django_srvsession.accounts import account_changes, admission, current_request, new_devices
+from django_srvsession.accounts import account_changes, admission, current_request, failed_sign_ins, new_devices
 from django_srvsession.engine import SessionStore
 from django_srvsession.users import user_id_of
 
@@ -25,6 +25,7 @@ def connect_first() -> None:
 def connect() -> None:
     """Connect all other receivers, once."""
     signals.user_logged_out.connect(_mark_logout, dispatch_uid="srvsession.logout")
+    signals.user_login_failed.connect(_note_failure, dispatch_uid="srvsession.failed")
     class_prepared.connect(_connect_to, dispatch_uid="srvsession.model_made")
     setting_changed.connect(_exchange_user_model, dispatch_uid="srvsession.user_model")
     _connect_to_users()
@@ -47,6 +48,12 @@ def _mark_logout(*, request: Any, **kwargs: Any) -> None:
         session.note_sign_out()
 
 
+def _note_failure(*, credentials: Mapping[str, Any], request: Any = None, **kwargs: Any) -> None:
+    """Note a wrong password; one that no request brought is nobody's try."""
+    if request is not None:
+        failed_sign_ins.note(request, credentials)
+
+
 def _note_change(*, instance: Any, raw: bool, using: str, update_fields: Collection[str] | None, **kwargs: Any) -> None:
     if not raw:
         account_changes.note_change(instance, using=using, update_fields=update_fields)
@@ -60,7 +67,7 @@ def _end_after_change(
     is_active = getattr(instance, "is_active", True)
     if not is_active and (update_fields is None or "is_active" in update_fields):
         account_changes.end_all(instance, "user_deactivated", using=using)
-    account_changes.end_others(instance, using=using)
+    account_changes.follow(instance, using=using)
 
 
 def _end_of_deleted(*, instance: Any, using: str, **kwargs: Any) -> None:

@@ -21,7 +21,7 @@ from django_srvsession.accounts.disowning import Claim
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import Table
 from django_srvsession.engine import current_store
-from django_srvsession.events import history
+from django_srvsession.events import words
 from django_srvsession.models import SessionEvent
 from django_srvsession.records import Tombstone
 from django_srvsession.store import StoreUnavailableError
@@ -124,7 +124,7 @@ def test_the_end_is_the_person_s_own_and_has_words_of_its_own(ann: Any) -> None:
     assert isinstance(found, Tombstone) and (found.reason, found.by) == ("disowned", str(ann.pk))
     event = SessionEvent.objects.get(sid=sid, kind="ended")
     assert (event.reason, event.by) == ("disowned", str(ann.pk))
-    assert history.text_of(event.kind, event.reason) == "Signed out: reported as not you"
+    assert words.text_of(event.kind, event.reason) == "Signed out: reported as not you"
     # Whoever sat there learns no more than that.
     assert "You were signed out from another device." in text_of(theirs.get("/account/login/"))
 

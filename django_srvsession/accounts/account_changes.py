@@ -1,4 +1,4 @@
-"""What a change of a user's account means for the user's sessions: ``SRVSESSION_END_OTHERS_AFTER``.
+"""What a change of a user's account means: ``SRVSESSION_END_OTHERS_AFTER``, and a row under recent activity.
 
 A change is noticed by comparing what is about to be saved with what the database has: one query, and only where a saved
 field tells of a change that matters (a sign-in, which saves ``last_login`` alone, pays none). Remembering the values
@@ -18,17 +18,19 @@ from django.db.models import Field
 
 from django_srvsession import conf, services
 from django_srvsession.accounts import current_request
+from django_srvsession.clients.address import client_of
 from django_srvsession.engine import current_store
 from django_srvsession.events import log as event_log
+from django_srvsession.records import NO_CLIENT, Client
 
-_NOTE: Final = "_srvsession_reason"
+_NOTE: Final = "_srvsession_reasons"
 
 HASH_BEFORE: Final = "_srvsession_hash_before"
 """The attribute of a user that holds the hash of the same password by another hasher, which a sign-in has replaced."""
 
 
 def note_change(user: Any, *, using: str, update_fields: Collection[str] | None) -> None:
-    """Note on a user who is about to be saved whether others' sessions are to end, for :func:`end_others`."""
+    """Note on a user who is about to be saved what is being changed, for :func:`follow`."""
     user.__dict__.pop(_NOTE, None)  # Of a save that failed.
     fields = _watched_fields(user, update_fields)
     if not fields or _is_new(user) or not _uses_our_engine():
@@ -37,6 +39,7 @@ def note_change(user: Any, *, using: str, update_fields: Collection[str] | None)
     stored = rows.values_list(*(field.attname for field in fields.values())).first()
     if stored is None:
         return
+    reasons = []
     for (reason, field), before in zip(fields.items(), stored, strict=True):
         after = field.value_from_object(user)
         if after == before or not (after or before):
@@ -44,17 +47,18 @@ def note_change(user: Any, *, using: str, update_fields: Collection[str] | None)
         if _is_upgrade(user, reason, before, update_fields):
             user.__dict__[HASH_BEFORE] = before
         else:
-            user.__dict__[_NOTE] = reason
+            reasons.append(reason)
             user.__dict__.pop(HASH_BEFORE, None)
-            return
+    if reasons:
+        user.__dict__[_NOTE] = reasons
 
 
-def end_others(user: Any, *, using: str) -> None:
-    """End the other sessions of a user who was saved, after commit, if what was noted before says so."""
-    reason = user.__dict__.pop(_NOTE, None)
-    if reason is not None:
+def follow(user: Any, *, using: str) -> None:
+    """After commit, write down what was noted of a user who was saved, and end the other sessions if it says so."""
+    reasons = user.__dict__.pop(_NOTE, ())
+    if reasons:
         visit = current_request.current()
-        transaction.on_commit(functools.partial(_end_others, services.user_id_of(user), reason, visit), using=using)
+        transaction.on_commit(functools.partial(_follow, services.user_id_of(user), reasons, visit), using=using)
 
 
 def end_all(user: Any, reason: str, *, using: str) -> None:
@@ -69,6 +73,26 @@ def note_deletion(user: Any, *, using: str) -> None:
     transaction.on_commit(functools.partial(event_log.note_deletion, services.user_id_of(user)), using=using)
 
 
+def _follow(user_id: str, reasons: Collection[str], visit: current_request.Visit | None) -> None:
+    sid, by, client = _who(user_id, visit)
+    for reason in reasons:
+        event_log.note_change(user_id, reason, client, by=by, sid=sid)
+    ending = [reason for reason in reasons if reason in conf.end_others_after]
+    if ending:
+        _end_others(user_id, ending[0], visit)
+
+
+def _who(user_id: str, visit: current_request.Visit | None) -> tuple[str, str | None, Client]:
+    """Return in which session of the user's an account is being changed, by whom and from where, as far as is known.
+
+    Where somebody else does it, an administrator perhaps, from where is not the user's business.
+    """
+    if visit is None:
+        return "", None, NO_CLIENT
+    by = visit.user_id
+    return visit.sid_of(user_id) or "", by, client_of(visit.request) if by in (None, user_id) else NO_CLIENT
+
+
 def _end_others(user_id: str, reason: str, visit: current_request.Visit | None) -> None:
     # Which session stays is asked now: a password reset may have signed its user in since the save. The session is
     # read for it: its cookie alone may hold a key that was replaced long ago.
@@ -79,7 +103,7 @@ def _end_others(user_id: str, reason: str, visit: current_request.Visit | None) 
 def _watched_fields(user: Any, update_fields: Collection[str] | None) -> dict[str, Field[Any, Any]]:
     """Return, by the reason that a change of it is, the fields that are being saved and matter to the settings."""
     names = {"password_changed": password_field_name(user), "email_changed": _email_field_name(user)}
-    chosen = conf.end_others_after
+    chosen = conf.end_others_after if event_log.days_kept() is None else tuple(names)
     fields = {reason: _field(user, name) for reason, name in names.items() if reason in chosen}
     saved = None if update_fields is None else set(update_fields)
     return {

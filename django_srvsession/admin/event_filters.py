@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from django_srvsession.admin.filters import SessionFilter, UserFilter
-from django_srvsession.events.history import REASONS
+from django_srvsession.events.words import REASONS
 from django_srvsession.models import SessionEvent
 from django_srvsession.store.listings import MINUTE_MS, clock_ms
 
@@ -37,11 +37,16 @@ class EventUserFilter(UserFilter, EventFilter):
 
 
 class KindFilter(EventFilter):
-    """Started, or ended."""
+    """Signed in or out, or what else happened to an account."""
 
     title = _("what")
     parameter_name = "kind"
-    choices_offered = [(SessionEvent.STARTED, _("Started")), (SessionEvent.ENDED, _("Ended"))]
+    choices_offered = [
+        (SessionEvent.STARTED, _("Started")),
+        (SessionEvent.ENDED, _("Ended")),
+        (SessionEvent.FAILED, _("Failed sign-ins")),
+        (SessionEvent.CHANGED, _("Password and e-mail")),
+    ]
 
     def wanted(self) -> Q:
         """Return the condition."""

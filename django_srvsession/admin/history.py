@@ -26,8 +26,8 @@ from django_srvsession.admin import event_filters
 from django_srvsession.admin.rows import shown
 from django_srvsession.clients.devices import device_name
 from django_srvsession.escaping import escaped
-from django_srvsession.events import history
 from django_srvsession.events import log as event_log
+from django_srvsession.events.words import text_of
 from django_srvsession.models import LiveSession, SessionEvent
 from django_srvsession.records import is_storable
 
@@ -65,7 +65,7 @@ def _why(event: SessionEvent) -> str:
 
 def _what(event: SessionEvent) -> str:
     """Return what happened as its user reads it; below it the reason as code and log name it, and who did it."""
-    text = history.text_of(event.kind, event.reason)
+    text = text_of(event.kind, event.reason)
     return format_html('{} <span class="srvsession-reason">{}</span>', text, _why(event)) if _why(event) else text
 
 

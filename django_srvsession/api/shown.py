@@ -66,12 +66,12 @@ def entry_as_json(entry: Entry, current_sid: str | None) -> dict[str, Any]:
     return {
         "kind": entry.kind,
         "at": _instant(entry.at),
-        "sid": escaped(entry.sid),
+        "sid": escaped(entry.sid) or None,
         "current": entry.sid == current_sid,
         "reason": escaped(entry.reason) or None,
         "by": entry.by or None,
         "detail": entry.text,
-        **_client_as_json(entry.client, device_name(entry.client.user_agent)),
+        **_client_as_json(entry.client, entry.device or device_name("")),
     }
 
 

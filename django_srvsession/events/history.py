@@ -1,4 +1,4 @@
-"""Read what the event log holds: newest first, a bounded portion at a time, and in words for people.
+"""Read what the event log holds: newest first, and a bounded portion at a time.
 
 The log is in the database, whatever store the sessions are in. Where a portion ends the next one begins: nobody counts.
 """
@@ -8,23 +8,24 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.db import InterfaceError, OperationalError, connections
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
+from django.db.models import Q
 
 from django_srvsession import services
+from django_srvsession.clients.devices import device_name_of
 from django_srvsession.escaping import escaped
 from django_srvsession.events import log as event_log
+from django_srvsession.events.words import text_of
 from django_srvsession.models import SessionEvent, reading_any_text, says_it_is_no_text
-from django_srvsession.records import LATEST_MS, Client
+from django_srvsession.records import LATEST_MS, NO_CLIENT, Client, SessionRecord
 from django_srvsession.store import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from django.db.models import Q, QuerySet
+    from django.db.models import QuerySet
 
 LOOK_AT: Final = 5000
 """How many events a portion looks at, at most, for what no index answers."""
@@ -32,34 +33,16 @@ LOOK_AT: Final = 5000
 YOU: Final = "you"
 ADMINISTRATOR: Final = "administrator"
 
-REASONS: Final[Mapping[str, Any]] = {
-    "logout": _("Signed out"),
-    "replaced": _("Ended because another session began in the same browser"),
-    "revoked": _("Signed out remotely"),
-    "expired_idle": _("Ended because it was not used"),
-    "expired_lifetime": _("Ended because its time was up"),
-    "limit": _("Ended because only so many sessions are allowed"),
-    "password_changed": _("Ended because the password was changed"),
-    "email_changed": _("Ended because the e-mail address was changed"),
-    "confirmation_failed": _("Ended because a wrong password was entered too often"),
-    "disowned": _("Signed out: reported as not you"),
-    "user_deactivated": _("Ended because the account was deactivated"),
-    "user_deleted": _("Ended because the account was deleted"),
-    "evicted": _("Ended because the server ran out of room"),
-    "cleared": _("Ended by the site"),
-}
-"""What an end for each reason of ours is called."""
-
 _PLACE: Final = re.compile(r"([0-9]{1,15})-([0-9]{1,6})")
 
 log = logging.getLogger("django_srvsession")
 
 
 class Entry(NamedTuple):
-    """Hold what people may know of one start or end of a session of theirs, and nothing else.
+    """Hold what people may know of one event of theirs, and nothing else.
 
-    ``kind`` is "started" or "ended". ``by`` is who ended it: ``YOU``, ``ADMINISTRATOR`` (whoever else), or empty where
-    nobody did, or it is not known.
+    ``kind`` is "started", "ended", "failed" or "changed". ``by`` is who did it: ``YOU``, ``ADMINISTRATOR`` (whoever
+    else), or empty where nobody did, or it is not known. ``device`` is its name, empty where no device is known.
     """
 
     kind: str
@@ -68,6 +51,7 @@ class Entry(NamedTuple):
     reason: str
     by: str
     client: Client
+    device: str
 
     @property
     def text(self) -> str:
@@ -112,17 +96,19 @@ class Recent(NamedTuple):
     further: Place | None
 
 
-def recent(user: Any, *, count: int, after: Place | None = None) -> Recent:
-    """Return when a user signed in and how sessions of theirs ended, newest first, from behind a place on.
+def recent(user: Any, *, count: int, after: Place | None = None, kinds: Collection[str] = ()) -> Recent:
+    """Return what happened to a user's sessions and account, newest first, from behind a place on.
 
-    Goes back ``SRVSESSION_EVENT_LOG`` days, whenever old rows are deleted; empty where that is None. Raises
-    ``StoreUnavailableError`` when the database does not answer.
+    ``kinds`` are those of the events; none: all. Of some kinds a page may hold fewer than ``count`` and not be the
+    last, since ``LOOK_AT`` events are looked at. Goes back ``SRVSESSION_EVENT_LOG`` days, whenever old rows are
+    deleted; empty where that is None. Raises ``StoreUnavailableError`` when the database does not answer.
     """
     oldest_ms = event_log.kept_from_ms()
     if oldest_ms is None:
         return Recent([], None)
     with asking_the_database():
-        found = portion_of(services.recent_activity(user).filter(at_ms__gte=oldest_ms), count=count, after=after)
+        events = services.recent_activity(user).filter(at_ms__gte=oldest_ms)
+        found = portion_of(events, count=count, after=after, wanted=Q(kind__in=kinds) if kinds else None)
     return Recent([_entry(event) for event in found.events], found.further)
 
 
@@ -179,25 +165,16 @@ def _behind(found: Sequence[SessionEvent], after: Place) -> Place:
 
 def _entry(event: SessionEvent) -> Entry:
     client = Client(event.ip, event.user_agent)
-    return Entry(event.kind, event.at, event.sid, event.reason, _who(event), client)
+    # What is known of the session, for a site's function that names devices.
+    record = SessionRecord(event.sid, "", event.at_ms, event.at_ms, 0, event.at_ms, event.user_id, client)
+    device = "" if client == NO_CLIENT else device_name_of(record)
+    return Entry(event.kind, event.at, event.sid, event.reason, _who(event), client, device)
 
 
 def _who(event: SessionEvent) -> str:
     if not event.by:
         return ""
     return YOU if event.by == event.user_id else ADMINISTRATOR
-
-
-def text_of(kind: str, reason: str) -> str:
-    """Return what happened, in the current language.
-
-    A site's own reason is shown as it stands, or as the site's catalogue translates it.
-    """
-    if kind == SessionEvent.STARTED:
-        return gettext("Signed in")
-    if reason in REASONS:
-        return str(REASONS[reason])
-    return gettext("Ended: %(reason)s") % {"reason": gettext(escaped(reason))} if reason else gettext("Ended")
 
 
 @contextlib.contextmanager

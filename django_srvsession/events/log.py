@@ -1,4 +1,4 @@
-"""Write down that sessions started and ended: to the log always, to the database for ``SRVSESSION_EVENT_LOG`` days.
+"""Write down what happened to sessions and accounts: to the log, and to the database for ``SRVSESSION_EVENT_LOG`` days.
 
 Neither holds a key or a verifier. The log (logger ``django_srvsession``, level INFO, DEBUG where nobody was signed in)
 is written when it happens; the row after the commit of the database that holds it. A row that cannot be written is
@@ -20,7 +20,7 @@ from django_srvsession import conf
 from django_srvsession.engine import signalling
 from django_srvsession.escaping import escaped
 from django_srvsession.models import SessionEvent
-from django_srvsession.records import SessionRecord
+from django_srvsession.records import Client, SessionRecord
 from django_srvsession.signals import session_started
 
 logger = logging.getLogger("django_srvsession")
@@ -31,6 +31,8 @@ _LENGTHS: Final = {field.name: field.max_length for field in SessionEvent._meta.
 _TEXTS: Final = {
     SessionEvent.STARTED: "Session %(sid)s of user %(user_id)s started.",
     SessionEvent.ENDED: "Session %(sid)s of user %(user_id)s ended: %(reason)s.",
+    SessionEvent.FAILED: "A password of user %(user_id)s was wrong.",
+    SessionEvent.CHANGED: "The account of user %(user_id)s was changed: %(reason)s.",
 }
 
 
@@ -48,20 +50,48 @@ class EventLog:
         return days_kept() is not None
 
     def log(self, signal: Signal, arguments: Mapping[str, Any]) -> None:
-        """Log it, with fields for machines; at DEBUG where nobody was signed in."""
+        """Log it; at DEBUG where nobody was signed in."""
         record: SessionRecord = arguments["record"]
         level = logging.DEBUG if record.user_id is None else logging.INFO
         if logger.isEnabledFor(level):
-            kind, *texts = _told(signal, arguments)
-            user_id, reason, by = (None if text is None else escaped(text) for text in (record.user_id, *texts))
-            fields = {"event": kind, "sid": record.sid, "user_id": user_id, "reason": reason, "by": by}
-            logger.log(level, _TEXTS[kind], fields, extra=fields)
+            kind, reason, by = _told(signal, arguments)
+            _log(level, kind, record.sid, record.user_id, reason, by)
 
     def write(self, signal: Signal, told: Sequence[Mapping[str, Any]]) -> None:
         """Write a row for each, unless nobody was signed in."""
-        events = [_event(arguments["record"], *_told(signal, arguments)) for arguments in told if _is_kept(arguments)]
-        if events:
-            _write_after_commit(events)
+        records = [(arguments["record"], _told(signal, arguments)) for arguments in told if _is_kept(arguments)]
+        if records:
+            _write_after_commit([_event(*what, record.sid, record.user_id, record.client) for record, what in records])
+
+
+def note_change(user_id: str, reason: str, client: Client, *, by: str | None = None, sid: str = "") -> None:
+    """Log that an account was changed, and write a row for it, where rows are kept, after commit."""
+    _log(logging.INFO, SessionEvent.CHANGED, sid, user_id, reason, by)
+    _note(SessionEvent.CHANGED, reason, by, sid, user_id, client)
+
+
+def note_failure(user_id: str, reason: str, client: Client, *, sid: str = "", most: int) -> None:
+    """Do the same for a wrong password; no row when there are ``most`` of that user's within the last day.
+
+    Raises ``DatabaseError`` when they cannot be counted.
+    """
+    _log(logging.INFO, SessionEvent.FAILED, sid, user_id, reason, None)
+    if count_of_a_day(SessionEvent.FAILED, user_id, most) < most:
+        _note(SessionEvent.FAILED, reason, None, sid, user_id, client)
+
+
+def count_of_a_day(kind: str, user_id: str, most: int) -> int:
+    """Return how many rows of a kind a user has of the last day, ``most`` at most."""
+    using = router.db_for_write(SessionEvent)
+    since_ms = _now_ms() - _DAY_MS
+    with transaction.atomic(using=using):  # A failure of ours must not spoil the caller's own transaction.
+        rows = SessionEvent.objects.using(using).filter(user_id=_fit("user_id", user_id), at_ms__gt=since_ms, kind=kind)
+        return rows[:most].count()
+
+
+def _note(kind: str, reason: str, by: str | None, sid: str, user_id: str, client: Client) -> None:
+    if days_kept() is not None and _fit("user_id", user_id) == user_id:
+        _write_after_commit([_event(kind, reason, by, sid, user_id, client)])
 
 
 def note_deletion(user_id: str) -> None:
@@ -89,13 +119,14 @@ def days_kept() -> int | None:
 
 
 def has_seen(user_id: str) -> bool:
-    """Tell whether there is a row of this user; False where none are kept, or they cannot be read."""
+    """Tell whether there is a row of a session of this user; False where none are kept, or they cannot be read."""
     if days_kept() is None:
         return False
     using = router.db_for_write(SessionEvent)
     try:
         with transaction.atomic(using=using):  # A failure of ours must not spoil the sign-in's own transaction.
-            return SessionEvent.objects.using(using).filter(user_id=_fit("user_id", user_id)).exists()
+            rows = SessionEvent.objects.using(using).filter(user_id=_fit("user_id", user_id))
+            return rows.filter(kind__in=[SessionEvent.STARTED, SessionEvent.ENDED]).exists()
     except DatabaseError:
         return False
 
@@ -133,16 +164,23 @@ def _write_after_commit(events: Sequence[SessionEvent]) -> None:
     transaction.on_commit(write, using=using, robust=True)
 
 
-def _event(record: SessionRecord, kind: str, reason: str, by: str | None) -> SessionEvent:
+def _log(level: int, kind: str, sid: str, user_id: str | None, *texts: str | None) -> None:
+    """Log an event, with fields for machines."""
+    user_id, reason, by = (None if text is None else escaped(text) for text in (user_id, *texts))
+    fields = {"event": kind, "sid": sid, "user_id": user_id, "reason": reason, "by": by}
+    logger.log(level, _TEXTS[kind], fields, extra=fields)
+
+
+def _event(kind: str, reason: str, by: str | None, sid: str, user_id: str | None, client: Client) -> SessionEvent:
     return SessionEvent(
         at_ms=_now_ms(),
         kind=kind,
-        sid=record.sid,
-        user_id=_fit("user_id", record.user_id),
+        sid=sid,
+        user_id=_fit("user_id", user_id),
         reason=_fit("reason", reason),
         by=_fit("by", by),
-        ip=_fit("ip", record.client.ip),
-        user_agent=_fit("user_agent", record.client.user_agent),
+        ip=_fit("ip", client.ip),
+        user_agent=_fit("user_agent", client.user_agent),
     )
 
 

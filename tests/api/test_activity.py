@@ -44,7 +44,7 @@ def test_clients_read_what_happened_whatever_the_store(engine: Any, django_db_bl
         services.revoke(Api("ann").sid, reason="fraud")
         services.revoke_all(ann, keep=api.sid)
         assert told(api.get("activity")) == [
-            ("ended", "fraud", None, "Ended: fraud", False),
+            ("ended", "fraud", None, "Signed out: fraud", False),
             ("started", None, None, "Signed in", False),
             ("ended", "revoked", "administrator", "Signed out remotely", False),
             ("ended", "revoked", "you", "Signed out remotely", False),

@@ -17,7 +17,7 @@ from django.urls import path
 from django.utils import timezone
 
 from django_srvsession import services
-from django_srvsession.events import history
+from django_srvsession.events import words
 from django_srvsession.models import Session, SessionEvent
 from django_srvsession.records import Client
 from django_srvsession.store import StoreUnavailableError
@@ -82,7 +82,8 @@ def write_past(request: HttpRequest, count: int) -> HttpResponse:
     # Nobody is shown what happened before the account was there, or to one that was deleted.
     get_user_model().objects.filter(pk=owner).update(date_joined=timezone.now() - timedelta(hours=count + 1))
     by_whom = {"logout": owner, "revoked": "boss", "password_changed": owner}
-    told = [("ended", reason, by_whom.get(reason, "")) for reason in history.REASONS if reason != "user_deleted"]
+    told = [("ended", reason, by_whom.get(reason, "")) for reason in words.REASONS if reason != "user_deleted"]
+    told += [("failed", "", ""), ("changed", "password_changed", owner), ("failed", "confirmation", "")]
     for number, (kind, reason, by) in enumerate(itertools.islice(itertools.cycle([("started", "", ""), *told]), count)):
         ip, agent, _ = DEVICES[number % len(DEVICES)]
         moment, sid = now_ms - (number + 1) * 3_600_000, f"{number:018x}"

@@ -642,6 +642,6 @@ def test_a_user_model_without_address_and_password_is_left_alone(ann: Any, djang
     bare = Bare(pk=ann.pk)
     with django_assert_num_queries(0):
         account_changes.note_change(bare, using="default", update_fields=None)
-        account_changes.end_others(bare, using="default")
+        account_changes.follow(bare, using="default")
     del apps.all_models["auth"]["bare"]
     apps.clear_cache()
