@@ -1,4 +1,4 @@
-# What a developer does here. Each target sets up .venv first (quick, unless pyproject.toml changed).
+# What a developer does here. Each target sets up what it needs of .venv first (quick, unless pyproject.toml changed).
 # The names may be overridden: make demo PORT=8001, make test ARGS='-k redis', make PYTHON=python3.13 .venv
 
 .DEFAULT_GOAL := help
@@ -6,9 +6,10 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEMO_STAMP := $(VENV)/.installed-for-demo
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PORT ?= 8000
 ARGS ?=
-MANAGE := DJANGO_SETTINGS_MODULE=example_project.settings $(BIN)/python manage.py
 # pyenv's versions are not on PATH, unless they are chosen.
 PYENV_PYTHONS := $(wildcard $(HOME)/.pyenv/versions/3.1[1-9]*/bin/python)
 
@@ -17,10 +18,8 @@ PYENV_PYTHONS := $(wildcard $(HOME)/.pyenv/versions/3.1[1-9]*/bin/python)
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
-demo: $(STAMP) ## Run the example project on http://127.0.0.1:8000 (PORT=...)
-	$(MANAGE) migrate --verbosity 0
-	$(MANAGE) demo_users --address http://127.0.0.1:$(PORT)/
-	$(MANAGE) runserver 127.0.0.1:$(PORT)
+demo: $(DEMO_STAMP) ## Run the example project on http://127.0.0.1:8000 (PORT=...)
+	@$(BIN)/python -m example_project --port $(PORT)
 
 test: $(STAMP) ## Run all tests; servers they need are started privately (ARGS=...)
 	@.ci/packages
@@ -68,20 +67,33 @@ clean: ## Remove everything that can be made again, .venv included
 $(VENV): $(STAMP)
 
 # A python counts when it runs (version managers install names that do not) and is 3.11 or newer.
+define MAKE_VENV
+@python=; for name in $(PYTHON) $(if $(PYTHON),,python3 python3.14 python3.13 python3.12 python3.11); do \
+  if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$name; break; fi; \
+done; \
+if [ -z "$$python" ]; then \
+  echo "$(or $(PYTHON),python3): no Python 3.11 or newer found. Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; \
+fi; \
+if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+  echo "$$python has no venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; \
+fi; \
+if [ -x $(BIN)/python ] && ! $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+  rm -rf $(VENV); \
+fi; \
+if [ ! -x $(BIN)/python ] || [ -n "$(PYTHON)" ]; then $$python -m venv $(VENV) || exit 1; fi; \
+echo "Installing into $(VENV) ..."
+endef
+
 $(STAMP): pyproject.toml
-	@python=; for name in $(PYTHON) $(if $(PYTHON),,python3 python3.13 python3.12 python3.11); do \
-	  if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$name; break; fi; \
-	done; \
-	if [ -z "$$python" ]; then \
-	  echo "$(or $(PYTHON),python3): no Python 3.11 or newer found. Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; \
-	fi; \
-	if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
-	  echo "$$python has no venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; \
-	fi; \
-	if [ -x $(BIN)/python ] && ! $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-	  rm -rf $(VENV); \
-	fi; \
-	if [ ! -x $(BIN)/python ] || [ -n "$(PYTHON)" ]; then $$python -m venv $(VENV) || exit 1; fi; \
-	echo "Installing into $(VENV) ..."; \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(MAKE_VENV)
+	@$(PIP) --editable '.[dev]'
+	@touch $(DEMO_STAMP) $@
+
+# The demo needs Django and a client of Redis. It runs from here: to install this package, too, would take as long again.
+NEEDS := import tomllib; its = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+  print(*its["dependencies"], *its["optional-dependencies"]["redis"])
+
+$(DEMO_STAMP): pyproject.toml
+	$(MAKE_VENV)
+	@$(PIP) $$($(BIN)/python -c '$(NEEDS)')
 	@touch $@

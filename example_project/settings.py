@@ -1,10 +1,12 @@
 """Settings of the demo: a site that signs people in, on the session store that the environment names.
 
 ``SRVSESSION_DEMO_ENGINE``    db (default), redis, file or memory
-``SRVSESSION_DEMO_REDIS``     where Redis answers, for the engine redis: redis://127.0.0.1:6379/0
+``SRVSESSION_DEMO_REDIS``     where Redis answers, for the engine redis: redis://127.0.0.1:6379/0;
+                              ``make demo`` without it starts a server of its own
 ``SRVSESSION_DEMO_DATABASE``  another database than SQLite: an entry of Django's DATABASES, as JSON
 ``SRVSESSION_DEMO_DATA``      the directory of the demo's files (default: .demo)
 ``SRVSESSION_DEMO_SECRET``    the SECRET_KEY
+``SRVSESSION_DEMO_OUTAGE``    for how many seconds the button takes the store away: 15 (20 at most)
 ``SRVSESSION_DEMO_LOOK``      own (default), admin or bootstrap: the base that the account pages stand in
 """
 
@@ -41,7 +43,8 @@ if ENGINE == "redis":
     if not os.environ.get("SRVSESSION_DEMO_REDIS"):
         raise ImproperlyConfigured(
             "SRVSESSION_DEMO_ENGINE is 'redis', and nothing says where Redis answers. "
-            "Set SRVSESSION_DEMO_REDIS, for example to redis://127.0.0.1:6379/0."
+            "Set SRVSESSION_DEMO_REDIS, for example to redis://127.0.0.1:6379/0. "
+            "Or install redis-server: `make demo` starts one then."
         )
     # An alias of its own, on a server or database number of its own: clearing a cache would end every session.
     CACHES["sessions"] = {
@@ -51,6 +54,8 @@ if ENGINE == "redis":
         "OPTIONS": {"SOCKET_TIMEOUT": 1, "SOCKET_CONNECT_TIMEOUT": 1},
     }
     SESSION_CACHE_ALIAS = "sessions"
+
+OUTAGE_SECONDS = min(int(os.environ.get("SRVSESSION_DEMO_OUTAGE", "15")), 20)
 
 LOOKS = ("own", "admin", "bootstrap")
 LOOK = os.environ.get("SRVSESSION_DEMO_LOOK", "own")
@@ -89,8 +94,8 @@ SRVSESSION_EVENT_LOG = 30  # "Recent activity", for so many days.
 SQLITE = {
     "ENGINE": "django.db.backends.sqlite3",
     "NAME": str(DATA / "db.sqlite3"),
-    # Readers do not wait for the writer, and writers wait for each other (seconds) instead of failing.
-    "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"},
+    # Readers do not wait for the writer, and writers wait for each other (seconds) instead of failing at once.
+    "OPTIONS": {"timeout": 3, "transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"},
 }
 DATABASES = {"default": json.loads(os.environ.get("SRVSESSION_DEMO_DATABASE", "null")) or SQLITE}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -103,6 +108,7 @@ STATIC_URL = "static/"
 STATICFILES_DIRS = [directory for directory in [DATA / "static"] if directory.is_dir()]
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("ko", "한국어")]
+LOCALE_PATHS = [ROOT / "example_project" / "locale"]
 USE_TZ = True
 TIME_ZONE = "UTC"
 

@@ -9,6 +9,9 @@ from example_project.demo import views
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("count/", views.count_at_once, name="count_at_once"),
+    path("take-away/", views.take_store_away, name="take_store_away"),
+    path("language/", include("django.conf.urls.i18n")),
     path("cart/add/", views.add_to_cart, name="add_to_cart"),
     path("cart/empty/", views.empty_cart, name="empty_cart"),
     path("account/", include("django_srvsession.urls")),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gettext
 import io
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -21,9 +23,12 @@ from django.urls import reverse
 
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import Table
+from example_project.demo import hold_lock, outage
 from example_project.demo.management.commands import demo_users
 from tests.patience import patient
 from tests.runs import ROOT
+from tests.servers import find_program, missing
+from tests.test_translations import OPTIONS, entries
 
 REPORT = """
 import json, django
@@ -36,6 +41,7 @@ print(json.dumps({
     "checks": [str(message) for message in run_checks()],
     "database": settings.DATABASES["default"]["ENGINE"],
     "secret": settings.SECRET_KEY,
+    "outage": settings.OUTAGE_SECONDS,
     "cache": settings.CACHES.get("sessions", {}),
 }))
 """
@@ -113,6 +119,7 @@ def site(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.SESSION_ENGINE = "django_srvsession.backends.memory"
     settings.ROOT_URLCONF = "example_project.urls"
     settings.LOGIN_REDIRECT_URL = "home"
+    settings.OUTAGE_SECONDS = 3
     settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [ROOT / "example_project" / "templates"]}]
     settings.DEBUG = True
     monkeypatch.setattr(MemoryStore, "table", Table())
@@ -209,3 +216,76 @@ def test_the_cart_keeps_what_is_put_into_its_lists() -> None:
 def test_only_post_changes_the_cart(page: str) -> None:
     assert Client().get(page).status_code == 405
     assert Client(enforce_csrf_checks=True).post(page, {"shelf": "Fruit", "item": "Pears"}).status_code == 403
+
+
+# The outage. What it does is in tests/browser/test_demo.py; here, who may not bring one about.
+
+
+@pytest.fixture
+def begun(site: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[float]:
+    """What the button would have done, on a store that can be taken away."""
+    calls: list[float] = []
+    monkeypatch.setattr(outage, "_sqlite_file", lambda: tmp_path / "db.sqlite3")
+    monkeypatch.setattr(outage, "_lock", lambda file, seconds: bool(calls.append(seconds)) or True)
+    monkeypatch.setattr(outage, "_ends_at", 0.0)
+    return calls
+
+
+def test_the_button_takes_the_store_away_once_however_often_it_is_pressed(begun: list[float]) -> None:
+    client = Client()
+    assert "Take the store away" in client.get("/").content.decode()
+    for _ in range(3):
+        assert client.post("/take-away/").status_code == 302
+    assert begun == [3]
+
+
+@pytest.mark.parametrize("address", ["192.0.2.7", "10.0.0.1", "", "::ffff:192.0.2.7"])
+def test_nobody_takes_the_store_away_from_another_machine(begun: list[float], address: str) -> None:
+    client = Client(REMOTE_ADDR=address)
+    assert "Take the store away" not in client.get("/").content.decode()
+    assert client.post("/take-away/").status_code == 404
+    assert begun == []
+
+
+def test_nobody_takes_the_store_away_outside_development(begun: list[float], settings: Any) -> None:
+    settings.DEBUG = False
+    assert "Take the store away" not in Client().get("/").content.decode()
+    assert Client().post("/take-away/").status_code == 404
+    assert begun == []
+
+
+def test_another_site_cannot_take_the_store_away(begun: list[float]) -> None:
+    assert Client().get("/take-away/").status_code == 405
+    assert Client(enforce_csrf_checks=True).post("/take-away/").status_code == 403
+    assert begun == []
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [(None, 15), ("7", 7), ("3600", 20)])
+def test_the_store_is_away_for_20_seconds_at_most(tmp_path: Path, asked: str | None, seconds: int) -> None:
+    variables = {} if asked is None else {"SRVSESSION_DEMO_OUTAGE": asked}
+    assert json.loads(demo(tmp_path, **variables).stdout)["outage"] == seconds
+    assert hold_lock.MOST_SECONDS == 20
+
+
+# Languages.
+
+CATALOGUE = ROOT / "example_project" / "locale" / "ko" / "LC_MESSAGES" / "django.po"
+
+
+def test_the_demo_speaks_korean_wholly(tmp_path: Path) -> None:
+    if find_program("xgettext") is None:
+        missing("gettext")
+    copy = tmp_path / "example_project"
+    shutil.copytree(ROOT / "example_project", copy, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    command = [sys.executable, "-m", "django", "makemessages", "--locale=ko", *OPTIONS]
+    env = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    subprocess.run(command, cwd=copy, env=env, check=True, capture_output=True, timeout=patient(60))
+    made = (copy / CATALOGUE.relative_to(ROOT / "example_project")).read_text(encoding="utf-8")
+    assert re.sub(r'"POT-Creation-Date: .*\n', "", made) == CATALOGUE.read_text(encoding="utf-8")
+    assert not re.search(r'^msgstr ""$(?!\n")', made, re.MULTILINE)
+    with CATALOGUE.with_suffix(".mo").open("rb") as file:
+        compiled = gettext.GNUTranslations(file)
+    for text, translation in entries(made).items():
+        assert compiled.gettext(text) == translation, text
+        # What the package says, too, the demo says in the same words: its catalogue comes first.
+        assert entries().get(text, translation) == translation, text

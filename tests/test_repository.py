@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -103,3 +104,23 @@ def test_hooks_need_nothing_that_a_clone_has_not_got() -> None:
 def test_where_private_names_of_a_library_are_used_its_next_major_release_is_kept_out() -> None:
     for requirement in PROJECT["optional-dependencies"]["redis"]:
         assert re.search(r">=\d+,<\d+$", requirement), requirement
+
+
+def test_the_demo_installs_what_it_needs_and_no_tools(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    command = ["make", "--dry-run", "demo"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=patient(60), check=True)
+    (install,) = [line for line in done.stdout.splitlines() if "pip install" in line]
+    assert "[dev]" not in install
+    program = re.search(r"\$\(\.venv/bin/python -c '(.+)'\)", install)
+    assert program is not None
+    printed = subprocess.run(
+        [sys.executable, "-c", program[1]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=patient(60),
+        check=True,
+    )
+    assert printed.stdout.split() == [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["redis"]]

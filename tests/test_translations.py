@@ -36,8 +36,9 @@ ENTRY = re.compile(
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]")
 
 
-def entries() -> dict[str, str]:
-    found = ENTRY.finditer(source())
+def entries(catalogue: str = "") -> dict[str, str]:
+    """Return the texts of a catalogue and what they are translated to; of the package's, without one."""
+    found = ENTRY.finditer(catalogue or source())
     pairs = {ast.literal_eval(entry["id"]): ast.literal_eval(entry["text"]) for entry in found}
     return {text: translation for text, translation in pairs.items() if text}
 

@@ -247,7 +247,7 @@ def test_keep_me_signed_in_outlives_the_browser_and_else_nothing_does(
     second.go("/")
     heading = second.heading
     second.remote.quit()
-    assert heading == ("Hello, bob" if remember else "Hello")
+    assert heading == ("Hello, bob" if remember else "Sessions you can see, end and trust")
 
 
 def test_the_back_button_shows_nothing_after_signing_out(browser: Browser) -> None:

@@ -64,7 +64,7 @@ def test_a_person_sees_both_sessions_and_ends_one(site: DemoSite, laptop: Browse
     assert laptop.texts("[data-srvsession-ended] h3") == ["Safari on iPhone"]
 
     phone.go("/")
-    assert phone.heading == "Hello"
+    assert phone.heading == "Sessions you can see, end and trust"
     phone.go("/account/sessions/")
     assert phone.heading == "Sign in"
     assert phone.texts(".note") == ["You were signed out from another device."]

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
-NAMES = ("alice", "bob", "admin")
+from example_project.demo.people import NAMES, password_of
 
 
 class Command(BaseCommand):
@@ -24,10 +24,6 @@ class Command(BaseCommand):
         self.stdout.write(f"Open {address} (sessions are kept in: {settings.SESSION_ENGINE.rpartition('.')[2]})")
         for name in NAMES:
             self.stdout.write(f"  user {name:<6} password {password_of(name)}")
-
-
-def password_of(name: str) -> str:
-    return f"demo-{name}"
 
 
 def make_user(name: str) -> None:
