@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import DatabaseError, transaction
@@ -213,3 +214,14 @@ def test_a_wrong_number_of_days_fails_no_sign_in(store: Store, settings: Any) ->
     signed_in(ann)
     assert len(services.sessions_of(ann)) == 1
     assert not SessionEvent.objects.exists()
+
+
+@pytest.mark.django_db
+def test_an_app_that_is_made_ready_again_tells_of_nothing_twice(caplog: pytest.LogCaptureFixture) -> None:
+    apps.get_app_config("srvsession").ready()
+    user = get_user_model().objects.create_user("ann")
+    with caplog.at_level(logging.INFO, logger="django_srvsession"):
+        session_id = create(current_store(), user_id=str(user.pk)).record.sid
+        services.revoke(session_id)
+    ended = [record for record in caplog.records if f"{session_id} of user" in record.getMessage()]
+    assert len(ended) == 1

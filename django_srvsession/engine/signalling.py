@@ -46,8 +46,9 @@ _observers: list[Observer] = []
 
 
 def observe(observer: Observer) -> None:
-    """Have an observer hear of all starts and ends from now on."""
-    _observers.append(observer)
+    """Have an observer hear of all starts and ends from now on; once, however often this is called."""
+    if observer not in _observers:
+        _observers.append(observer)
 
 
 def is_heard(signal: Signal, sender: Any) -> bool:

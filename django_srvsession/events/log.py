@@ -105,9 +105,12 @@ def note_deletion(user_id: str) -> None:
         _write_after_commit([row])
 
 
+_event_log: Final = EventLog()
+
+
 def connect() -> None:
-    """Begin to observe."""
-    signalling.observe(EventLog())
+    """Begin to observe; an app that is made ready again observes no second time."""
+    signalling.observe(_event_log)
 
 
 def days_kept() -> int | None:
