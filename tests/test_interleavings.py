@@ -138,6 +138,23 @@ async def increments(session: SessionStore, face: Face) -> None:
         session.accessed = True
 
 
+async def guesses(session: SessionStore, face: Face) -> None:
+    """As a wrong confirmation does."""
+    try:
+        await writing.change_details(
+            session._state, face, lambda details, now_ms: details._replace(wrong=details.wrong + 1)
+        )
+    except UpdateError:
+        session.accessed = True
+
+
+async def proves(session: SessionStore, face: Face) -> None:
+    """As a right one does."""
+    await reading.contents(session._state, face)
+    session.note_proof("password")
+    await saving.cycle_key(session._state, face)
+
+
 def signs_in(user: str) -> View:
     """As ``django.contrib.auth.login`` does."""
 
@@ -319,6 +336,7 @@ CHANGES: list[View] = [
     changes_password,
     renews,
     sets("list", [2]),
+    guesses,
 ]
 ENDS: list[View] = [signs_out, signs_out_unread, is_revoked, expires]
 
@@ -392,6 +410,35 @@ def test_a_key_that_one_request_deletes_and_the_other_only_reads_stays_deleted()
 def test_two_increments_count_two_in_every_order() -> None:
     for cookie, _, order in runs(increments, increments):
         assert contents(cookie)["count"] == 2, order
+
+
+def test_two_wrong_confirmations_count_two_in_every_order() -> None:
+    for cookie, _, order in runs(guesses, guesses):
+        assert opened(cookie).details.wrong == 2, order
+
+
+@pytest.mark.parametrize("change", [renews, sets_expiry(600), sets("new"), touches, increments], ids=name_of)
+def test_a_wrong_confirmation_at_once_with_any_change_is_counted(change: View) -> None:
+    for cookie, _, order in runs(guesses, change):
+        assert opened(cookie).details.wrong == 1, order
+
+
+def test_a_right_confirmation_beside_a_wrong_one_is_a_proof_and_no_count_is_lost() -> None:
+    counts = set()
+    for cookie, requests, order in runs(proves, guesses):
+        details = opened(requests[0].new_cookie).details
+        assert details.proved_ms is not None, order
+        counts.add(details.wrong)
+        assert details.wrong == 0, order  # A wrong one with the key of before comes too late, or came before.
+        assert not is_live(cookie), order
+    assert counts == {0}
+
+
+def test_a_sign_in_begins_the_count_anew_and_a_wrong_confirmation_undoes_no_sign_in() -> None:
+    for cookie, requests, order in runs(signs_in("7"), guesses):
+        session = opened(requests[0].new_cookie or cookie)
+        assert session["_auth_user_id"] == "7", order
+        assert session.details.wrong <= (0 if order.rindex("0") > order.rindex("1") else 1), order
 
 
 def sid_of(key: str | None) -> str:

@@ -112,13 +112,18 @@ async def end_own(state: SessionState, face: Face, reason: str) -> SessionRecord
     The state stays as it is: what becomes of the answer is up to the caller.
     """
     record = state.record
-    return None if record is None else await end(face, state.sender, record.sid, Ending(reason, None, record.verifier))
+    if record is None:
+        return None
+    return await end(face, state.sender, record.sid, Ending(reason, None, record.verifier, base=state.loaded))
 
 
 async def delete(state: SessionState, face: Face, key_text: str | None = None) -> None:
     """End the session of a key, by default this request's; a key that opens nothing is no error."""
     key = state.key if key_text is None else SessionKey.parse(key_text)
     if key is not None:
-        await end(face, state.sender, key.sid, Ending("cleared", None, key.verifier))
-        if state.key is not None and key.sid == state.key.sid:
+        is_own = state.key is not None and key.sid == state.key.sid
+        await end(
+            face, state.sender, key.sid, Ending("cleared", None, key.verifier, base=state.loaded if is_own else None)
+        )
+        if is_own:
             state.was_written = False  # A save must find out that the session is gone.

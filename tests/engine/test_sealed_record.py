@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from django.contrib.auth import login as log_in
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.serializers import JSONSerializer
 from django.db import connection
@@ -27,6 +28,7 @@ from django_srvsession.backends.file.format import encode
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.redis.format import indexed_until_ms, session_image
 from django_srvsession.backends.redis.keys import Keys
+from django_srvsession.engine.details import Details
 from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.seal import Sealer, is_current
 from django_srvsession.engine.sealed_record import RECORD, SealedRecord
@@ -131,6 +133,10 @@ def is_recent(request: HttpRequest) -> bool:
 
 def guess(request: HttpRequest) -> bool:
     return reauthentication.confirm(request, "wrong")
+
+
+def login_again(request: HttpRequest) -> None:
+    log_in(request, request.user, "django.contrib.auth.backends.ModelBackend")  # type: ignore[arg-type]
 
 
 def renew(request: HttpRequest) -> None:
@@ -282,6 +288,85 @@ def test_wrong_confirmations_are_counted_from_the_sealed_sign_in(signed_in: Brow
     assert signed_in.user() == "ann"
     signed_in.show(guess)
     assert signed_in.user() == ""
+
+
+# What decides about proofs: who has no secret neither drops, adds nor puts back any of it.
+
+
+def guesses(browser: Browser) -> int:
+    return int(browser.show(lambda request: (read(request), request.session.details.wrong)[1]))
+
+
+def test_the_count_of_wrong_confirmations_cannot_be_dropped_lowered_or_put_back(
+    signed_in: Browser, forger: Forger, caplog: pytest.LogCaptureFixture
+) -> None:
+    signed_in.show(guess)
+    one_guess = forger.look(signed_in).record.details
+    signed_in.show(guess)
+    session = forger.look(signed_in)
+    assert guesses(signed_in) == 2
+    for details in (b"", one_guess, Details(wrong=1).encode(), session.record.details + Details(level=1).encode()):
+        forger.forge(signed_in, details=details)
+        assert_refused(signed_in, caplog)
+    forger.write(session)
+    assert guesses(signed_in) == 2
+
+
+def test_a_proof_cannot_be_added_nor_made_younger(
+    signed_in: Browser, forger: Forger, ann: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = forger.look(signed_in)
+    assert session.record.details == b""
+    forger.forge(signed_in, details=Details(proved_ms=session.now_ms + HOUR_MS).encode())
+    assert_refused(signed_in, caplog)
+    forger.write(session)
+    signed_in.visit(lambda request: reauthentication.given(request, means="passkey"))
+    proved = forger.look(signed_in)
+    details = Details.decode(proved.record.details)
+    assert details.means == "passkey"
+    assert details.proved_ms is not None
+    forger.forge(signed_in, details=details._replace(proved_ms=details.proved_ms + HOUR_MS).encode())
+    assert_refused(signed_in, caplog)
+
+
+def test_the_mark_of_a_mere_switch_cannot_be_dropped(
+    signed_in: Browser, forger: Forger, bob: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    signed_in.visit(login(bob))
+    session = forger.look(signed_in)
+    assert Details.decode(session.record.details).was_switched
+    assert signed_in.show(is_recent) is False
+    forger.forge(signed_in, details=b"")
+    assert_refused(signed_in, caplog)
+    # Without the details and with a mark of another session, or none, it opens for nobody either.
+    values = {name: sealed for name, sealed in session.values.items() if name != RECORD}
+    forger.write(session._replace(record=session.record._replace(details=b""), values=values))
+    assert_refused(signed_in, caplog)
+
+
+def test_an_older_count_beside_an_older_mark_goes_with_the_older_record_alone(
+    signed_in: Browser, forger: Forger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is left: the record as it stood, count and all; a confirmation in between has changed the key."""
+    before = forger.look(signed_in)
+    signed_in.show(guess)
+    signed_in.visit(lambda request: reauthentication.given(request))
+    after = forger.look(signed_in)
+    old_mark = {**after.values, RECORD: before.values[RECORD]}
+    forger.write(after._replace(record=after.record._replace(details=before.record.details), values=old_mark))
+    assert_refused(signed_in, caplog)
+
+
+def test_fields_of_a_later_version_are_kept_through_all_that_is_done_with_a_session(
+    signed_in: Browser, forger: Forger
+) -> None:
+    later = Details(unknown=((77, b"later"),))
+    signed_in.visit(lambda request: request.session.change_details(lambda details, now_ms: later))
+    steps: list[View] = [put(b=1), rotate, renew, guess, expires(600), reauthentication.given, login_again]
+    for step in steps:
+        signed_in.visit(step)
+        assert Details.decode(forger.look(signed_in).record.details).unknown == later.unknown, step
+    assert signed_in.user() == "ann"
 
 
 # How long it lives.
