@@ -302,7 +302,9 @@ def _batches(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
 
 
 def recent_activity(user: Any) -> QuerySet[SessionEvent]:
-    """Return when the user signed in, and how and by whom sessions ended, newest first; sessions that are gone too.
+    """Return what happened to a user's sessions and account, newest first; to sessions that are gone, too.
+
+    When the user signed in, how and by whom sessions ended, which passwords were wrong, and what was changed.
 
     Holds what the last ``SRVSESSION_EVENT_LOG`` days wrote down; empty where that is None and always was. What was
     written of an earlier user with the same key, who was deleted, is not in it.

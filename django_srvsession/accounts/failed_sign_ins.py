@@ -1,6 +1,6 @@
 """Whose account a wrong password was meant for: that person reads of it under recent activity.
 
-An unknown name leaves no row, and of one account few are kept: visitors cannot fill the table.
+An unknown name leaves no row, and of one account few are kept: visitors cannot fill the table. Both take as long.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from django.http import HttpRequest
 from django_srvsession.clients.address import client_of
 from django_srvsession.engine import SessionStore
 from django_srvsession.events import log as event_log
-from django_srvsession.models import SessionEvent
 from django_srvsession.records import is_storable
 from django_srvsession.users import user_id_of
 
@@ -36,12 +35,10 @@ def note(request: HttpRequest, credentials: Mapping[str, Any]) -> None:
         return
     try:
         own_id, user = session.get(SESSION_KEY), _user_of(credentials)
-        if user is None:
-            event_log.count_of_a_day(SessionEvent.FAILED, "", MOST_A_DAY)  # A known name takes as long.
-            return
-        is_own = own_id is not None and str(own_id) == user_id_of(user)
+        user_id = None if user is None else user_id_of(user)
+        is_own = own_id is not None and str(own_id) == user_id
         reason, sid = (CONFIRMATION, session.sid or "") if is_own else ("", "")
-        event_log.note_failure(user_id_of(user), reason, client_of(request), sid=sid, most=MOST_A_DAY)
+        event_log.note_failure(user_id, reason, client_of(request), sid=sid, most=MOST_A_DAY)
     except Exception:
         # Managers of users are the site's, with errors of their own; and the answer is "wrong", whatever happens here.
         log.exception("A wrong password was not noted.")

@@ -67,31 +67,33 @@ class EventLog:
 def note_change(user_id: str, reason: str, client: Client, *, by: str | None = None, sid: str = "") -> None:
     """Log that an account was changed, and write a row for it, where rows are kept, after commit."""
     _log(logging.INFO, SessionEvent.CHANGED, sid, user_id, reason, by)
-    _note(SessionEvent.CHANGED, reason, by, sid, user_id, client)
-
-
-def note_failure(user_id: str, reason: str, client: Client, *, sid: str = "", most: int) -> None:
-    """Do the same for a wrong password; no row when there are ``most`` of that user's within the last day.
-
-    Raises ``DatabaseError`` when they cannot be counted.
-    """
-    _log(logging.INFO, SessionEvent.FAILED, sid, user_id, reason, None)
-    if count_of_a_day(SessionEvent.FAILED, user_id, most) < most:
-        _note(SessionEvent.FAILED, reason, None, sid, user_id, client)
-
-
-def count_of_a_day(kind: str, user_id: str, most: int) -> int:
-    """Return how many rows of a kind a user has of the last day, ``most`` at most."""
-    using = router.db_for_write(SessionEvent)
-    since_ms = _now_ms() - _DAY_MS
-    with transaction.atomic(using=using):  # A failure of ours must not spoil the caller's own transaction.
-        rows = SessionEvent.objects.using(using).filter(user_id=_fit("user_id", user_id), at_ms__gt=since_ms, kind=kind)
-        return rows[:most].count()
-
-
-def _note(kind: str, reason: str, by: str | None, sid: str, user_id: str, client: Client) -> None:
     if days_kept() is not None and _fit("user_id", user_id) == user_id:
-        _write_after_commit([_event(kind, reason, by, sid, user_id, client)])
+        _write_after_commit([_event(SessionEvent.CHANGED, reason, by, sid, user_id, client)])
+
+
+def note_failure(user_id: str | None, reason: str, client: Client, *, sid: str = "", most: int) -> None:
+    """Do the same for a wrong password; of one account, the latest ``most`` of a day are kept.
+
+    None is a name that nobody has: nothing is kept of it, and it takes as long, so that no clock tells it from others.
+    """
+    if user_id is not None:
+        _log(logging.INFO, SessionEvent.FAILED, sid, user_id, reason, None)
+    if days_kept() is None:
+        return
+    known = user_id is not None and _fit("user_id", user_id) == user_id
+    event = _event(SessionEvent.FAILED, reason, None, sid, user_id if known else "", client)
+    using = router.db_for_write(SessionEvent)
+
+    def write() -> None:
+        rows = SessionEvent.objects.using(using)
+        of_a_day = rows.filter(user_id=event.user_id, at_ms__gt=event.at_ms - _DAY_MS, kind=event.kind)
+        with transaction.atomic(using=using):
+            rows.bulk_create([event])
+            kept = most if known else 0
+            surplus = of_a_day.order_by("-at_ms", "-pk").values_list("pk", flat=True)[kept : kept + _PORTION]
+            rows.filter(pk__in=[*surplus, 0]).delete()  # 0 is no row: so that there is always something to ask for.
+
+    transaction.on_commit(write, using=using, robust=True)
 
 
 def note_deletion(user_id: str) -> None:

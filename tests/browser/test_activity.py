@@ -46,13 +46,20 @@ def test_people_come_there_from_their_sessions_and_go_back_in_time(browser: Brow
     browser.go(SESSIONS)
     browser.follow("Recent activity")
     assert browser.heading == "Recent activity"
-    newest = browser.texts(".event h2")
-    assert newest[0] == "Signed in (this session)"
+    newest = browser.texts(".event")
+    assert newest[0].startswith("Firefox on Linux (this device)")
     browser.follow("Older")
-    older = browser.texts(".event h2")
+    older = browser.texts(".event")
     assert older
     browser.follow("Newest")
-    assert browser.texts(".event h2") == newest
+    assert browser.texts(".event") == newest
+    browser.follow("Failed sign-ins")
+    found = browser.texts(".event .what")
+    assert found and set(found) == {"Failed sign-in", "Wrong password when asked for it again"}
+    browser.follow("This wasn't me")
+    assert browser.run("return location.pathname") == "/password_change/"
+    browser.go(ACTIVITY)
+    _ = browser.console  # What Chromium thinks of Django's page for passwords.
     browser.follow("Your devices")
     assert browser.heading == "Your devices"
     assert browser.console == []
