@@ -70,7 +70,7 @@ def test_the_owner_ends_a_stranger_s_session_from_the_mail(
     found["page"] = violations(laptop)
     found["page is too wide"] = laptop.run("return document.documentElement.scrollWidth - innerWidth")
     phone.go("/account/sessions/")
-    assert phone.heading == "Your sessions"  # To look at the page has changed nothing.
+    assert phone.heading == "Your devices"  # To look at the page has changed nothing.
 
     link = laptop.remote.current_url
     laptop.press("This was not me: sign it out")
