@@ -95,7 +95,7 @@ SQLITE = {
     "ENGINE": "django.db.backends.sqlite3",
     "NAME": str(DATA / "db.sqlite3"),
     # Readers do not wait for the writer, and writers wait for each other (seconds) instead of failing at once.
-    "OPTIONS": {"timeout": 3, "transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"},
+    "OPTIONS": {"timeout": 2, "transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"},
 }
 DATABASES = {"default": json.loads(os.environ.get("SRVSESSION_DEMO_DATABASE", "null")) or SQLITE}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

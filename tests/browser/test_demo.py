@@ -29,7 +29,7 @@ def running_demo(**variables: str) -> Iterator[tuple[str, Job]]:
     """Run what ``make demo`` runs; yields its address."""
     port = free_port()
     directory = new_directory(f"demo-{port}")
-    env = {"PYTHONPATH": str(ROOT), "SRVSESSION_DEMO_DATA": str(directory), "SRVSESSION_DEMO_OUTAGE": "3", **variables}
+    env = {"PYTHONPATH": str(ROOT), "SRVSESSION_DEMO_DATA": str(directory), "SRVSESSION_DEMO_OUTAGE": "6", **variables}
     job = Job([sys.executable, "-m", "example_project", f"--port={port}"], directory, env=env)
     try:
         wait_until(lambda: _answers(f"http://127.0.0.1:{port}"), job)
@@ -61,7 +61,7 @@ def test_a_button_takes_the_store_away_and_nobody_is_signed_out(demo: str, lapto
     assert laptop.heading == "Hello, alice"
     began = time.monotonic()
     laptop.press("Take the store away")
-    assert laptop.heading == AWAY
+    assert laptop.heading == AWAY, laptop.texts("[role=status] p")
     while laptop.heading == AWAY:
         assert time.monotonic() < began + patient(30), "The store did not come back."
         laptop.go("/")
