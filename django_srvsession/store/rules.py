@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from hmac import compare_digest
 from typing import Final
 
+from django_srvsession import conf
 from django_srvsession.records import (
     UNSET,
     Delta,
@@ -26,6 +27,13 @@ LEAVING_MS: Final = 60_000
 """How long a caller of ``admit`` has for ending what it was given, before others are given it, in milliseconds."""
 
 Stored = Loaded | Tombstone | None
+
+
+def as_of(stored: Stored, now_ms: int) -> Stored:
+    """Return what a store holds as of now: a tombstone that is past its time is nothing any more."""
+    if isinstance(stored, Tombstone) and now_ms - stored.ended_ms >= conf.ended_keep_ms:
+        return None
+    return None if stored is None else stored._replace(now_ms=now_ms)
 
 
 def already_created(current: Stored, verifier: str, now_ms: int) -> Loaded | None:
@@ -101,6 +109,32 @@ def to_end(
         return []
     takes_place = sid in live and sid not in leaving
     return others[max(limit - takes_place, 0) :]
+
+
+class Admissions:
+    """Remember of one user what ``admit`` has to: for stores that keep that in memory.
+
+    ``admitted``: the sessions that have been counted. ``leaving``: those that a caller was given to end, since when.
+    """
+
+    __slots__ = ("admitted", "leaving")
+
+    def __init__(self) -> None:
+        self.admitted: set[str] = set()
+        self.leaving: dict[str, int] = {}
+
+    def admit(self, sid: str, live: Sequence[str], limit: int, policy: str, now_ms: int) -> list[str]:
+        """Do as ``Store.admit``, of the user's ``live`` sessions, newest activity first; forget those that are not."""
+        here = set(live)
+        self.admitted &= here
+        recently = {other: since for other, since in self.leaving.items() if now_ms - since < LEAVING_MS}
+        self.leaving = {other: since for other, since in recently.items() if other in here}
+        given = to_end(sid, live, self.admitted, self.leaving, limit, policy)
+        self.admitted.difference_update(given)
+        self.leaving.update(dict.fromkeys(given, now_ms))
+        if sid in here and sid not in self.leaving:
+            self.admitted.add(sid)
+        return given
 
 
 def _is_live(current: Loaded, now_ms: int) -> bool:

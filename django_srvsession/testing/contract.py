@@ -20,6 +20,7 @@ from django_srvsession.testing.updating import UpdateContract
 
 
 class StoreContract(
+    RandomStepsContract,  # Runs last: the others say more plainly what is wrong.
     CreateContract,
     LoadContract,
     UpdateContract,
@@ -38,7 +39,6 @@ class StoreContract(
     ClearExpiredContract,
     ThreadsContract,
     FaceContract,
-    RandomStepsContract,
 ):
     """Collect every part of the contract; the class that inherits it, or its module, has a fixture ``store``."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from django_srvsession.records import EXPIRED, UNSET, Client, Delta, Ending, Loaded, Tombstone
@@ -148,6 +148,7 @@ class RandomStepsContract:
     @settings(
         max_examples=25,
         deadline=None,
+        phases=set(Phase) - {Phase.shrink},  # A server would be asked for minutes.
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
     )
     @given(first=DELTAS, steps=STEPS)

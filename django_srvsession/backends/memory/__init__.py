@@ -129,14 +129,8 @@ class MemoryStore(Store):
             user = self.table.users.get(user_id)
             if user is None:
                 return []
-            leaving = {other for other, since in user.leaving.items() if now - since < rules.LEAVING_MS}
             live = [record.sid for record in self._records(user_id, now)]
-            given = rules.to_end(sid, live, user.admitted, leaving, limit, policy)
-            user.admitted -= set(given)
-            user.leaving.update(dict.fromkeys(given, now))
-            if sid in live and sid not in leaving:
-                user.admitted.add(sid)
-            return given
+            return user.admissions.admit(sid, live, limit, policy, now)
 
     def walk(self, after: str = "", wanted: Filter = EVERYONE) -> Iterator[Step]:
         """Walk the sessions as of this moment."""

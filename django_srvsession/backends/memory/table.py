@@ -30,21 +30,13 @@ class Evicted(NamedTuple):
 
 
 class User:
-    """Hold what ``admit`` needs of one user: the sids, and the instant at which others were told to leave."""
+    """Hold the sids of one user, the longest unseen first, and what ``admit`` remembers of them."""
 
-    __slots__ = ("admitted", "leaving", "sids")
+    __slots__ = ("admissions", "sids")
 
     def __init__(self) -> None:
         self.sids: OrderedDict[str, None] = OrderedDict()
-        """The longest unseen first."""
-        self.admitted: set[str] = set()
-        self.leaving: dict[str, int] = {}
-
-    def discard(self, sid: str) -> None:
-        """Forget a session."""
-        self.sids.pop(sid, None)
-        self.admitted.discard(sid)
-        self.leaving.pop(sid, None)
+        self.admissions = rules.Admissions()
 
 
 class Table:
@@ -77,11 +69,7 @@ class Table:
 
     def find(self, sid: str, now_ms: int) -> Loaded | Tombstone | None:
         """Return what stands under a sid, as of ``now_ms``."""
-        session = self.session(sid)
-        if session is not None:
-            return session._replace(now_ms=now_ms)
-        ended = self.tombstones.get(sid)
-        return None if ended is None or _is_old(ended, now_ms) else _seen_at(ended, now_ms)
+        return rules.as_of(self.session(sid) or self.tombstones.get(sid), now_ms)
 
     def put(self, session: Loaded) -> Loaded:
         """Store a session, as the most recently used one, and return it as it is stored."""
@@ -112,7 +100,7 @@ class Table:
         (self.anonymous if record.user_id is None else self.signed_in).pop(record.sid, None)
         user = None if record.user_id is None else self.users.get(record.user_id)
         if user is not None and record.user_id is not None:
-            user.discard(record.sid)
+            user.sids.pop(record.sid, None)
             if not user.sids:
                 del self.users[record.user_id]
 
@@ -127,7 +115,7 @@ class Table:
         before = len(self.tombstones)
         while self.tombstones:
             ended = next(iter(self.tombstones.values()))
-            if len(self.tombstones) <= conf.memory_max_sessions and not _is_old(ended, now_ms):
+            if len(self.tombstones) <= conf.memory_max_sessions and rules.as_of(ended, now_ms) is not None:
                 break
             self.tombstones.popitem(last=False)
         return before - len(self.tombstones)
@@ -199,11 +187,3 @@ def _places() -> tuple[int, int]:
 
 def _share_of_one() -> int:
     return max(_places()[1] // USER_SHARE, 1)
-
-
-def _is_old(ended: Tombstone, now_ms: int) -> bool:
-    return bool(now_ms - ended.ended_ms >= conf.ended_keep_ms)
-
-
-def _seen_at(ended: Tombstone, now_ms: int) -> Tombstone:
-    return Tombstone(ended.sid, ended.verifiers, ended.reason, ended.by, ended.ended_ms, now_ms, ended.user_id)

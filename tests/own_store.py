@@ -1,0 +1,32 @@
+"""The files that ``docs/writing-a-store.rst`` shows, by their captions."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tests.runs import ROOT
+
+PAGE = (ROOT / "docs" / "writing-a-store.rst").read_text()
+
+
+def files() -> dict[str, str]:
+    """Return each file that the page shows: its name and its text."""
+    blocks = re.findall(r"^\.\. code-block:: \w+\n    :caption: (\S+)\n\n((?:(?:    .*)?\n)+)", PAGE, re.MULTILINE)
+    return {name: textwrap.dedent(text).strip() + "\n" for name, text in blocks}
+
+
+def write_files(directory: Path) -> None:
+    """Write the page's files."""
+    for name, text in files().items():
+        (directory / name).write_text(text)
+
+
+def dict_store(text: str | None = None) -> Any:
+    """Return the page's store class, or the one that an altered text of its module defines."""
+    module = ModuleType("dict_store")
+    exec(text or files()["dict_store.py"], module.__dict__)
+    return module.__dict__["DictStore"]
