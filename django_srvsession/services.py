@@ -102,7 +102,7 @@ def _fits(store: Store, sid: str, hashes: Collection[str]) -> bool:
             return False
         if (sealed := found.values.get(HASH_KEY)) is None:
             return True  # Signed in by code that goes without.
-        sealer = Sealer(sid, import_string(settings.SESSION_SERIALIZER)())
+        sealer = Sealer(sid, import_string(settings.SESSION_SERIALIZER)(), namespace=store.namespace)
         sealer.verify(HASH_KEY, sealed)
         held = str(sealer.open(sealed))
     except (CorruptSessionError, SealError):
@@ -446,7 +446,8 @@ def _contents(found: Loaded | Tombstone | None) -> Contents | None:
 
 def _revealed(session: Loaded) -> dict[str, Any]:
     names = set(conf.admin_reveal) - set(NEVER_REVEALED)
-    sealer = Sealer(session.record.sid, import_string(settings.SESSION_SERIALIZER)())
+    serializer = import_string(settings.SESSION_SERIALIZER)()
+    sealer = Sealer(session.record.sid, serializer, namespace=current_store().namespace)
     values: dict[str, Any] = {}
     for name in sorted(names & session.values.keys()):
         with contextlib.suppress(SealError):

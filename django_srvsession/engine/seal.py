@@ -1,8 +1,10 @@
 """A value and its stored bytes: serialize, compress, sign, bound to the session and to the name it stands under.
 
 A sealed value is ``format (1 byte) · key id (4) · flags (1) · payload · MAC (16)``. The MAC is keyed BLAKE2b (RFC 7693)
-over the sid, the name and all of it: a value that was forged, cut, or moved to another session or another name does not
-verify. It does not stop the replay or the removal of a value by someone who can write the store (see SECURITY.rst).
+over the store's namespace, the sid, the name and all of it: a value that was forged, cut, or moved to another tenant,
+session or name does not verify. It does not stop the replay or the removal of a value by someone who can write the store
+(see SECURITY.rst). 128 bits suffice, since a guess is tried at the site, one at a time: RFC 2104, section 5, asks for 80
+at least, NIST SP 800-107, section 5.3.3, for 64.
 
 Sealing is deterministic, so that equal values have equal bytes. The key id tells, without any cryptography, which of
 ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS`` made the seal.
@@ -109,6 +111,12 @@ class _SealKey:
 _seal_key = lru_cache(maxsize=16)(_SealKey)
 
 
+def _framed(text: str) -> bytes:
+    """Return a text behind its length: where it ends is no question of what follows."""
+    encoded = text.encode("utf-8", "surrogatepass")
+    return b"%d:%b" % (len(encoded), encoded)
+
+
 class _States(dict[str, Any]):
     """Hold one secret's hash states by name: names come again in every session."""
 
@@ -117,8 +125,7 @@ class _States(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         state = self._key.state.copy()
-        encoded = name.encode("utf-8", "surrogatepass")
-        state.update(b"%d:%b" % (len(encoded), encoded))
+        state.update(_framed(name))
         if len(name) <= _LONGEST_KEPT:  # Visitors may choose names, and long ones would stay in memory for ever.
             if len(self) >= _MAX_STATES:
                 self.clear()
@@ -145,9 +152,9 @@ class Sealer:
 
     __slots__ = ("_compress_from", "_loads", "_serializer", "_sid", "_states")
 
-    def __init__(self, sid: str, serializer: Serializer, compress_from_bytes: int = 4096) -> None:
+    def __init__(self, sid: str, serializer: Serializer, compress_from_bytes: int = 4096, namespace: str = "") -> None:
         self._compress_from = compress_from_bytes
-        self._sid = bytes.fromhex(sid)
+        self._sid = bytes.fromhex(sid) + (_framed(namespace) if namespace else b"\x00")
         self._serializer = serializer = _JSON if type(serializer) is JSONSerializer else serializer
         self._loads = serializer.loads
         self._states = _states_of(conf.secrets())

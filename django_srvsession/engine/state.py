@@ -11,7 +11,7 @@ import logging
 import weakref
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, Final, Protocol
 
 from django_srvsession import conf
 from django_srvsession.engine.details import NONE, Change, Details, then
@@ -47,7 +47,9 @@ class Owner(Protocol):
     """Describe the session object that a state belongs to: what a site may override there."""
 
     serializer: Any
-    store_class: ClassVar[type[Store]]
+
+    def store(self) -> Store:
+        """Return the store that the session is kept in."""
 
     def get_session_cookie_age(self) -> int:
         """Return the seconds that a session without an expiry of its own lives."""
@@ -206,7 +208,8 @@ class SessionState:
 
     def sealer(self, key: SessionKey) -> Sealer:
         """Return what seals and opens the values of a key's session."""
-        return Sealer(key.sid, self.owner.serializer(), self.owner.store_class.compress_from_bytes)
+        store = self.owner.store()
+        return Sealer(key.sid, self.owner.serializer(), store.compress_from_bytes, store.namespace)
 
     # What can happen.
 

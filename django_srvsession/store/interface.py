@@ -58,6 +58,15 @@ class Store(ABC):
     """Whether the last such write failed."""
 
     @property
+    def namespace(self) -> str:
+        """Return what sets these sessions apart from others of a site with the same ``SECRET_KEY``: a tenant's name.
+
+        Seals hold it, so that a session which is copied from one tenant to another opens for nobody there. Asked for
+        often, on event loops too, without I/O. Empty: there is one tenant only.
+        """
+        return ""
+
+    @property
     def has_one_writer(self) -> bool:
         """Tell whether a write keeps all others waiting, so that long work must leave gaps for them."""
         return False

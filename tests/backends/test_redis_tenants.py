@@ -23,7 +23,7 @@ from django.urls import include, path
 from redis.cluster import key_slot
 
 from django_srvsession import services
-from django_srvsession.backends.redis import RedisStore
+from django_srvsession.backends.redis import RedisStore, SessionStore
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.engine import current_store
 from django_srvsession.records import EXPIRED, Delta, Ending, Loaded, SessionRecord
@@ -106,6 +106,28 @@ def test_a_session_of_one_tenant_does_not_open_change_or_end_at_another(
         assert store.end(sid, Ending("logout")) == mine.record
     with at(one):
         assert stored(store, sid).record == session.record
+
+
+@pytest.mark.parametrize("way", ["function", "path of a function", "both"])
+def test_a_session_that_was_copied_to_another_tenant_opens_for_nobody_there(
+    way: str, use: Callable[[str], None], names: tuple[str, str], redis_server: RedisServer
+) -> None:
+    use(way)
+    store = RedisStore()
+    with at(names[0]):
+        session = SessionStore()
+        session.update({"_auth_user_id": "1", "basket": ["book"]})
+        session.save()
+        place = store.tenants.now().keys.session(session.sid or "")
+    with at(names[1]):
+        copied = store.tenants.now().keys.session(session.sid or "")
+    with redis_server.client() as client:
+        assert client.copy(place, copied)
+    with at(names[1]):
+        assert dict(SessionStore(session.session_key).load()) == {}
+        assert not SessionStore().exists(session.session_key)
+    with at(names[0]):
+        assert SessionStore(session.session_key)["basket"] == ["book"]
 
 
 def test_lists_counts_limits_and_ends_are_a_tenants_own(store: RedisStore, names: tuple[str, str]) -> None:

@@ -47,6 +47,11 @@ class RedisStore(Store):
         self.tenants = Tenants(self.clock)
         self.loops = Loops()
 
+    @property
+    def namespace(self) -> str:
+        """Return the tenant's prefix, where ``SRVSESSION_REDIS_PREFIX`` is a function."""
+        return self.tenants.namespace()
+
     @classmethod
     def check(cls, deploy: bool) -> Sequence[CheckMessage]:
         """Return what is wrong with the cache alias, or, for a deployment, with its server."""

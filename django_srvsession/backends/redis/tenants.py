@@ -60,6 +60,10 @@ class Tenants:
         prefix = await sync_to_async(self._prefix)() if self._alias_is_asked else _chosen_prefix()
         return self._of(prefix)
 
+    def namespace(self) -> str:
+        """Return the prefix of the moment where that is a tenant's; what the alias makes of it is not asked for."""
+        return _chosen_prefix() if callable(conf.redis_prefix) else ""
+
     @cached_property
     def _only(self) -> Tenant | None:
         is_one = not self._alias_is_asked and not callable(conf.redis_prefix)
