@@ -1,10 +1,10 @@
 """A value and its stored bytes: serialize, compress, sign, bound to the session and to the name it stands under.
 
-A sealed value is ``format (1 byte) · key id (4) · flags (1) · payload · MAC (16)``. The MAC is keyed BLAKE2b (RFC 7693)
-over the store's namespace, the sid, the name and all of it: a value that was forged, cut, or moved to another tenant,
-session or name does not verify. It does not stop the replay or the removal of a value by someone who can write the store
-(see SECURITY.rst). 128 bits suffice, since a guess is tried at the site, one at a time: RFC 2104, section 5, asks for 80
-at least, NIST SP 800-107, section 5.3.3, for 64.
+A sealed value is ``format (1 byte) · key id (4) · flags (1) · payload · MAC (16)``. The MAC is keyed BLAKE2b (RFC
+7693) over the store's namespace, the sid, the name and all of it: a value that was forged, cut, or moved to another
+tenant, session or name does not verify. It does not stop the replay or the removal of a value by someone who can write
+the store (see SECURITY.rst). 128 bits suffice, since a guess is tried at the site, one at a time: RFC 2104, section 5,
+asks for 80 at least, NIST SP 800-107, section 5.3.3, for 64.
 
 Sealing is deterministic, so that equal values have equal bytes. The key id tells, without any cryptography, which of
 ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS`` made the seal.
