@@ -9,7 +9,7 @@ to its end at once, over the cache alias's pool; a long-lived event loop awaits 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 from django.conf import settings
 from django.core.checks import CheckMessage
@@ -25,13 +25,14 @@ from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.completeness import Completeness
 from django_srvsession.backends.redis.face import RedisFace
 from django_srvsession.backends.redis.tenants import Tenants
-from django_srvsession.backends.redis.transport import BlockingTransport
-from django_srvsession.backends.redis.transport.loops import Loops
+from django_srvsession.backends.redis.transport import BlockingTransport, Transport
+from django_srvsession.backends.redis.transport.loops import for_a_loop
 from django_srvsession.records import Delta, Ending, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import Store, created_and_sid
 from django_srvsession.store.face import Face, run_blocking
 from django_srvsession.store.health import Finding, IndexHealth, StorageInfo
 from django_srvsession.store.listings import EVERYONE, Activity, Filter, Step
+from django_srvsession.store.loops import OfEachLoop
 from django_srvsession.store.user_records import UserRecords
 
 
@@ -45,7 +46,6 @@ class RedisStore(Store):
     def __init__(self) -> None:
         self.clock = RedisClock()
         self.tenants = Tenants(self.clock)
-        self.loops = Loops()
 
     @property
     def namespace(self) -> str:
@@ -61,6 +61,11 @@ class RedisStore(Store):
     def transport(self) -> BlockingTransport:
         """Return the threads' way to the cache alias's server, or to its cluster."""
         return open_transport(settings.SESSION_CACHE_ALIAS)
+
+    @cached_property
+    def loops(self) -> OfEachLoop[Transport | None]:
+        """Return what knows each event loop's own way there."""
+        return OfEachLoop(partial(for_a_loop, self.transport))
 
     def face(self) -> Face:
         """Return the verbs for event loops: on connections of their own, where a loop may have some."""

@@ -16,7 +16,7 @@ from django_srvsession.backends.redis.format import (
 from django_srvsession.backends.redis.keys import Keys, decoded
 from django_srvsession.backends.redis.scripts import ADMITTED_MARK, CONDEMNED_MARK, END, WRITE, Script
 from django_srvsession.backends.redis.transport import Command
-from django_srvsession.records import UNSET, Delta, Ending, SessionRecord
+from django_srvsession.records import UNSET, Delta, Ending, SessionRecord, checked_details
 from django_srvsession.store import CorruptSessionError
 from django_srvsession.store.framing import frame, name_bytes, name_of
 
@@ -47,7 +47,7 @@ def write_command(
         "" if delta.deadline_ms is UNSET else f"={'' if delta.deadline_ms is None else delta.deadline_ms}",
         _optional(ip),
         _optional(agent),
-        b"" if delta.details is UNSET else b"=" + delta.details,
+        b"" if delta.details is UNSET else b"=" + checked_details(delta.details),
         "1" if delta.extend else "0",
         "1" if delta.cleared else "0",
         "" if known_version is None else known_version,

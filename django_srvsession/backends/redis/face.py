@@ -26,7 +26,7 @@ class RedisFace(ThreadFace):
 
     async def _do(self, procedure: Procedure[T]) -> T:
         tenant = await self.store.tenants.anow()
-        to = await self.store.loops.transport(self.store.transport)
+        to = await self.store.loops.get()
         if to is None:
             return await self.call(lambda: run_blocking(procedure(tenant, self.store.transport)))
         return await procedure(tenant, to)

@@ -94,11 +94,10 @@ def _script(name: str) -> Script:
     return Script(compiled(source(name)))
 
 
-CREATE: Final = _script("create.lua")
 SAVE: Final = _script("save.lua")
 WRITE: Final = _script("write.lua")
 END: Final = _script("end.lua")
 ADMIT: Final = _script("admit.lua")
 
-TEXTS: Final = {script.sha: str(script) for script in (CREATE, SAVE, WRITE, END, ADMIT)}
+TEXTS: Final = {script.sha: str(script) for script in (SAVE, WRITE, END, ADMIT)}
 """Each script's text by its digest, for the first time that a server meets it."""

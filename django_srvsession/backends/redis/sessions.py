@@ -14,7 +14,6 @@ from django_srvsession import conf
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.commands import (
     end_command,
-    evalsha,
     forget_commands,
     listed_record,
     read_conflicts,
@@ -23,7 +22,7 @@ from django_srvsession.backends.redis.commands import (
 from django_srvsession.backends.redis.format import read_image, read_record, session_image
 from django_srvsession.backends.redis.keys import ANONYMOUS, KINDS, Keys, decoded, kind_of
 from django_srvsession.backends.redis.looks import look_at
-from django_srvsession.backends.redis.scripts import CREATE, MARGIN_MS, SAVE, TTL_STEP_MS
+from django_srvsession.backends.redis.scripts import MARGIN_MS, SAVE, TTL_STEP_MS
 from django_srvsession.backends.redis.transport import Command, Transport
 from django_srvsession.backends.redis.transport.replies import checked, checked_index, senseless
 from django_srvsession.records import (
@@ -94,46 +93,38 @@ class Sessions:
     # Create.
 
     async def create(self, to: Transport, sid: str, verifier: str, delta: Delta) -> Loaded:
-        """List the session and store it: on one server in one round trip, on a cluster one after the other."""
+        """List the session and store it, in this order: on one server in one round trip, on a cluster step by step."""
         new = new_session(sid, verifier, delta, await self._now_ms(to))
-        record = new.record
+        record, key = new.record, self._keys.session(sid)
         until_ms = _bound(record.expires_ms, record.lifetime_ms)
-        goes_ms = max(record.expires_ms, new.now_ms) + _keep_ms()
         image = session_image(record, new.values, until_ms)
-        if to.is_one_server:
-            stored = await self._create_at_once(to, record, image, goes_ms, until_ms)
-        else:
-            stored = await self._create_in_order(to, record, image, goes_ms, until_ms)
-        if checked_index(stored) is None:
+        goes_ms = max(record.expires_ms, new.now_ms) + _keep_ms()
+        *of_user, live = self._list_commands(sid, record.user_id, until_ms)
+        # Clearing that found the entry without its session may have lowered it meanwhile: it is raised once more.
+        stored = await self._store_new(to, [*of_user, live], ("SET", key, image, "NX", "PXAT", goes_ms), of_user[1:])
+        if stored is None:
             return await self._created_before(to, sid, verifier)
         if stored != b"OK":
             raise senseless()
         return new
 
-    async def _create_at_once(
-        self, to: Transport, record: SessionRecord, image: bytes, goes_ms: int, until_ms: int
+    async def _store_new(
+        self, to: Transport, listing: Sequence[Command], storing: Command, again: Sequence[Command]
     ) -> Any:
-        sid, user_id, score = record.sid, record.user_id, self._clock.score
-        keys: list[bytes | str] = [self._keys.session(sid), self._keys.live_of(kind_of(user_id), sid)]
-        listing: list[Any] = [sid, image, goes_ms, score]
-        if user_id is not None:
-            keys.append(self._keys.user(user_id))
-            listing += [until_ms, self._clock.now_ms - MARGIN_MS]
-        (stored,) = await to.call([evalsha(CREATE, keys, *listing)])
-        return stored
-
-    async def _create_in_order(
-        self, to: Transport, record: SessionRecord, image: bytes, goes_ms: int, until_ms: int
-    ) -> Any:
-        listing = self._list_commands(record.sid, record.user_id, until_ms)
-        for reply in await to.call(listing):
+        """Return what SET says of a new session; its key must not go out unless the session is listed."""
+        if to.is_one_server:
+            replies = await to.call([*listing, storing, *again])
+            stored, listed = replies.pop(len(listing)), replies
+            if stored == b"OK" and any(isinstance(reply, Exception) for reply in listed):
+                await self._tidy(to, [("DEL", storing[1])])
+        else:
+            for reply in await to.call(listing):
+                checked_index(reply)
+            (stored,) = await to.call([storing])
+            listed = await to.call(again) if again and not isinstance(stored, Exception) else []
+        for reply in listed:
             checked_index(reply)
-        (stored,) = await to.call([("SET", self._keys.session(record.sid), image, "NX", "PXAT", goes_ms)])
-        if record.user_id is not None and not isinstance(stored, Exception):
-            # A sweep that found the entry without its session may have lowered it meanwhile.
-            for reply in await to.call(listing[:-1]):
-                checked_index(reply)  # The key of a session that is not listed must not go out.
-        return stored
+        return checked_index(stored)
 
     async def _created_before(self, to: Transport, sid: str, verifier: str) -> Loaded:
         """Return the session that stands where one was to be created, if the answer to this very creation was lost."""

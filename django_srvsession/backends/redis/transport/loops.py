@@ -1,12 +1,11 @@
-"""The way to Redis for event loops: a long-lived one has connections of its own, a request's goes through a thread."""
+"""The way to Redis for event loops that have connections of their own; see ``store/loops.py`` for which have."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
-from asgiref.sync import AsyncToSync
 from redis.exceptions import NoScriptError
 
 from django_srvsession.backends.redis.transport import BlockingTransport, Command, Transport
@@ -16,14 +15,7 @@ from django_srvsession.backends.redis.transport.replies import FAILURES, unavail
 from django_srvsession.backends.redis.transport.sentinels import Sentinels
 from django_srvsession.backends.redis.transport.threads import ThreadTransport, with_text
 from django_srvsession.store import waiting
-
-Close = Callable[[], Coroutine[Any, Any, None]]
-
-
-def loop_is_short_lived() -> bool:
-    """Tell whether the running loop was made by ``async_to_sync`` for one call, as a WSGI server does per request."""
-    # Not an API of asgiref's. Without it each such loop would open connections, and close them at its end.
-    return asyncio.get_running_loop() in getattr(AsyncToSync, "loop_thread_executors", ())
+from django_srvsession.store.loops import Close
 
 
 async def exchanged_over(pool: Any, commands: Sequence[Command]) -> list[Any]:
@@ -146,51 +138,22 @@ class LoopNodes:
             await pool.disconnect()
 
 
-class Loops:
-    """Keep one way to Redis per long-lived event loop."""
+def for_a_loop(of_threads: BlockingTransport) -> tuple[Transport | None, Close]:
+    """Return the running loop's own way to where threads are led, and what closes it.
 
-    def __init__(self) -> None:
-        self.transports: dict[asyncio.AbstractEventLoop, Transport] = {}
-        self._closing: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
-
-    async def transport(self, of_threads: BlockingTransport) -> Transport | None:
-        """Return the running loop's way to where threads are led, or None when it has to go through a thread."""
-        loop = asyncio.get_running_loop()
-        known = self.transports.get(loop)
-        if known is not None or loop_is_short_lived():
-            return known
-        transport, close = _for_a_loop(of_threads)
-        if transport is not None and close is not None:
-            self._forget_closed()
-            self.transports[loop] = transport
-            self._closing[loop] = closing = _close_with_loop(close)
-            await anext(closing)
-        return transport
-
-    def _forget_closed(self) -> None:
-        # Not a WeakKeyDictionary: connections refer to their loop, so that its entry would never go.
-        for loop in [loop for loop in self.transports if loop.is_closed()]:
-            self.transports.pop(loop, None)
-            self._closing.pop(loop, None)
-
-
-def _for_a_loop(of_threads: BlockingTransport) -> tuple[Transport | None, Close | None]:
-    """Return a way to Redis for the running loop and what closes it; nothing where no twin of the pool is known."""
+    None where no twin of the alias's pool is known: it is used from a thread.
+    """
     if isinstance(of_threads, BlockingCluster):
         nodes = LoopNodes(of_threads.map)
-        return (ClusterTransport(of_threads.map, nodes), nodes.close) if nodes.is_possible else (None, None)
-    twin = twin_of(of_threads.pool) if isinstance(of_threads, ThreadTransport) else None
-    if twin is None or not isinstance(of_threads, ThreadTransport):
-        return None, None
-    pool = of_threads.pool
-    transport = SentinelTransport(twin, pool) if asks_sentinels(pool) else LoopTransport(twin)
-    return transport, transport.close
+        return (ClusterTransport(of_threads.map, nodes) if nodes.is_possible else None), nodes.close
+    if isinstance(of_threads, ThreadTransport):
+        pool = of_threads.pool
+        twin = twin_of(pool)
+        if twin is not None:
+            own = SentinelTransport(twin, pool) if asks_sentinels(pool) else LoopTransport(twin)
+            return own, own.close
+    return None, _nothing
 
 
-async def _close_with_loop(close: Close) -> AsyncGenerator[None, None]:
-    # asyncio.run() and its like close the generators that are still open before they close the loop; and a generator
-    # that is collected, with the store that it belonged to, is closed by the loop that it was started in.
-    try:
-        yield
-    finally:
-        await close()
+async def _nothing() -> None:
+    """There is nothing to close."""
