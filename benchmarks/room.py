@@ -28,9 +28,9 @@ def fill(engine: Any, count: int) -> None:
     client = Client("192.0.2.1", AGENT)
     for number in range(count):
         session = engine()
-        session.client_of_request = lambda: client
+        session.note_client(lambda: client)
         session.update({**AUTH, "_auth_user_id": str(number // 2), "_csrftoken": "a" * 32, "cart": CART})
-        session.signing_in = session["_auth_user_id"]
+        session.note_sign_in(session["_auth_user_id"])
         session.save()
 
 
