@@ -16,7 +16,6 @@ from django.conf import settings
 from django.contrib.sessions import middleware as django_middleware
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 
@@ -192,11 +191,15 @@ def unavailable(request: HttpRequest) -> HttpResponse:
     if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
         problem = {"type": "about:blank", "title": "Service Unavailable", "status": 503}
         return JsonResponse(problem, status=503, headers=headers, content_type="application/problem+json")
-    try:
-        # Without the request: context processors would read the session.
-        return HttpResponse(render_to_string("srvsession/503.html"), status=503, headers=headers)
-    except (TemplateDoesNotExist, TemplateSyntaxError):  # A site without Django's templates, or with one of its own.
-        return HttpResponse("Service Unavailable", status=503, headers=headers, content_type="text/plain")
+    # Without the request: context processors would read the session. What was posted is not sent again by itself.
+    context = {"retry_after": RETRY_AFTER_SECONDS if request.method == "GET" else None}
+    for template in ("srvsession/503.html", "srvsession/503_plain.html"):
+        try:
+            return HttpResponse(render_to_string(template, context), status=503, headers=headers)
+        except Exception:
+            # The frame is the site's, with errors of its own; or the site has no templates of Django's.
+            log.warning("%s cannot be shown during an outage.", template, exc_info=True)
+    return HttpResponse("Service Unavailable", status=503, headers=headers, content_type="text/plain")
 
 
 def _unavailable_with_cookie(request: HttpRequest, session: SessionStore) -> HttpResponse:

@@ -17,6 +17,7 @@ END: Final = r"^sessions/(?P<sid>[0-9a-f]{18})/end/\Z"
 DISOWN: Final = r"^not-me/(?P<token>[A-Za-z0-9_:-]{1,4000})/\Z"
 
 urlpatterns = [
+    path("", views.IndexView.as_view(), name="index"),
     path("login/", views.LoginView.as_view(), name="login"),
     path("logout/", views.LogoutView.as_view(), name="logout"),
     path("logged-out/", views.LoggedOutView.as_view(), name="logged_out"),

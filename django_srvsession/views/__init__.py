@@ -11,7 +11,7 @@ from django_srvsession.views.activity import ActivityView
 from django_srvsession.views.confirming import ConfirmView
 from django_srvsession.views.disowning import DisownView
 from django_srvsession.views.ending import EndOthersView, EndView
-from django_srvsession.views.own_sessions import OwnSessionsView, SessionsView
+from django_srvsession.views.own_sessions import IndexView, OwnSessionsView, SessionsView
 from django_srvsession.views.signing import LoggedOutView, LoginView, LogoutView
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "DisownView",
     "EndOthersView",
     "EndView",
+    "IndexView",
     "LoggedOutView",
     "LoginView",
     "LogoutView",

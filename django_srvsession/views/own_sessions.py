@@ -10,7 +10,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.shortcuts import resolve_url
+from django.shortcuts import redirect, resolve_url
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_deny
@@ -52,6 +52,16 @@ class OwnSessionsView(View):
     def current_sid(self) -> str | None:
         """Return the sid of the session that the request came with, or None."""
         return getattr(self.request.session, "sid", None)
+
+
+class IndexView(OwnSessionsView):
+    """Lead from the address above all pages to the list."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        """Go there."""
+        return redirect("srvsession:sessions")
 
 
 class SessionsView(OwnSessionsView, TemplateView):

@@ -16,6 +16,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_deny
+from django.views.decorators.csrf import csrf_exempt, requires_csrf_token
 from django.views.generic import TemplateView
 
 from django_srvsession import conf
@@ -30,20 +31,41 @@ TOLD_COOKIE: Final = "srvsession_told"
 """Holds the sid of the ended session whose reason this browser was told, so that it is told once."""
 
 
-@method_decorator([login_not_required, xframe_options_deny], name="dispatch")
+@method_decorator([login_not_required, xframe_options_deny, csrf_exempt, never_cache], name="dispatch")
 class LoginView(auth_views.LoginView):
     """Sign in, by Django's rules for ``next``; the session's key always changes.
 
     Tells, once, why the session that the browser still holds the key of was ended elsewhere.
+
+    Exempt from the CSRF middleware: Django's view runs the check itself, and here its refusal is no dead end.
     """
 
     form_class = SignInForm
     template_name = "srvsession/login.html"
+    _has_passed_check = False
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Let ``redirect_authenticated_user`` work where it cannot lead in a circle."""
+        """Let ``redirect_authenticated_user`` work where it cannot lead in a circle, and lead on who is refused."""
         self.redirect_authenticated_user = self.redirect_authenticated_user and self._may_pass_by()
-        return super().dispatch(request, *args, **kwargs)
+        response = super().dispatch(request, *args, **kwargs)
+        if request.method != "POST" or self._has_passed_check:
+            return response
+        if request.user.is_authenticated:  # They have signed in in another tab, which made the token of this one old.
+            return HttpResponseRedirect(self.get_success_url())
+        return self._show_again(request)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Sign in; only what has passed the CSRF check comes here."""
+        self._has_passed_check = True
+        return super().post(request, *args, **kwargs)
+
+    @method_decorator(requires_csrf_token)
+    def _show_again(self, request: HttpRequest) -> HttpResponseBase:
+        """Show the form with a new token, and nothing of what was sent in it."""
+        given = {name: value for name, value in self.get_form_kwargs().items() if name not in ("data", "files")}
+        text = gettext("This page was open for too long, or your browser keeps no cookies. Please try again.")
+        context = self.get_context_data(form=self.get_form_class()(**given), ended_text=text)
+        return self.render_to_response(context, status=403)
 
     def _may_pass_by(self) -> bool:
         """Tell whether a signed-in visitor may be sent on.
@@ -128,6 +150,13 @@ class LogoutView(auth_views.LogoutView):
 
 @method_decorator([login_not_required, never_cache, xframe_options_deny], name="dispatch")
 class LoggedOutView(TemplateView):
-    """Say that the session was ended."""
+    """Say that the session was ended; who is signed in, perhaps again, is shown their devices."""
 
+    http_method_names = ["get", "head"]
     template_name = "srvsession/logged_out.html"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Tell nobody who is signed in that they are out."""
+        if request.user.is_authenticated:
+            return HttpResponseRedirect(resolve_url("srvsession:sessions"))
+        return super().get(request, *args, **kwargs)

@@ -230,6 +230,36 @@ def test_an_old_proof_asks_for_the_password_and_goes_on_by_itself(laptop: Browse
         assert (laptop.heading, len(laptop.texts(".sessions h3"))) == ("Your devices", 1)
 
 
+# What leads on.
+
+
+def test_an_outage_is_tried_once_more_by_itself_and_not_forever(browser: Browser) -> None:
+    sooner = "const wait = window.setTimeout; window.setTimeout = (run, ms) => wait(run, ms / 20)"
+    script = browser.command("Page.addScriptToEvaluateOnNewDocument", source=sooner)["identifier"]
+    browser.go("/outage/")
+    assert browser.heading == "Temporarily unavailable"
+    browser.wait_for("performance.getEntriesByType('navigation')[0].type === 'reload'")
+    loaded = browser.run("return performance.timeOrigin")
+    time.sleep(0.75)  # Three times as long as it has just waited.
+    assert browser.run("return performance.timeOrigin") == loaded
+    browser.command("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
+    browser.follow("Try again")
+    assert browser.heading == "Temporarily unavailable"
+
+
+def test_a_second_tab_of_the_sign_in_page_leads_on_who_has_signed_in_in_the_first(browser: Browser) -> None:
+    browser.go(LOGIN)
+    first = browser.remote.current_window_handle
+    browser.remote.switch_to.new_window("tab")
+    sign_in(browser)
+    browser.remote.close()
+    browser.remote.switch_to.window(first)
+    browser.type("username", "alice")
+    browser.type("password", "demo-alice")
+    browser.press("Sign in", within="main")
+    assert browser.heading == "Hello, alice"
+
+
 # Signing in and out.
 
 

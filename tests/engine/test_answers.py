@@ -113,7 +113,7 @@ def test_what_the_view_says_of_caches_stands(decorate: Any, said: str) -> None:
     ("url", "status"),
     [
         ("login/", 200),
-        ("logged-out/", 200),
+        ("logged-out/", 302),
         ("sessions/", 200),
         ("activity/", 200),
         ("confirm/", 200),
