@@ -110,6 +110,6 @@ MANIFEST = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.Manif
 @override_settings(STORAGES=MANIFEST, STATIC_ROOT="/nonexistent", DEBUG=False)
 def test_the_page_of_an_outage_comes_also_where_static_files_are_missing() -> None:
     assert static_url("srvsession/srvsession.css") == ""
-    page = render_to_string("srvsession/503.html")
+    page = render_to_string("srvsession/503_plain.html")
     assert "Temporarily unavailable" in page
     assert "stylesheet" not in page

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from django import template
-from django.core.exceptions import ImproperlyConfigured
+from django.contrib.sites.shortcuts import get_current_site
+from django.core.exceptions import DisallowedHost, ImproperlyConfigured, ObjectDoesNotExist
+from django.db import DatabaseError
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.timesince import timesince
@@ -65,6 +67,17 @@ def ago(moment: object) -> str:
 def password_link(page: object) -> passwords.Link:
     """Return the link to the page where a password is changed ("change") or reset ("reset"); an empty one without."""
     return passwords.link_to(_text(page))
+
+
+@register.simple_tag(takes_context=True)
+def site_name(context: template.Context) -> str:
+    """Return the name of the site by ``contrib.sites``, or else its host; empty where there is no request."""
+    if (request := context.get("request")) is None:
+        return ""
+    try:
+        return str(get_current_site(request).name)
+    except (DatabaseError, DisallowedHost, ImproperlyConfigured, ObjectDoesNotExist):
+        return ""
 
 
 @register.simple_tag

@@ -77,7 +77,8 @@ class EndView(EndingView):
         names = {"device": card.device}
         fields = {name: self.request.POST[name] for name in ("page", "ended", "card") if name in self.request.POST}
         heading, button = gettext("Sign out %(device)s?") % names, gettext("Sign out")
-        if unanswered := self.unanswered(heading, button, asks=asks, cards=[card], fields=fields):
+        label = gettext("Sign out %(device)s") % names
+        if unanswered := self.unanswered(heading, button, asks=asks, label=label, cards=[card], fields=fields):
             return unanswered
         if services.revoke(sid, by=self.request.user) is None:
             return self._back(sid)  # Somebody was faster.

@@ -25,11 +25,13 @@ def question(
     cards: Sequence[Card] = (),
     fields: dict[str, str] | None = None,
     note: str = "",
+    label: str = "",
     form: ConfirmForm | None = None,
 ) -> HttpResponse:
     """Return the page that asks; its form goes to the same address.
 
-    ``cards`` are the devices that it is about, ``fields`` what the form carries, ``form`` asks for the password too.
+    ``label`` is the button's name for screen readers, which holds its text. ``cards`` are the devices that it is about,
+    ``fields`` what the form carries, ``form`` asks for the password too.
     """
     context = {
         "heading": heading,
@@ -38,6 +40,7 @@ def question(
         "further": max(len(cards) - _MOST_SHOWN, 0),
         "fields": {} if fields is None else fields,
         "note": note,
+        "label": label,
         "form": form,
     }
     return render(request, "srvsession/question.html", context)
