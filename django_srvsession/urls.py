@@ -1,4 +1,7 @@
-"""URLs of the pages: include them at, say, ``account/``, and set ``LOGIN_URL = "srvsession:login"``."""
+"""URLs of the pages: include them at, say, ``account/``, and set ``LOGIN_URL = "srvsession:login"``.
+
+The first of them answers at ``account/`` itself: to include them at the site's root would make it the site's home.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, authenticate
-from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -23,7 +22,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_variables
 
 from django_srvsession import conf
-from django_srvsession.accounts import attempts, authentication_methods, current_request
+from django_srvsession.accounts import attempts, authentication_methods, current_request, destinations
 from django_srvsession.engine import SessionStore
 
 _SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
@@ -101,7 +100,7 @@ def is_asked_before_ending(request: HttpRequest) -> bool:
 def ask(request: HttpRequest, next_url: str) -> HttpResponseBase:
     """Send a person to where they prove who they are, or to sign in again, and from there on to ``next_url``."""
     way = authentication_methods.way_of(request)
-    return redirect_to_login(next_url) if way is None else redirect(way.address(next_url))
+    return destinations.to_sign_in(next_url) if way is None else redirect(way.address(next_url))
 
 
 def recent_proof_required(view: View) -> View:

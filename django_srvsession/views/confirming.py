@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.views import RedirectURLMixin, redirect_to_login
+from django.contrib.auth.views import RedirectURLMixin
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
@@ -16,7 +16,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView
 
-from django_srvsession.accounts import reauthentication
+from django_srvsession.accounts import destinations, reauthentication
 from django_srvsession.accounts.attempts import outside_of_transactions
 from django_srvsession.accounts.forms import ConfirmForm
 
@@ -33,7 +33,7 @@ class ConfirmView(RedirectURLMixin, FormView):  # type: ignore[type-arg]
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Send visitors to sign in, and who has no password elsewhere; from there they go on without this page."""
         if not request.user.is_authenticated:
-            return redirect_to_login(self.get_success_url())
+            return destinations.to_sign_in(self.get_success_url())
         if not reauthentication.can_confirm(request):
             return reauthentication.ask(request, self.get_success_url())
         return super().dispatch(request, *args, **kwargs)
@@ -41,7 +41,7 @@ class ConfirmView(RedirectURLMixin, FormView):  # type: ignore[type-arg]
     def form_invalid(self, form: ConfirmForm) -> HttpResponse:
         """Show what was wrong, or send who has guessed too often to sign in."""
         if not self.request.user.is_authenticated:
-            return redirect_to_login(self.get_success_url())
+            return destinations.to_sign_in(self.get_success_url())
         return super().form_invalid(form)
 
     def get_default_redirect_url(self) -> str:

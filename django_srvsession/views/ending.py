@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth import logout
-from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, resolve_url
@@ -15,7 +14,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext, ngettext
 
 from django_srvsession import services
-from django_srvsession.accounts import passwords, reauthentication
+from django_srvsession.accounts import destinations, passwords, reauthentication
 from django_srvsession.accounts.attempts import outside_of_transactions
 from django_srvsession.accounts.forms import ConfirmForm
 from django_srvsession.accounts.sign_in import clear_site_data
@@ -51,7 +50,7 @@ class EndingView(OwnSessionsView):
         if form.is_valid():
             return None
         if not request.user.is_authenticated:
-            return redirect_to_login(resolve_url("srvsession:sessions"))
+            return destinations.to_sign_in(resolve_url("srvsession:sessions"))
         return question(request, heading, button, form=form, **page)
 
 

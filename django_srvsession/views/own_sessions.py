@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from django.contrib.auth import views as auth_views
 from django.contrib.auth.decorators import login_not_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest
@@ -19,6 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import TemplateView, View
 
 from django_srvsession import services
+from django_srvsession.accounts import destinations
 from django_srvsession.events import log as event_log
 from django_srvsession.records import SessionRecord
 from django_srvsession.views.cards import Card, card_of, in_their_places, packed, unpacked
@@ -37,7 +37,7 @@ class OwnSessionsView(View):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Let signed-in users pass."""
         if not request.user.is_authenticated:
-            return auth_views.redirect_to_login(resolve_url(self.shown_after_sign_in))
+            return destinations.to_sign_in(resolve_url(self.shown_after_sign_in))
         return super().dispatch(request, *args, **kwargs)
 
     def own_sessions(self) -> Sequence[SessionRecord]:

@@ -20,7 +20,7 @@ from django.views.decorators.csrf import csrf_exempt, requires_csrf_token
 from django.views.generic import TemplateView
 
 from django_srvsession import conf
-from django_srvsession.accounts import reasons
+from django_srvsession.accounts import destinations, reasons
 from django_srvsession.accounts.forms import SignInForm
 from django_srvsession.accounts.sign_in import clear_site_data, sign_in
 from django_srvsession.records import Ended
@@ -66,6 +66,10 @@ class LoginView(auth_views.LoginView):
         text = gettext("This page was open for too long, or your browser keeps no cookies. Please try again.")
         context = self.get_context_data(form=self.get_form_class()(**given), ended_text=text)
         return self.render_to_response(context, status=403)
+
+    def get_default_redirect_url(self) -> str:
+        """Return where to go without a safe ``next``; the list of devices where Django's default is no page."""
+        return resolve_url(self.next_page) if self.next_page else destinations.after_sign_in()
 
     def _may_pass_by(self) -> bool:
         """Tell whether a signed-in visitor may be sent on.
