@@ -100,20 +100,27 @@ class Details(NamedTuple):
         ``by_login``: not by a mere assignment of the user. ``was_checked``: whoever signs in has been asked for
         credentials. ``came_as_same`` tells whether this user was signed in before; None: nobody was.
         """
-        details = self._replace(proved_ms=None, means="", level=0)
-        if by_login:
-            details = details._replace(wrong=0)
-        if by_login or not came_as_same:
-            details = details._replace(since_ms=None)
+        was_switched = not by_login or came_as_same is False or self.was_switched
         if by_login and was_checked:
-            return details._replace(was_switched=False)
-        return details._replace(was_switched=True) if not by_login or came_as_same is False else details
+            was_switched = False
+        if self is NONE and not was_switched:
+            return NONE
+        return self._replace(
+            since_ms=None if by_login or not came_as_same else self.since_ms,
+            proved_ms=None,
+            means="",
+            level=0,
+            wrong=0 if by_login else self.wrong,
+            was_switched=was_switched,
+        )
 
     def of_next_session(self, is_same_user: bool) -> Details:
         """Return what goes along where the contents go on in another session; a proof and a binding never do.
 
         With another user only what a sign-in alone takes away: or whoever is switched to would begin without it.
         """
+        if self is NONE:
+            return NONE
         if is_same_user:
             return self._replace(binding=b"", generation=0, proved_ms=None, means="", level=0)
         return Details(wrong=self.wrong, was_switched=self.was_switched)
