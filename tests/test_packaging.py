@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import site
 import subprocess
 import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import django_srvsession
+from tests.own_store import write_files
 from tests.patience import patient
+from tests.trust import WHOLE
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "django_srvsession"
@@ -63,6 +67,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: zipfile.ZipFile) -> No
         "static/srvsession/srvsession.css",
         "locale/ko/LC_MESSAGES/django.mo",
         "management/commands/clearsessions_srv.py",
+        "testing/contract.py",
     ],
 )
 def test_the_wheel_holds_what_is_not_a_module(wheel: zipfile.ZipFile, name: str) -> None:
@@ -80,7 +85,7 @@ def test_the_wheel_says_what_it_needs(wheel: zipfile.ZipFile) -> None:
     assert "Requires-Python: >=3.11" in metadata
     fields = [line.partition(": ")[::2] for line in metadata.splitlines()]
     extras = {value for name, value in fields if name == "Provides-Extra"}
-    assert {"geoip", "progress", "redis", "test", "docs"} <= extras
+    assert {"geoip", "progress", "redis", "test", "testing", "docs"} <= extras
     always = [value for name, value in fields if name == "Requires-Dist" and "extra ==" not in value]
     assert [value.lower() for value in always] == ["django>=5.2"]
 
@@ -130,3 +135,95 @@ def test_nothing_is_built_for_a_tag_that_says_something_else(tag: str, message: 
     assert answer.returncode == 1
     assert message in answer.stderr
     assert not (tmp_path / "dist").exists()
+
+
+def test_the_contract_of_stores_can_be_used_from_the_wheel(built: Path, tmp_path: Path) -> None:
+    (path,) = built.glob("*.whl")
+    write_files(tmp_path)
+    text = "import sys; sys.path.insert(0, sys.argv[1]); import pytest; sys.exit(pytest.main(sys.argv[2:]))"
+    options = ["-q", "-p", "no:django", "-p", "no:cacheprovider", "-k", "merging or loaded"]
+    told = answer_of(tmp_path, sys.executable, "-c", text, str(path), *options, ".")
+    passed = re.search(r"^(\d+) passed", told, re.MULTILINE)
+    assert passed is not None and int(passed[1]) > 50, told
+
+
+@pytest.mark.skipif(not WHOLE, reason="make trust: builds an environment")
+def test_a_store_in_a_package_of_its_own_keeps_the_contract(built: Path, tmp_path: Path) -> None:
+    """Install the wheel, and what ``docs/writing-a-store.rst`` shows as a package, where nothing of this tree is."""
+    project, environment = tmp_path / "project", tmp_path / "environment"
+    project.mkdir()
+    write_files(project)
+    (project / "test_a_site.py").write_text(SITE)
+    answer_of(project, sys.executable, "-m", "build", "--wheel", "--no-isolation", ".")
+    answer_of(project, sys.executable, "-m", "venv", "--without-pip", str(environment))
+    python = str(environment / "bin" / "python")
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index"]
+    answer_of(project, *pip, *map(str, [*built.glob("*.whl"), *project.glob("dist/*.whl")]))
+    (project / "dict_store.py").unlink()
+    # What the two need (Django, pytest, hypothesis) this environment lends; what is installed there comes first.
+    purelib = answer_of(project, python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
+    (Path(purelib) / "lent.pth").write_text("\n".join(site.getsitepackages()))
+    shown = answer_of(
+        project, python, "-c", "import django_srvsession, dict_store; print(django_srvsession, dict_store)"
+    )
+    assert shown.count(str(environment)) == 2
+    told = answer_of(project, python, "-m", "pytest", "-q", "-p", "no:django", "-p", "no:cacheprovider", ".")
+    passed = re.search(r"^(\d+) passed in", told, re.MULTILINE)
+    assert passed is not None and int(passed[1]) > 280, told
+
+
+def answer_of(directory: Path, *command: str) -> str:
+    """Run a command that finds nothing of this tree, and return what it says; fail where it fails."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "DJANGO"))}
+    options: dict[str, Any] = {"capture_output": True, "text": True, "check": False}
+    answer = subprocess.run(command, cwd=directory, env=env, timeout=patient(120), **options)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout
+
+
+SITE = """
+import asyncio
+
+from django.conf import settings
+
+settings.INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django_srvsession"]
+
+import django
+
+django.setup()
+
+from django.core.checks import run_checks
+
+from dict_store import DictStore, SessionStore
+from django_srvsession import services
+
+
+def test_a_site_on_this_store_has_all_of_it():
+    assert [found for found in run_checks() if found.id.startswith("srvsession.E")] == []
+    session = SessionStore()
+    session["cart"] = ["tea"]
+    session.save()
+    again = SessionStore(session.session_key)
+    assert again["cart"] == ["tea"]
+    again.cycle_key()
+    again.incr("count")
+    assert isinstance(SessionStore.store(), DictStore)
+    assert [record.sid for record in services.live_sessions()] == [again.sid]
+    assert services.revoke(again.sid) is not None
+    assert SessionStore(again.session_key).load() == {}
+    assert services.clear_expired() == 0
+
+
+def test_a_site_on_an_event_loop_has_it_too():
+    async def use():
+        session = SessionStore()
+        await session.aset("cart", ["tea"])
+        await session.asave()
+        again = SessionStore(session.session_key)
+        await again.acycle_key()
+        assert await again.aget("cart") == ["tea"]
+        await again.aflush()
+        assert not await SessionStore(session.session_key).aexists(session.session_key)
+
+    asyncio.run(use())
+"""
