@@ -13,7 +13,8 @@ from django.utils.translation import override
 from django_srvsession import conf
 from django_srvsession.checks.settings import check_settings
 from django_srvsession.clients import devices, programs
-from django_srvsession.clients.devices import by_device, device_kind, device_name, device_name_of
+from django_srvsession.clients.devices import device_kind, device_name
+from django_srvsession.engine.naming import MOST_LETTERS, by_device, device_name_of
 from django_srvsession.records import Client, SessionRecord
 from django_srvsession.templatetags import srvsession as tags
 
@@ -126,7 +127,7 @@ def test_a_device_is_called_what_people_call_it(agent: str, name: str, kind: str
 )
 def test_a_name_that_an_app_gives_itself_is_short_and_no_address(agent: str) -> None:
     name = device_name(agent)
-    assert len(name) <= devices.MOST_LETTERS
+    assert len(name) <= MOST_LETTERS
     assert name.isprintable()
     assert "evil." not in name and "//" not in name and "<" not in name
 

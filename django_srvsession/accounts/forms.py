@@ -1,4 +1,4 @@
-"""The forms of the pages: sign in, and confirm it is you."""
+"""The forms of the pages: sign in, confirm it is you, and name a device."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from django_srvsession import conf
 from django_srvsession.accounts import reauthentication
+from django_srvsession.engine.naming import MOST_LETTERS, is_name
 
 INPUT_CLASS: Final = "form-control"
 """As Bootstrap calls it; our own stylesheet does not need it."""
@@ -62,6 +63,24 @@ class ConfirmForm(forms.Form):
         if not reauthentication.confirm(self.request, password):
             raise ValidationError(_("That is not your password."), code="wrong_password")
         return password
+
+
+class DeviceNameForm(forms.Form):
+    """Ask what to call a device; an empty answer takes the name away."""
+
+    device_name = forms.CharField(
+        label=_("Name of this device"),
+        max_length=MOST_LETTERS,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "class": INPUT_CLASS}),
+    )
+
+    def clean_device_name(self) -> str:
+        """Refuse what acts on a page or a terminal: control characters, and marks of direction."""
+        name: str = self.cleaned_data["device_name"]
+        if not is_name(name):
+            raise ValidationError(_("Use letters, digits, spaces and ordinary signs."), code="not_printable")
+        return name
 
 
 def set_lifetime(session: SessionBase, remember: bool) -> None:

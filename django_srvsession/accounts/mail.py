@@ -28,8 +28,8 @@ from django_srvsession import conf
 from django_srvsession.accounts import passwords
 from django_srvsession.accounts.current_request import SignIn
 from django_srvsession.accounts.disowning import Claim
-from django_srvsession.clients.devices import device_name_of
 from django_srvsession.clients.geoip import location_of
+from django_srvsession.engine.naming import device_name_of
 from django_srvsession.escaping import escaped
 from django_srvsession.records import SessionRecord
 

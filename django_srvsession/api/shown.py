@@ -11,8 +11,9 @@ from django.http import HttpRequest
 from django.middleware.csrf import get_token
 
 from django_srvsession.accounts import reasons
-from django_srvsession.clients.devices import device_kind, device_name, device_name_of
+from django_srvsession.clients.devices import device_kind, device_name
 from django_srvsession.clients.geoip import location_of
+from django_srvsession.engine.naming import device_name_of
 from django_srvsession.escaping import escaped
 from django_srvsession.events.history import Entry
 from django_srvsession.records import Client, Ended, SessionRecord

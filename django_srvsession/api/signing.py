@@ -13,7 +13,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 
 from django_srvsession.accounts.attempts import outside_of_transactions
-from django_srvsession.accounts.forms import ConfirmForm, SignInForm
+from django_srvsession.accounts.forms import ConfirmForm, DeviceNameForm, SignInForm
 from django_srvsession.accounts.sign_in import clear_site_data, sign_in
 from django_srvsession.api.bodies import Kinds, pointer_to
 from django_srvsession.api.endpoint import Endpoint, no_content
@@ -57,9 +57,16 @@ class LoginEndpoint(FormEndpoint):
     needs_user = False
     form_class: type[AuthenticationForm] = SignInForm
 
+    @property
+    def kinds(self) -> Kinds:
+        """Return those of the form, and what the app calls the device that it runs on."""
+        return {**super().kinds, "device_name": str}
+
     def post(self, request: HttpRequest) -> HttpResponse:
         """Answer as whoami does from then on, or with one and the same problem for whoever may not sign in."""
-        form = self.form_class(request, data=self.members)
+        form, naming = self.form_class(request, data=self.members), DeviceNameForm(self.members)
+        if not naming.is_valid():  # First, since it costs no password's hash.
+            raise form_problem(naming)
         if not form.is_valid():
             raise form_problem(form)
         try:
@@ -68,6 +75,9 @@ class LoginEndpoint(FormEndpoint):
             title = _("Too many sessions")
             raise ProblemError(403, str(error), kind=TOO_MANY_SESSIONS, title=title) from None
         request.session.save()  # Now, so that the answer can show the session's record.
+        if app := naming.cleaned_data["device_name"]:
+            session: Any = request.session
+            session.change_details(lambda details, now_ms: details._replace(app=app))
         return JsonResponse(person_as_json(request))
 
 

@@ -6,18 +6,12 @@ found for each new session.
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from django.utils.translation import gettext, override
 from django.utils.translation import gettext_lazy as _
-
-from django_srvsession import conf
-from django_srvsession.escaping import escaped
-from django_srvsession.records import SessionRecord
 
 if TYPE_CHECKING:
     from django_srvsession.clients.programs import Name
@@ -39,9 +33,6 @@ FAMILIES: Final = {
 """Every family, and the kind that it belongs to. Databases store these words. An "app" does not tell its device."""
 
 KINDS: Final = tuple(dict.fromkeys(FAMILIES.values()))
-
-MOST_LETTERS: Final = 60
-"""How long a name may be that a site, an app or a person gives to a device."""
 
 _MAX_PARSED: Final = 256
 _BOT: Final = re.compile(r"(?<!cu)bot\b|crawler|spider\b|slurp")  # Cubot makes telephones.
@@ -68,21 +59,11 @@ _SIGNS: Final[tuple[tuple[str, Name, tuple[str, ...]], ...]] = (
 )
 _APPLE: Final = ("iphone", "ipad", "mac")
 
-log = logging.getLogger("django_srvsession")
-
 
 class _Device(NamedTuple):
     family: str
     program: Name
     system: Name
-
-
-def device_name_of(record: SessionRecord) -> str:
-    """Return what a person would call a session's device: as ``SRVSESSION_DEVICE_NAME`` says, or its user agent.
-
-    Never raises: a function of the site's that does is logged.
-    """
-    return _chosen_name(record) or device_name(record.client.user_agent)
 
 
 def device_name(user_agent: str) -> str:
@@ -99,12 +80,6 @@ def english_device_name(user_agent: str) -> str:
         return device_name(user_agent)
 
 
-def english_device_name_of(record: SessionRecord) -> str:
-    """Return what :func:`device_name_of` does, in English."""
-    with override("en"):
-        return device_name_of(record)
-
-
 def device_family(user_agent: str) -> str:
     """Return one of ``FAMILIES``; a tablet that says it is a desktop is taken at its word."""
     return _device(user_agent[:_MAX_PARSED]).family
@@ -113,33 +88,6 @@ def device_family(user_agent: str) -> str:
 def device_kind(user_agent: str) -> str:
     """Return one of ``KINDS``, for an icon."""
     return FAMILIES[device_family(user_agent)]
-
-
-def by_device(records: Iterable[SessionRecord]) -> list[list[SessionRecord]]:
-    """Put sessions together that a person cannot tell apart: the same device by name, at the same address.
-
-    The groups come in the order of their first sessions, which stay in theirs.
-    """
-    groups: dict[tuple[str, str], list[SessionRecord]] = {}
-    for record in records:
-        groups.setdefault((device_name_of(record), record.client.ip), []).append(record)
-    return list(groups.values())
-
-
-def one_line_name(name: object) -> str:
-    """Return a name that somebody chose as it is shown: one line, in which nothing acts, of 60 characters at most."""
-    return " ".join(escaped(" ".join(str(name).split())).split())[:MOST_LETTERS].rstrip()
-
-
-def _chosen_name(record: SessionRecord) -> str:
-    try:
-        choose = conf.device_name
-        name = None if choose is None else choose(record)
-        return "" if name is None else one_line_name(name)
-    except Exception:
-        # The function is the site's, with errors of its own. A page is worth more than a name.
-        log.exception("SRVSESSION_DEVICE_NAME did not name the device of session %s.", record.sid)
-        return ""
 
 
 @lru_cache(maxsize=1024)

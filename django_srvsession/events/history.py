@@ -16,7 +16,7 @@ from django.db import InterfaceError, OperationalError, connections
 from django.db.models import Q
 
 from django_srvsession import services
-from django_srvsession.clients.devices import device_name_of
+from django_srvsession.engine.naming import device_name_of
 from django_srvsession.escaping import escaped
 from django_srvsession.events import log as event_log
 from django_srvsession.events.words import text_of

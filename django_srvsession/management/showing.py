@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from django.utils import timezone
 
-from django_srvsession.clients.devices import english_device_name_of
+from django_srvsession.engine.naming import english_device_name_of
 from django_srvsession.management.tables import TextTable, cut
 from django_srvsession.records import SessionRecord
 from django_srvsession.users import users_of

@@ -16,6 +16,7 @@ from django.utils.translation import gettext
 
 from django_srvsession.accounts import passwords
 from django_srvsession.clients import devices, geoip
+from django_srvsession.engine.naming import device_name_of
 from django_srvsession.escaping import escaped
 from django_srvsession.records import SessionRecord
 
@@ -28,7 +29,7 @@ _MOMENT_S: Final = 60
 def device_name(session: object) -> str:
     """Return a name for the device of a session (its record), or with a user agent; else "Unknown device"."""
     if isinstance(session, SessionRecord):
-        return devices.device_name_of(session)
+        return device_name_of(session)
     return devices.device_name(_text(session))
 
 

@@ -11,6 +11,7 @@ from django_srvsession.views.activity import ActivityView
 from django_srvsession.views.confirming import ConfirmView
 from django_srvsession.views.disowning import DisownView
 from django_srvsession.views.ending import EndOthersView, EndView
+from django_srvsession.views.naming import NameView
 from django_srvsession.views.own_sessions import IndexView, OwnSessionsView, SessionsView
 from django_srvsession.views.signing import LoggedOutView, LoginView, LogoutView
 
@@ -24,6 +25,7 @@ __all__ = [
     "LoggedOutView",
     "LoginView",
     "LogoutView",
+    "NameView",
     "OwnSessionsView",
     "SessionsView",
 ]

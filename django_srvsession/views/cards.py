@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 
 from django.core import signing
 
-from django_srvsession.clients.devices import device_kind, device_name_of
+from django_srvsession.clients.devices import device_kind
+from django_srvsession.engine.naming import device_name_of
 from django_srvsession.records import SessionRecord, as_datetime
 from django_srvsession.services import user_id_of
 

@@ -20,7 +20,7 @@ from django.views.generic.base import ContextMixin, TemplateResponseMixin
 
 from django_srvsession.accounts import passwords
 from django_srvsession.accounts.disowning import Claim
-from django_srvsession.clients.devices import device_name_of
+from django_srvsession.engine.naming import device_name_of
 from django_srvsession.records import SessionRecord
 
 
