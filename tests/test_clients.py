@@ -461,7 +461,8 @@ def assert_harmless(page: Any) -> None:
     for tag, attributes in Tags(page).tags:
         assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
         assert tag != "script" or attributes.get("src"), "A script of its own stands in the page."
-        assert "alert(1)" not in str(attributes), (tag, attributes)
+        spoken = {"aria-label", "title", "alt"}  # Texts for people, as a device's name is one: not acted on.
+        assert "alert(1)" not in str({name: attributes[name] for name in attributes if name not in spoken}), tag
 
 
 def test_hostile_user_agents_sign_in_and_are_listed_on_every_store(person: Any, every_store: str) -> None:
