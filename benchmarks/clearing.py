@@ -113,7 +113,7 @@ def fill_database(place: Place, count: int, expires_ms: int, values: dict[str, b
 
 def fill_files(rows: Iterator[Any], values: dict[str, bytes]) -> None:
     from django_srvsession.backends.file import format as file_format
-    from django_srvsession.backends.file import session_path
+    from django_srvsession.backends.file.checks import session_path
     from django_srvsession.records import Loaded
 
     for record in rows:

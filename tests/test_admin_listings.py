@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import pytest
 
-from django_srvsession.backends import file
 from django_srvsession.backends.db import DatabaseStore, listing
 from django_srvsession.backends.file import FileStore, directory
 from django_srvsession.backends.file.directory import SessionDirectory
-from django_srvsession.backends.file.recent import RecentMarkers
+from django_srvsession.backends.file.listing import Listing as FileListing
+from django_srvsession.backends.file.minutes import MinuteMarkers
 from django_srvsession.records import TOUCH, Client, Ending, SessionRecord
 from django_srvsession.store import StoreUnavailableError, listings
 from django_srvsession.store.health import IndexHealth
@@ -128,8 +128,7 @@ MINUTE: Final = 29_000_000  # In the year 2025.
 def one_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all that the file store does happen in one minute, and a millisecond after the other."""
     ticks = itertools.count(MINUTE * MINUTE_MS)
-    for module in (file, directory):
-        monkeypatch.setattr(module, "now_ms", lambda: next(ticks))
+    monkeypatch.setattr(directory, "now_ms", lambda: next(ticks))
 
 
 def written_at(monkeypatch: pytest.MonkeyPatch, *moments: tuple[int, str]) -> None:
@@ -143,8 +142,10 @@ def test_files_are_listed_without_being_read(session_directory: Path, monkeypatc
     made = [create(store).record.sid for _ in range(20)]
     written_at(monkeypatch, *enumerate(made))
     read: list[str] = []
-    live = FileStore._listed_live
-    monkeypatch.setattr(FileStore, "_listed_live", lambda self, sid, *args: read.append(sid) or live(self, sid, *args))
+    live = FileListing._listed_live
+    monkeypatch.setattr(
+        FileListing, "_listed_live", lambda self, sid, *args: read.append(sid) or live(self, sid, *args)
+    )
     assert sids(store.portion(count=5).records) == made[:14:-1]
     assert len(read) == 6
 
@@ -153,8 +154,7 @@ def test_files_of_other_minutes_are_not_even_looked_at(
     session_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, now = FileStore(), iter(range(10**12, 10**13, 61_000))
-    for module in (file, directory):
-        monkeypatch.setattr(module, "now_ms", lambda: moment)
+    monkeypatch.setattr(directory, "now_ms", lambda: moment)
     made = []
     for _ in range(30):
         moment = next(now)
@@ -211,8 +211,7 @@ def marks(session_directory: Path) -> dict[str, int]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A clock of the file store that is set by hand."""
     clock = SimpleNamespace(now_ms=time.time_ns() // 1_000_000)
-    for module in (file, directory):
-        monkeypatch.setattr(module, "now_ms", lambda: clock.now_ms)
+    monkeypatch.setattr(directory, "now_ms", lambda: clock.now_ms)
     return clock
 
 
@@ -236,7 +235,7 @@ def test_a_writer_that_is_killed_at_any_step_leaves_the_session_listed_once(
 ) -> None:
     store = FileStore()
     used = create(store).record
-    steps = {(directory, "write_file"): 1, (RecentMarkers, "remove"): 2, (RecentMarkers, "add"): 1}
+    steps = {(directory, "write_file"): 1, (MinuteMarkers, "remove"): 2, (MinuteMarkers, "add"): 1}
     for (owner, name), marked in steps.items():
         clock.now_ms += 2 * MINUTE_MS
         with monkeypatch.context() as patch:

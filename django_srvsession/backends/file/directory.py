@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from django_srvsession import conf
 from django_srvsession.backends.file import format as file_format
-from django_srvsession.backends.file.recent import MINUTE_MS, RecentMarkers, minute_of
+from django_srvsession.backends.file.minutes import MINUTE_MS, MinuteMarkers, minute_of
 from django_srvsession.backends.file.system import (
     MAX_FILE_BYTES,
     TEMPORARY,
@@ -61,9 +61,14 @@ class SessionDirectory:
 
     def __init__(self, path: str, timeout_seconds: float) -> None:
         self.path = path
-        self.recent = RecentMarkers(f"{path}/recent")
+        self.minutes = MinuteMarkers(f"{path}/recent")
         self._timeout_seconds = timeout_seconds
         self._is_ready = False
+
+    @property
+    def now_ms(self) -> int:
+        """Return the store's clock."""
+        return now_ms()
 
     def prepare(self) -> None:
         """Make the directory if need be, and check it; once."""
@@ -126,15 +131,15 @@ class SessionDirectory:
         """Mark the minute of a session's last use before it is written, and no earlier one afterwards."""
         minute, minute_before = minute_of(record), None if before is None else minute_of(before)
         if minute != minute_before:
-            self.recent.add(record.sid, minute)
+            self.minutes.add(record.sid, minute)
         yield
         if minute_before not in (None, minute):
-            self.recent.remove(record.sid, minute_before)
+            self.minutes.remove(record.sid, minute_before)
 
     def bury(self, record: SessionRecord, tombstone: Tombstone, *, durable: bool) -> None:
         """Put a tombstone in a session's place, under its lock; on a full disk nothing, since ending comes first."""
         self._bury(tombstone, durable)
-        self.recent.remove(record.sid, minute_of(record))
+        self.minutes.remove(record.sid, minute_of(record))
 
     def _bury(self, tombstone: Tombstone, durable: bool) -> None:
         path = self._file(tombstone.sid)
@@ -149,7 +154,7 @@ class SessionDirectory:
     def remove(self, record: SessionRecord) -> None:
         """Remove a session that ended so long ago that no tombstone is due, under its lock; time repeats it."""
         remove_file(self._file(record.sid), durable=False)
-        self.recent.remove(record.sid, minute_of(record))
+        self.minutes.remove(record.sid, minute_of(record))
 
     def forget(self, sid: str, now: int) -> bool:
         """Remove a tombstone that is past its time, or an empty file; tell whether it was one."""
@@ -184,7 +189,7 @@ class SessionDirectory:
         """
         found: list[tuple[int, str]] = []
         first, last = minute * _MINUTE_US, (minute + 1) * _MINUTE_US - 1
-        for sid in self.recent.sids(minute):
+        for sid in self.minutes.sids(minute):
             with contextlib.suppress(FileNotFoundError):
                 written_us = os.lstat(self._file(sid)).st_ctime_ns // 1000
                 found.append((min(max(written_us, first), last), sid))
@@ -206,8 +211,8 @@ class SessionDirectory:
         The time of a file says it nearly always, without reading it. Writers mark under the session's lock.
         """
         removed = 0
-        for minute in self.recent.minutes():
-            for sid in self.recent.sids(minute):
+        for minute in self.minutes.present():
+            for sid in self.minutes.sids(minute):
                 if not self._was_written_about(sid, minute):
                     removed += self._remove_stale_mark(sid, minute)
         return removed
@@ -223,7 +228,7 @@ class SessionDirectory:
             found = self.read_sound(sid, 0)
             is_stale = not isinstance(found, Loaded) or minute_of(found.record) != minute
             if is_stale:
-                self.recent.remove(sid, minute)
+                self.minutes.remove(sid, minute)
             return is_stale
 
     def due(self, shard: str, now: int) -> list[str]:

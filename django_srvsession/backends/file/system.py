@@ -1,6 +1,7 @@
 """Files that are whole or not there, private whatever the umask, and locks between threads and processes.
 
-All of it raises ``OSError`` as the system does. POSIX only; not for NFS, whose locks and renames promise less.
+All of it raises ``OSError`` as the system does; ``answering`` makes the store's own error of it. POSIX only; not for
+NFS, whose locks and renames promise less.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from django_srvsession.store import CorruptSessionError, waiting
+from django_srvsession.store import CorruptSessionError, StoreUnavailableError, waiting
 
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 """Above it a file is neither written nor read."""
@@ -175,3 +176,17 @@ def _wait_for_lock(descriptor: int, path: str, give_up_at: float) -> None:
                 raise TimeoutError(errno.ETIMEDOUT, "The lock is held by another", path) from None
         time.sleep(random.uniform(0, pause_seconds))  # noqa: S311 - jitter
         pause_seconds = min(pause_seconds * 2, 0.005)
+
+
+class _Answering(contextlib.ContextDecorator):
+    """Report every error of the file system as ``StoreUnavailableError``: none of them says that a session is gone."""
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise StoreUnavailableError(f"The session files do not answer: {error}") from error
+
+
+answering = _Answering()

@@ -29,7 +29,7 @@ def minute_of(record: SessionRecord) -> int:
     return record.last_seen_ms // MINUTE_MS
 
 
-class RecentMarkers:
+class MinuteMarkers:
     """Keep the markers below one directory. Raises ``OSError``."""
 
     def __init__(self, path: str) -> None:
@@ -79,7 +79,7 @@ class RecentMarkers:
         """Tell whether a session is marked in a minute."""
         return os.path.lexists(self._marker(sid, minute))
 
-    def minutes(self, last: int | None = None) -> Iterator[int]:
+    def present(self, last: int | None = None) -> Iterator[int]:
         """Return the minutes that have markers, the newest first, from ``last`` on backwards."""
         for day in _numbers_in(self._path, None if last is None else last // _MINUTES_OF_DAY):
             yield from _numbers_in(f"{self._path}/{day}", last)
