@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar, ParamSpec, TypeVar
 
-from django.core.checks import CheckMessage, Warning
+from django.core.checks import CheckMessage
 
 from django_srvsession import engine
-from django_srvsession.backends.memory import health as memory_exam
+from django_srvsession.backends.memory import checks as memory_checks
+from django_srvsession.backends.memory import health as memory_health
 from django_srvsession.backends.memory.table import Evicted, Table
 from django_srvsession.engine.ends import atell_ended, tell_ended
 from django_srvsession.records import EXPIRED, Delta, Ending, Loaded, SessionRecord, Tombstone, new_session
@@ -49,9 +50,7 @@ class MemoryStore(Store):
     @classmethod
     def check(cls, deploy: bool) -> Sequence[CheckMessage]:
         """Warn, for a deployment, that one process is the limit."""
-        text = "The memory session engine serves one process, and forgets all sessions when that ends."
-        hint = "Set SESSION_ENGINE to django_srvsession.backends.db or .redis."
-        return [Warning(text, hint=hint, id="srvsession.W105")] if deploy else []
+        return memory_checks.messages() if deploy else ()
 
     # Verbs that may need room.
 
@@ -183,7 +182,7 @@ class MemoryStore(Store):
 
     def examine(self) -> Iterator[Finding]:
         """Say whose sessions these are, and tell of several workers as far as the environment tells."""
-        return memory_exam.findings()
+        return memory_health.findings()
 
     def face(self) -> Face:
         """Return the verbs as coroutines that wait for nothing: a thread would be the larger cost."""
