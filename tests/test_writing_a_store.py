@@ -7,12 +7,14 @@ import re
 import subprocess
 import sys
 from importlib import import_module
+from inspect import iscoroutinefunction, signature
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from django_srvsession.store import Store
+from django_srvsession.store.face import Face, ThreadFace
 from django_srvsession.testing import StoreContract
 from tests.own_store import PAGE, dict_store, files
 from tests.patience import patient
@@ -29,6 +31,19 @@ class TestTheSmallestStore(StoreContract):
     def store(self) -> Store:
         """Take it from the page."""
         return dict_store()()
+
+
+def test_a_store_has_seven_verbs_and_one_async_hook() -> None:
+    assert Store.__abstractmethods__ == {"create", "load", "update", "end", "admit", "walk", "clear_expired"}
+    assert [name for name, method in vars(Store).items() if iscoroutinefunction(method)] == []
+    assert type(dict_store()().face()) is ThreadFace
+
+
+def test_a_coroutine_takes_what_its_verb_takes() -> None:
+    coroutines = {name for name, method in vars(Face).items() if iscoroutinefunction(method)} - {"call", "pause"}
+    assert coroutines >= {"create", "load", "update", "end", "end_many", "alive", "admit", "records"}
+    for name in coroutines:
+        assert signature(getattr(Face, name)) == signature(getattr(Store, name)), name
 
 
 def test_the_smallest_store_is_small() -> None:
@@ -129,6 +144,7 @@ MUTATIONS = {
         ENDED,
         ENDED.replace("ending", "ending._replace(reason=ending.reason or 'expired_idle')"),
     ),
+    "an end trusts its caller": (ENDED, f"(found := {ENDED}) and (ending.base.record if ending.base else found)"),
     "an end leaves nothing": (BURIED, "del self._all[sid]"),
     "an end leaves the session": (BURIED, "pass"),
     "a tombstone says nothing of who": (BURIED, BURIED.replace("ending", "ending._replace(by=None)")),
@@ -155,6 +171,7 @@ MUTATIONS = {
 }
 MUTANT = """
 import pytest
+from django_srvsession.store.face import Face, ThreadFace
 from django_srvsession.testing import StoreContract
 from mutant_{number} import DictStore
 

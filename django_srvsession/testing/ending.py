@@ -83,6 +83,29 @@ class EndContract:
         ended = store.end(sid, Ending("password_changed", None, verifier, {"hash": b"new", "absent": None}))
         assert ended == session.record
 
+    def test_what_the_caller_knows_of_the_session_is_not_trusted(self, store: Store) -> None:
+        """The base is from before somebody signed in, changed the key and the contents."""
+        base, user_id, new = create(store, changed={"a": b"a"}), new_user(), new_verifier()
+        sid, old = base.record.sid, base.record.verifier
+        delta = Delta(user_id=user_id, changed={"a": b"A"}, details=b"new", new_verifier=new)
+        changed = store.update(sid, old, delta, base)
+        for ending in (Ending("logout", verifier=old), Ending("logout", expected={"a": b"a"}), EXPIRED):
+            assert store.end(sid, ending._replace(base=base)) is None
+        assert store.end(sid, Ending("logout", verifier=new, base=base)) == changed.record
+        tombstone = store.load(sid)
+        assert isinstance(tombstone, Tombstone)
+        assert (tombstone.user_id, set(tombstone.verifiers)) == (user_id, {old, new})
+        assert list(store.records(user_id)) == []
+        assert sid not in sids(list(store.records()))
+
+    @pytest.mark.parametrize("base", ["with base", "without base"])
+    def test_a_session_ends_once_whatever_its_caller_knows(self, store: Store, base: str) -> None:
+        session = touch_later(store, create(store, user_id=new_user(), changed={"a": b"a"}))
+        given = session if base == "with base" else None
+        assert store.end(session.record.sid, Ending("logout", base=given)) == session.record
+        assert store.end(session.record.sid, Ending("logout", base=given)) is None
+        assert list(store.records(session.record.user_id)) == []
+
     def test_a_session_whose_time_is_up_is_nothing_to_end(self, store: Store) -> None:
         due = create(store, lifetime_ms=0).record
         assert store.end(due.sid, Ending("logout")) is None

@@ -43,7 +43,7 @@ DELTAS = st.builds(
 
 
 class Step(NamedTuple):
-    """Hold one step: an update, by whose key and from which answer on; or an end."""
+    """Hold one step, an update or an end: by which key, and from which answer of the store on."""
 
     delta: Delta = Delta()
     key: str = "current"
@@ -52,10 +52,11 @@ class Step(NamedTuple):
 
 
 KEYS = st.sampled_from(["current", "current", "current", "previous", "wrong"])
-UPDATES = st.builds(Step, DELTAS, KEYS, st.sampled_from(["none", "first", "latest"]), st.none())
+BASES = st.sampled_from(["none", "first", "latest"])
+UPDATES = st.builds(Step, DELTAS, KEYS, BASES, st.none())
 EXPECTED = st.none() | st.dictionaries(NAMES, VALUES, max_size=1)
 ENDINGS = st.just(EXPIRED) | st.builds(Ending, st.just("logout"), st.sampled_from([None, "me"]), st.none(), EXPECTED)
-ENDS = st.builds(Step, st.just(Delta()), KEYS, st.just("none"), ENDINGS)
+ENDS = st.builds(Step, st.just(Delta()), KEYS, BASES, ENDINGS)
 STEPS = st.lists(UPDATES | UPDATES | UPDATES | ENDS, min_size=1, max_size=7)
 
 
@@ -88,13 +89,13 @@ class Run:
 
     def do(self, step: Step) -> None:
         """Do a step, and look at what stands after it."""
+        base = {"none": None, "first": self.first, "latest": self.latest}[step.base]
         if step.ending is None:
-            base = {"none": None, "first": self.first, "latest": self.latest}[step.base]
             self._update(self._verifier(step.key), self._named(step.delta), base)
         elif step.ending.reason is None:
-            self._end(step.ending)
+            self._end(step.ending._replace(base=base))
         else:
-            self._end(step.ending._replace(verifier=self._verifier(step.key)))
+            self._end(step.ending._replace(base=base, verifier=self._verifier(step.key)))
         self.check()
 
     def _update(self, verifier: str, delta: Delta, base: Loaded | None) -> None:
