@@ -10,7 +10,7 @@ import argparse
 import statistics
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -41,6 +41,48 @@ def never(*args: object) -> None:
     """Stand for a function that says no."""
 
 
+# The engine.
+
+
+def through_a_coroutine() -> AbstractContextManager[Any]:
+    from django_srvsession.engine import reading
+    from django_srvsession.store.face import BlockingFace, run_blocking
+
+    def load(state: Any, store: Any) -> Any:
+        return run_blocking(reading.load(state, BlockingFace(store)))
+
+    return mock.patch.object(reading, "load_now", load)
+
+
+def hashing_each_name_anew() -> AbstractContextManager[Any]:
+    from django_srvsession.engine import seal
+
+    return mock.patch.object(seal, "_LONGEST_KEPT", -1)
+
+
+def with_djangos_serializer() -> AbstractContextManager[Any]:
+    from django.contrib.sessions.serializers import JSONSerializer
+
+    from django_srvsession.engine import seal
+
+    serializer = JSONSerializer()
+    encoder = mock.patch.object(seal._SameAsDjangos, "encoder", lambda self: serializer.dumps)
+    return Both(encoder, mock.patch.object(seal._SameAsDjangos, "loads", lambda self, data: serializer.loads(data)))
+
+
+class Both(ExitStack):
+    """Do without two things."""
+
+    def __init__(self, *without: AbstractContextManager[Any]) -> None:
+        super().__init__()
+        self._without = without
+
+    def __enter__(self) -> Both:
+        for one in self._without:
+            self.enter_context(one)
+        return self
+
+
 # Databases.
 
 
@@ -65,6 +107,10 @@ def asking_for_the_time() -> Iterator[None]:
 
 
 TRICKS = (
+    Trick("a live session is loaded without a coroutine", "redis", Load, through_a_coroutine),
+    Trick("a name in a seal is hashed once", "redis", Load, hashing_each_name_anew),
+    Trick("JSON's encoder and decoder are made once", "redis", Load, with_djangos_serializer),
+    Trick("JSON's encoder and decoder are made once", "redis", Create, with_djangos_serializer),
     *(
         Trick("statements are prepared, each on a cursor that stays", "postgresql", operation, unprepared)
         for operation in (Load, Save, Create)
