@@ -10,7 +10,7 @@ import argparse
 import statistics
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -63,24 +63,9 @@ def hashing_each_name_anew() -> AbstractContextManager[Any]:
 def with_djangos_serializer() -> AbstractContextManager[Any]:
     from django.contrib.sessions.serializers import JSONSerializer
 
-    from django_srvsession.engine import seal
+    from django_srvsession.engine import serializing
 
-    serializer = JSONSerializer()
-    encoder = mock.patch.object(seal._SameAsDjangos, "encoder", lambda self: serializer.dumps)
-    return Both(encoder, mock.patch.object(seal._SameAsDjangos, "loads", lambda self, data: serializer.loads(data)))
-
-
-class Both(ExitStack):
-    """Do without two things."""
-
-    def __init__(self, *without: AbstractContextManager[Any]) -> None:
-        super().__init__()
-        self._without = without
-
-    def __enter__(self) -> Both:
-        for one in self._without:
-            self.enter_context(one)
-        return self
+    return mock.patch.object(serializing, "_JSON", JSONSerializer())
 
 
 # Databases.

@@ -13,18 +13,16 @@ Sealing is deterministic, so that equal values have equal bytes. The key id tell
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 import zlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hmac import compare_digest
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from django.contrib.sessions.serializers import JSONSerializer
 from django.utils.encoding import force_bytes
 
 from django_srvsession import conf
+from django_srvsession.engine.serializing import DEEPEST, SameAsDjangos, Serializer, as_fast, is_too_deep
 from django_srvsession.store.errors import TooLargeError
 
 FORMAT: Final = 1
@@ -35,11 +33,7 @@ _PAYLOAD: Final = slice(6, -16)
 _SEALED: Final = slice(None, -16)  # All that the MAC speaks for.
 _MAC: Final = slice(-16, None)
 _MAX_PAYLOAD_BYTES: Final = 64 * 1024 * 1024  # Ends a decompression bomb; far above any session. Holds for both ways.
-_DEEPEST: Final = 200
-"""How many lists and dicts JSON may have inside of each other: Python reads no more than its stack has room for."""
-_CHECKED_FROM_BYTES: Final = 2 * _DEEPEST
-_TEXT: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
-_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_CHECKED_FROM_BYTES: Final = 2 * DEEPEST
 _MAX_STATES: Final = 1024
 SEAL_BYTES: Final = 22
 """How many bytes a seal adds to a payload."""
@@ -49,52 +43,6 @@ _SALT: Final = b"django_srvsession.engine.seal"
 
 class SealError(ValueError):
     """Report a sealed value that is not ours as it stands: damaged, moved, forged, or of a newer format."""
-
-
-class Serializer(Protocol):
-    """Describe what ``SESSION_SERIALIZER`` names."""
-
-    def dumps(self, obj: Any) -> bytes:
-        """Serialize a value."""
-
-    def loads(self, data: bytes) -> Any:
-        """Restore a value."""
-
-
-class _SameAsDjangos:
-    """Do what Django's ``JSONSerializer`` does, to the byte, without making an encoder for each value."""
-
-    _decode = staticmethod(json.JSONDecoder().raw_decode)
-
-    def __init__(self) -> None:
-        encoder = json.JSONEncoder(separators=(",", ":"))
-        self._encode = encoder.encode
-        self._text = text = json.encoder.encode_basestring_ascii
-        # What that encoder calls, in C, where there is such a thing; in the mapping it notes what it is inside of.
-        self._make: Callable[..., Any] | None = getattr(json.encoder, "c_make_encoder", None)
-        self._options = encoder.default, text, None, ":", ",", encoder.sort_keys, encoder.skipkeys, encoder.allow_nan
-
-    def dumps(self, obj: Any) -> bytes:
-        return self.encoder()(obj)
-
-    def encoder(self) -> Callable[[Any], bytes]:
-        """Return what serializes values, in this thread, until it raises: then it may take other values for circles."""
-        if self._make is None:
-            return lambda obj: self._encode(obj).encode("ascii")
-        text, chunks = self._text, self._make({}, *self._options)
-
-        def encode(obj: Any) -> bytes:
-            return (text(obj) if type(obj) is str else "".join(chunks(obj, 0))).encode("ascii")
-
-        return encode
-
-    def loads(self, data: bytes) -> Any:
-        text = data.decode("latin-1")
-        value, end = self._decode(text)
-        return value if end == len(text) else JSONSerializer().loads(data)
-
-
-_JSON: Final = _SameAsDjangos()
 
 
 class _SealKey:
@@ -155,7 +103,7 @@ class Sealer:
     def __init__(self, sid: str, serializer: Serializer, compress_from_bytes: int = 4096, namespace: str = "") -> None:
         self._compress_from = compress_from_bytes
         self._sid = bytes.fromhex(sid) + (_framed(namespace) if namespace else b"\x00")
-        self._serializer = serializer = _JSON if type(serializer) is JSONSerializer else serializer
+        self._serializer = serializer = as_fast(serializer)
         self._loads = serializer.loads
         self._states = _states_of(conf.secrets())
 
@@ -166,7 +114,7 @@ class Sealer:
     def _dumps_all(self) -> Callable[[Any], bytes]:
         """Return what serializes several values, one after the other."""
         serializer = self._serializer
-        return serializer.encoder() if isinstance(serializer, _SameAsDjangos) else serializer.dumps
+        return serializer.encoder() if isinstance(serializer, SameAsDjangos) else serializer.dumps
 
     def seal(self, name: str, payload: bytes) -> bytes:
         """Return the stored bytes of a serialized value under the current ``SECRET_KEY``.
@@ -212,8 +160,8 @@ class Sealer:
         if len(payload) > _MAX_PAYLOAD_BYTES:
             text = f"takes {len(payload)} bytes; it may take {_MAX_PAYLOAD_BYTES}"
             raise TooLargeError(f"The session's value {name!r} {text}.")
-        if isinstance(self._serializer, _SameAsDjangos) and _is_too_deep(payload):
-            raise TooLargeError(f"The session's value {name!r} is nested deeper than {_DEEPEST} levels.")
+        if isinstance(self._serializer, SameAsDjangos) and is_too_deep(payload):
+            raise TooLargeError(f"The session's value {name!r} is nested deeper than {DEEPEST} levels.")
 
     def verify(self, name: str, sealed: bytes) -> None:
         """Do as :meth:`verify_all` for one value."""
@@ -267,18 +215,6 @@ class Sealer:
         if decompressor.decompress(decompressor.unconsumed_tail, 1):  # The end of the stream is no value.
             raise SealError("the value is too large")
         return payload
-
-
-def _is_too_deep(json_text: bytes) -> bool:
-    """Tell whether JSON is nested too deep; cheap for what is only long."""
-    if json_text.count(b"[") + json_text.count(b"{") <= _DEEPEST:
-        return False
-    brackets = _TEXT.sub(b"", json_text).translate(None, _NO_BRACKETS)
-    for _ in range(_DEEPEST):  # Each round takes off the innermost ones.
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-        if not brackets:
-            return False
-    return True
 
 
 def is_current(sealed: bytes) -> bool:

@@ -17,7 +17,7 @@ from django.utils.html import escape
 
 from django_srvsession import conf, services
 from django_srvsession.accounts import reauthentication
-from django_srvsession.engine import seal
+from django_srvsession.engine import seal, serializing
 from django_srvsession.store import UpdateError
 from tests.engine.every_store import DB, on_every_store
 from tests.engine.pages import BACKEND, Browser, View, logout, name_user, put, read, set_cookie, while_
@@ -394,7 +394,7 @@ def test_a_value_that_could_not_be_read_this_time_is_not_taken_for_damaged(
         raise RecursionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(seal._JSON, "loads", fails)
+        patch.setattr(serializing._JSON, "loads", fails)
         with pytest.raises(RecursionError):
             late.get("deep")
     assert late.session_key == session.session_key
