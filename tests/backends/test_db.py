@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from graphlib import TopologicalSorter
+
+import grimp
 import pytest
 from django.db import connections
 
@@ -20,3 +23,12 @@ class TestContract(StoreContract):
     def thread_done(self) -> None:
         """Close the thread's connections."""
         connections.close_all()
+
+
+def test_no_two_modules_of_the_store_know_each_other() -> None:
+    """Not even for types, or when a function is called."""
+    graph = grimp.build_graph("django_srvsession", cache_dir=None)
+    store = {module for module in graph.modules if module.startswith("django_srvsession.backends.db")}
+    assert len(store) > 10
+    known = {module: graph.find_modules_directly_imported_by(module) & store for module in store}
+    assert set(TopologicalSorter(known).static_order()) == store  # Raises CycleError.
