@@ -6,9 +6,12 @@ import json
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth import get_user_model
+from django.core import mail
 from django.test import Client
 from django.urls import include, path
+from django.utils import timezone
 
 from django_srvsession import services
 from django_srvsession.backends.memory import MemoryStore
@@ -28,6 +31,7 @@ NAME, SESSIONS, LOGIN = "/account/sessions/name/", "/account/sessions/", "/api/l
 urlpatterns = [
     path("account/", include("django_srvsession.urls")),
     path("api/", include("django_srvsession.api.urls")),
+    path("admin/", admin.site.urls),
 ]
 
 pytestmark = pytest.mark.urls(__name__)
@@ -140,6 +144,22 @@ def test_an_app_says_at_its_sign_in_what_it_runs_on(ann: Any) -> None:
     assert "MyApp 2.3 on Pixel 8" in listed(sign_in())
     assert sign_in_by_app().json()["session"]["device"]["name"] == "Other apps"
     assert sign_in_by_app(device_name="").json()["session"]["device"]["name"] == "Other apps"
+
+
+def test_an_app_writes_nothing_of_its_own_into_the_mail_about_its_sign_in(ann: Any, settings: Any) -> None:
+    settings.SRVSESSION_NOTIFY_NEW_DEVICE = True
+    get_user_model().objects.filter(pk=ann.pk).update(email="ann@example.org", last_login=timezone.now())
+    sign_in_by_app(device_name="Call 010-1234-5678, or evil.example")
+    (message,) = mail.outbox
+    for text in (str(message.body), str(message.alternatives[0][0])):
+        assert "evil" not in text and "Other apps" in text
+
+
+def test_administrators_read_the_names_too(ann: Any) -> None:
+    sign_in().post(NAME, {"device_name": "work laptop"})
+    boss = Client()
+    boss.force_login(get_user_model().objects.create_superuser("boss", "boss@example.org", "x"))
+    assert "work laptop (Firefox on Linux)" in boss.get("/admin/srvsession/livesession/").content.decode()
 
 
 def test_a_wrong_password_names_nothing(ann: Any) -> None:

@@ -92,7 +92,8 @@ def _context(record: SessionRecord, sign_in: SignIn, request: HttpRequest) -> di
     return {
         "user": sign_in.user,
         "username": _one_line(str(sign_in.user.get_username()))[:_MAX_NAME],
-        "device": _one_line(device_name_of(record))[:_MAX_DEVICE],
+        # Without what the client calls itself: whoever has the password must not write in our name.
+        "device": _one_line(device_name_of(record._replace(details=b"")))[:_MAX_DEVICE],
         "address": record.client.ip,
         "place": _one_line(location_of(record.client.ip))[:_MAX_DEVICE],
         "signed_in_at": timezone.localtime(record.signed_in_at, sign_in.zone),

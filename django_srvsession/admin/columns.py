@@ -17,7 +17,6 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_srvsession.admin.rows import is_online, name_of, shown
-from django_srvsession.clients.devices import device_name
 from django_srvsession.escaping import escaped
 from django_srvsession.models import LiveSession
 from django_srvsession.records import as_datetime
@@ -49,7 +48,7 @@ class Columns:
     @admin.display(description=_("device"))
     def device(self, row: LiveSession) -> str:
         """Show browser and system; the user agent on hover."""
-        return format_html('<span title="{}">{}</span>', escaped(row.user_agent), device_name(row.user_agent))
+        return format_html('<span title="{}">{}</span>', escaped(row.user_agent), shown(row).device)
 
     @admin.display(description=_("address"), empty_value="-")
     def address(self, row: LiveSession) -> str:

@@ -24,9 +24,9 @@ from django.utils.translation import gettext_lazy as _
 
 from django_srvsession.admin import event_filters
 from django_srvsession.admin.rows import shown
-from django_srvsession.clients.devices import device_name
 from django_srvsession.escaping import escaped
 from django_srvsession.events import log as event_log
+from django_srvsession.events.history import device_of
 from django_srvsession.events.words import text_of
 from django_srvsession.models import LiveSession, SessionEvent
 from django_srvsession.records import is_storable
@@ -148,7 +148,7 @@ class SessionEventAdmin(ModelAdmin):
     @admin.display(description=_("device"))
     def device(self, event: SessionEvent) -> str:
         """Show browser and system; the user agent on hover."""
-        return format_html('<span title="{}">{}</span>', escaped(event.user_agent), device_name(event.user_agent))
+        return format_html('<span title="{}">{}</span>', escaped(event.user_agent), device_of(event))
 
     @admin.display(description=_("address"), empty_value="-")
     def address(self, event: SessionEvent) -> str:
@@ -190,5 +190,4 @@ class History:
 
 def _line(event: SessionEvent, sid: str) -> tuple[str, ...]:
     own = "srvsession-own-event" if event.sid == sid else ""
-    device = device_name(event.user_agent) if event.user_agent else ""
-    return own, _time(event), _what(event), device, escaped(event.ip), escaped(event.sid)
+    return own, _time(event), _what(event), device_of(event), escaped(event.ip), escaped(event.sid)

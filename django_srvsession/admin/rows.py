@@ -13,6 +13,7 @@ from django.utils.translation import gettext
 
 from django_srvsession import conf, services
 from django_srvsession.admin.people import Viewer, ordinary_of
+from django_srvsession.engine.naming import device_name_of
 from django_srvsession.escaping import escaped
 from django_srvsession.events.history import portion_of
 from django_srvsession.models import LiveSession, SessionEvent
@@ -30,6 +31,7 @@ class Shown(NamedTuple):
     ``is_for_superusers``: the viewer may not end it, because only superusers may.
     """
 
+    device: str
     user: Any
     user_url: str
     is_own: bool
@@ -52,7 +54,9 @@ def rows_of(request: HttpRequest, site: AdminSite, records: Iterable[SessionReco
     for record in records:
         user, is_for_superusers = people.get(record.user_id), record.user_id not in ordinary
         url = _url_of(user, request, site)
-        rows.append(_row(record, Shown(user, url, record.sid == own, is_for_superusers, now_ms, {}, {})))
+        rows.append(
+            _row(record, Shown(device_name_of(record), user, url, record.sid == own, is_for_superusers, now_ms, {}, {}))
+        )
     return rows
 
 

@@ -165,10 +165,15 @@ def _behind(found: Sequence[SessionEvent], after: Place) -> Place:
 
 def _entry(event: SessionEvent) -> Entry:
     client = Client(event.ip, event.user_agent)
+    return Entry(event.kind, event.at, event.sid, event.reason, _who(event), client, device_of(event))
+
+
+def device_of(event: SessionEvent) -> str:
+    """Return what the device of an event is called, in the current language; empty where none is known."""
+    client = Client(event.ip, event.user_agent)
     # What is known of the session, for a site's function that names devices.
     record = SessionRecord(event.sid, "", event.at_ms, event.at_ms, 0, event.at_ms, event.user_id, client)
-    device = "" if client == NO_CLIENT else device_name_of(record)
-    return Entry(event.kind, event.at, event.sid, event.reason, _who(event), client, device)
+    return "" if client == NO_CLIENT else device_name_of(record)
 
 
 def _who(event: SessionEvent) -> str:
