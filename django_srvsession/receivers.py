@@ -12,7 +12,7 @@ from django.core.signals import setting_changed
 from django.db.models import Model
 from django.db.models.signals import ModelSignal, class_prepared, post_delete, post_save, pre_save
 
-from django_srvsession.accounts import account_changes, admission, current_request, failed_sign_ins, new_devices
+from django_srvsession.accounts import account_changes, admission, current_request, new_devices
 from django_srvsession.engine import SessionStore
 from django_srvsession.users import user_id_of
 
@@ -51,6 +51,8 @@ def _mark_logout(*, request: Any, **kwargs: Any) -> None:
 def _note_failure(*, credentials: Mapping[str, Any], request: Any = None, **kwargs: Any) -> None:
     """Note a wrong password; one that no request brought is nobody's try."""
     if request is not None:
+        from django_srvsession.accounts import failed_sign_ins  # Not before one is wrong.
+
         failed_sign_ins.note(request, credentials)
 
 
