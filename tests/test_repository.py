@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +126,28 @@ def test_the_demo_installs_what_it_needs_and_no_tools(tmp_path: Path) -> None:
         check=True,
     )
     assert printed.stdout.split() == [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["redis"]]
+
+
+def imported() -> set[str]:
+    """Return what the package imports at the top of a module or in a function, but for Python's own and itself."""
+    names: set[str] = set()
+    for path in (ROOT / "django_srvsession").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names.update(alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(str(node.module).partition(".")[0])
+    return names - set(sys.stdlib_module_names) - {"django_srvsession"}
+
+
+def test_the_hook_for_types_has_every_library_that_the_package_imports() -> None:
+    (hook,) = [hook for hook in hooks() if hook["id"] == "mypy"]
+    there = {re.split(r"[\\[<>=]", requirement)[0].lower() for requirement in hook["additional_dependencies"]}
+    overrides = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"]
+    untyped = {pattern.removesuffix(".*") for override in overrides for pattern in override["module"]}
+    providers = packages_distributions()
+    there |= {"asgiref", "hiredis"}  # Come with Django and with redis[hiredis].
+    lacking = {
+        name for name in imported() - untyped if not there & {provider.lower() for provider in providers.get(name, [])}
+    }
+    assert lacking == set()
