@@ -14,21 +14,19 @@ test module, and have a fixture ``store`` in the class or in the module::
         def thread_done(self):  # a store on a database: close what the thread that ends had opened
             connections.close_all()
 
-All sids, verifiers and user ids are random and nothing is emptied, so a shared server will do. Nothing waits for a
-clock: sessions expire by a deadline in the past. Django's settings must be configured. ``sessions`` holds what the
-tests make sessions with, for tests of your own.
+All sids, verifiers and user ids are random, so nothing need be emptied between tests; nobody else may use the store
+meanwhile. Nothing waits for a clock: sessions expire by a deadline in the past. Django's settings must be configured.
+``sessions`` holds what the tests make sessions with, for tests of your own.
 """
 
 from __future__ import annotations
 
+from pkgutil import iter_modules
+
 import pytest
 
 # Before they are imported: failures then say what was compared.
-_PARTS = (
-    *("clearing", "conflicts", "contents", "creating", "details", "ending", "faces", "limit", "listing", "portions"),
-    *("random_steps", "refusing", "rotating", "sessions", "threads", "updating"),
-)
-pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
+pytest.register_assert_rewrite(*(f"{__name__}.{part.name}" for part in iter_modules(__path__)))
 
 from django_srvsession.testing.contract import StoreContract  # noqa: E402
 

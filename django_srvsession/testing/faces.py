@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from django_srvsession.records import EXPIRED, TOUCH, Delta, Ending, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import ConflictError, CreateError, LimitReachedError, Store, UpdateError
 from django_srvsession.store.face import Face
+from django_srvsession.store.listings import Filter
 from django_srvsession.testing.sessions import new_delta, new_sid, new_user, new_verifier, sids
 
 
@@ -85,6 +86,26 @@ class FaceContract:
         assert await face.call(face.store.clear_expired, batch_size=10, on_ended=ended.append) == len(ended)
         assert due[1] in ended
         assert due[0] not in ended
+
+    def test_several_are_asked_after_listed_and_ended_through_the_face(self, store: Store) -> None:
+        self._run(self._list_and_end(store.face()))
+
+    async def _list_and_end(self, face: Face) -> None:
+        user_id = new_user()
+        made = [
+            await face.create(new_sid(), new_verifier(), new_delta(user_id=user_id, details=b"d")) for _ in range(3)
+        ]
+        due = (await face.create(new_sid(), new_verifier(), new_delta(lifetime_ms=0))).record
+        chosen = [session.record.sid for session in made]
+        assert await face.alive([*chosen, due.sid, new_sid()]) == set(chosen)
+        mine = Filter(matches=lambda record: record.user_id == user_id)
+        assert set(sids((await face.portion(mine, 3)).records)) == set(chosen)
+        assert len((await face.activity()).minutes) == 60
+        ended = await face.end_many([*chosen[:2], due.sid], Ending("revoked", "me"))
+        assert {record.sid: record for record in ended} == {session.record.sid: session.record for session in made[:2]}
+        assert list(await face.end_many([*chosen, due.sid], EXPIRED)) == [due]
+        assert await face.alive([*chosen, due.sid]) == {chosen[2]}
+        assert list(await face.records(user_id)) == [made[2].record]
 
     def test_many_tasks_that_change_different_keys_all_win(self, store: Store) -> None:
         self._run(self._change_together(store.face()))

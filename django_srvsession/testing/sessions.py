@@ -1,4 +1,4 @@
-"""Random sessions, and threads, for tests of stores: all names are random, so that tests can share a server."""
+"""Random sessions, and threads, for tests of stores: all names are random, so that nothing need be emptied."""
 
 from __future__ import annotations
 
