@@ -20,7 +20,7 @@ from django.db.backends.utils import CursorWrapper
 
 from django_srvsession.backends.db import DatabaseStore, cursors, prepared
 from django_srvsession.models import Session
-from tests.backends.sessions import create, new_sid
+from django_srvsession.testing.sessions import create, new_sid
 from tests.patience import patient
 from tests.runs import ROOT
 
