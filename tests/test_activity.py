@@ -291,7 +291,7 @@ def test_times_are_for_machines_and_in_the_current_time_zone(ann: Any, settings:
     client = browser(ann)
     write(ann, at_ms=(now_ms() // DAY_MS - 1) * DAY_MS + 3_600_000)
     text = client.get(PAGE).content.decode()
-    said = r'<time datetime="\d{4}-\d\d-\d\dT01:00:00\+00:00" title="[^"]*10 a\.m\. KST">10 a\.m\.</time>'
+    said = r'<time datetime="\d{4}-\d\d-\d\dT01:00:00\+00:00" [^>]*exact="[^"]*10 a\.m\. KST">10 a\.m\.</time>'
     assert re.search(said, text)
 
 

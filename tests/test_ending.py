@@ -97,6 +97,14 @@ def test_the_page_that_follows_an_end_asks_before_this_device_is_signed_out(alic
     assert (answer["Location"], user_of(client)) == ("/account/logged-out/", "")
 
 
+def test_the_header_of_a_question_asks_too(alice: Any) -> None:
+    client, other = browser("alice"), browser("alice")
+    for page in (f"{SESSIONS}{sid_of(other)}/end/", END_OTHERS, LOGOUT):
+        header = client.get(page).content.decode().split("</header>")[0]
+        assert 'name="ask"' in header, page
+    assert 'name="ask"' not in client.get(SESSIONS).content.decode()
+
+
 def test_the_question_shows_the_device_and_keeps_the_way_back(alice: Any) -> None:
     client, phone = browser("alice"), browser("alice", SAFARI, REMOTE_ADDR="192.0.2.9")
     answer = client.get(f"{SESSIONS}{sid_of(phone)}/end/")

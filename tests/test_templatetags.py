@@ -12,11 +12,12 @@ from django.template import Context, Template
 from django.template.loader import render_to_string
 from django.test import override_settings
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import override
 
 from django_srvsession.clients import devices
 from django_srvsession.records import NO_CLIENT
-from django_srvsession.templatetags.srvsession import ago, device_kind, device_name, place, static_url
+from django_srvsession.templatetags.srvsession import ago, device_kind, device_name, exactly, place, static_url, when
 
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 Mobile/15E148"
 IPAD = "Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 Mobile/15E148 Safari/604.1"
@@ -70,7 +71,7 @@ def test_every_kind_has_a_picture() -> None:
 def test_nothing_makes_a_filter_or_a_tag_raise(value: Any) -> None:
     assert device_kind(value) == "unknown"
     assert place(value) == ""
-    assert ago(value) == ""
+    assert ago(value) == when(value) == when(value, "relative") == when(value, value) == exactly(value) == ""
     assert isinstance(static_url(value), str)
 
 
@@ -102,6 +103,35 @@ def test_a_naive_moment_is_one_of_the_default_time_zone(settings: Any) -> None:
 def test_how_long_ago_in_korean() -> None:
     with override("ko"):
         assert ago(datetime.now(UTC) - timedelta(minutes=3, seconds=1)) == "3분 전"
+
+
+@pytest.mark.parametrize(
+    ("age", "style", "text"),
+    [
+        (timedelta(minutes=3, seconds=9), "relative", "3\xa0minutes ago"),
+        (timedelta(days=6, hours=23), "relative", "6\xa0days ago"),
+        (timedelta(days=8), "relative", "F j"),
+        (timedelta(days=400), "relative", "N j, Y"),
+        (timedelta(minutes=3), "when", "F j, P"),
+        (timedelta(days=200), "when", "F j, P"),
+        (timedelta(days=400), "when", "N j, Y"),
+        (-timedelta(days=400), "when", "N j, Y"),
+        (timedelta(days=3), "clock", "P"),
+        (timedelta(days=3), "", "F j, P"),
+    ],
+)
+def test_no_more_is_said_of_a_moment_than_is_needed(age: timedelta, style: str, text: str) -> None:
+    moment = datetime.now(UTC) - age
+    with timezone.override("Asia/Seoul"):
+        assert when(moment, style) == (text if "ago" in text else date_format(timezone.localtime(moment), text))
+        assert exactly(moment) == date_format(timezone.localtime(moment), "N j, Y, P") + " KST"
+
+
+def test_the_half_of_the_day_stands_before_the_time_in_korean() -> None:
+    moment = datetime(2026, 11, 28, 20, 17, tzinfo=UTC)
+    with override("ko"), timezone.override("UTC"):
+        assert exactly(moment) == "2026년 11월 28일 오후 8:17 UTC"
+        assert when(moment) in ("11월 28일 오후 8:17", "2026년 11월 28일")
 
 
 MANIFEST = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"}}

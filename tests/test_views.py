@@ -38,7 +38,7 @@ MALFORMED = [
     "0" * 18 + "/",
 ]
 PAGES = ["login", "logged_out", "confirm", "sessions"]
-SCRIPTS = {"sessions": ["/static/srvsession/sessions.js"]}
+SCRIPTS = {"sessions": ["/static/srvsession/times.js", "/static/srvsession/sessions.js"]}
 
 
 def whoami(request: Any) -> HttpResponse:
@@ -382,12 +382,13 @@ def test_times_are_shown_in_the_current_time_zone(alice: Any, settings: Any, use
     record = record_of(sid_of(other))
     text = next(item for item in items_of(client.get(url("sessions"))) if record.sid in item)
     assert record.signed_in_at
-    instants = [record.signed_in_at, record.last_seen_at]
+    instants = [record.last_seen_at, record.signed_in_at]
     seoul = [date_format(instant.astimezone(ZoneInfo("Asia/Seoul")), "DATETIME_FORMAT") for instant in instants]
+    day_and_time = date_format(record.signed_in_at.astimezone(ZoneInfo("Asia/Seoul")), "F j, P")
     machine_readable = [moment[:19] for moment in re.findall(r'<time datetime="([^"]+)\+00:00"', text)]
     assert machine_readable == [instant.strftime("%Y-%m-%dT%H:%M:%S") for instant in instants]
-    assert f">{seoul[0]} KST</time>" in text
-    assert f'title="{seoul[1]} KST">just now</time>' in text
+    assert f'exact="{seoul[0]} KST" tabindex="0">just now</time>' in text
+    assert f'exact="{seoul[1]} KST">{day_and_time}</time>' in text
 
 
 @pytest.mark.parametrize("own", range(5))

@@ -42,5 +42,6 @@ def question(
         "note": note,
         "label": label,
         "form": form,
+        "asks_first": True,  # The button of the header too may be where the last one was.
     }
     return render(request, "srvsession/question.html", context)

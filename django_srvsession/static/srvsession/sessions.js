@@ -20,6 +20,7 @@
       place.textContent = page.querySelector(COUNT)?.textContent ?? "";
     }
     card.replaceWith(ended);
+    document.dispatchEvent(new Event("srvsession:shown"));
     // Not to the next card: its button would be pressed by a key that is still held.
     ended.querySelector("[tabindex]")?.focus({ preventScroll: true });
     // Last: a live region is read when its content changes, and after the focus has moved.
