@@ -42,7 +42,7 @@ matrix: $(STAMP) ## Run the tests on every supported Python and Django that is h
 
 newest: $(STAMP) ## Run the tests of fences with the newest libraries, pre-releases too (ARGS=tests: run all)
 	@.ci/packages
-	$(BIN)/tox run -e newest -- $(or $(ARGS),-m fence)
+	$(BIN)/tox run $(if $(PYENV_PYTHONS),--discover $(PYENV_PYTHONS)) -e newest -- $(or $(ARGS),-m fence)
 
 bench: $(STAMP) ## Measure against Django's engines, and write docs/performance.rst (ARGS=...: measure only that)
 	@.ci/packages
