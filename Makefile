@@ -91,7 +91,7 @@ $(STAMP): pyproject.toml
 
 # The demo needs Django and a client of Redis. It runs from here: to install this package, too, would take as long again.
 NEEDS := import tomllib; its = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-  print(*its["dependencies"], *its["optional-dependencies"]["redis"])
+  print(*its["dependencies"], *its["optional-dependencies"]["redis"], *its["optional-dependencies"]["mongodb"])
 
 $(DEMO_STAMP): pyproject.toml
 	$(MAKE_VENV)

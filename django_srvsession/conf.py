@@ -123,6 +123,11 @@ SETTINGS: Final[dict[str, Setting]] = {
     "EVENT_LOG": Setting(
         None, "count or None", "For how many days the database keeps who signed in and how sessions ended. None: not."
     ),
+    "MONGODB": Setting(
+        None,
+        "plain",
+        "Where the MongoDB of the sessions is: HOST, NAME and OPTIONS, or USING, an alias in DATABASES.",
+    ),
     "MEMORY_MAX_SESSIONS": Setting(10_000, "count", "How many sessions the memory store holds at most."),
 }
 
@@ -152,6 +157,7 @@ redis_prefix: str | Callable[[], Any]
 admin_reveal: Collection[str]
 device_name: Callable[[Any], Any] | None
 event_log: int | None
+mongodb: Any
 memory_max_sessions: int
 
 

@@ -1,8 +1,9 @@
 """Settings of the demo: a site that signs people in, on the session store that the environment names.
 
-``SRVSESSION_DEMO_ENGINE``    db (default), redis, file or memory
+``SRVSESSION_DEMO_ENGINE``    db (default), redis, mongodb, file or memory
 ``SRVSESSION_DEMO_REDIS``     where Redis answers, for the engine redis: redis://127.0.0.1:6379/0;
                               ``make demo`` without it starts a server of its own
+``SRVSESSION_DEMO_MONGODB``   where MongoDB answers: mongodb://127.0.0.1:27017/demo; the engine is mongodb then
 ``SRVSESSION_DEMO_DATABASE``  another database than SQLite: an entry of Django's DATABASES, as JSON
 ``SRVSESSION_DEMO_DATA``      the directory of the demo's files (default: .demo)
 ``SRVSESSION_DEMO_SECRET``    the SECRET_KEY
@@ -13,6 +14,7 @@
 import json
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -27,8 +29,9 @@ ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 
 # Sessions: these lines are what a site of your own needs, beside the app and the middleware below.
 
-ENGINES = ("db", "redis", "file", "memory")
-ENGINE = os.environ.get("SRVSESSION_DEMO_ENGINE", "db")
+ENGINES = ("db", "redis", "mongodb", "file", "memory")
+MONGODB = os.environ.get("SRVSESSION_DEMO_MONGODB", "")
+ENGINE = os.environ.get("SRVSESSION_DEMO_ENGINE", "mongodb" if MONGODB else "db")
 if ENGINE not in ENGINES:
     raise ImproperlyConfigured(f"SRVSESSION_DEMO_ENGINE is {ENGINE!r}; it must be one of {', '.join(ENGINES)}.")
 
@@ -54,6 +57,16 @@ if ENGINE == "redis":
         "OPTIONS": {"SOCKET_TIMEOUT": 1, "SOCKET_CONNECT_TIMEOUT": 1},
     }
     SESSION_CACHE_ALIAS = "sessions"
+
+if ENGINE == "mongodb":
+    if not MONGODB:
+        raise ImproperlyConfigured(
+            "SRVSESSION_DEMO_ENGINE is 'mongodb', and nothing says where MongoDB answers. "
+            "Set SRVSESSION_DEMO_MONGODB, for example to mongodb://127.0.0.1:27017/demo."
+        )
+    # The database is in the address, or "demo". The indexes are made by: manage.py doctorsessions_srv --repair
+    has_name = bool(urlsplit(MONGODB).path.strip("/"))
+    SRVSESSION_MONGODB = {"HOST": MONGODB} if has_name else {"HOST": MONGODB, "NAME": "demo"}
 
 OUTAGE_SECONDS = min(int(os.environ.get("SRVSESSION_DEMO_OUTAGE", "15")), 20)
 

@@ -20,7 +20,7 @@ from django.db import connections
 from django_srvsession import services
 from tests.browser.browsers import Driver
 from tests.databases import SendEverythingTo, add_database, forget_connections, lent, sqlite_file_settings
-from tests.mongodb_servers import MongoServer, mongodb_settings, new_database, uri_of_another_server
+from tests.mongodb_servers import MongoServer, make_indexes, mongodb_settings, new_database, uri_of_another_server
 from tests.patience import patient
 from tests.redis_sentinels import SentinelGroup
 from tests.redis_servers import ReplicatedCluster
@@ -163,9 +163,10 @@ def mongodb_uri(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def mongodb(mongodb_uri: str, settings: Any) -> Iterator[str]:
-    """The name of an empty database, made ``SRVSESSION_MONGODB``."""
+    """The name of a database with our indexes and nothing else, made ``SRVSESSION_MONGODB``."""
     with new_database(mongodb_uri) as name:
         settings.SRVSESSION_MONGODB = mongodb_settings(mongodb_uri, name)
+        make_indexes()
         yield name
 
 

@@ -1,4 +1,4 @@
-"""A site on each store in turn: memory, a database on each server, Redis, files.
+"""A site on each store in turn: memory, a database on each server, Redis, files, MongoDB.
 
 Import the fixture by its function's name, and ask for ``every_store``.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -17,13 +17,19 @@ from django.test import override_settings
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import Table
 from tests.databases import SendEverythingTo, empty_database, lent
+from tests.mongodb_servers import mongodb_settings, new_database
+from tests.trust import WHOLE
 
 DATABASES = ("sqlite", "postgresql", "mariadb")
-STORES = (*DATABASES, "memory", "redis", "file")
+MONGODB = ("mongodb",) if WHOLE else ()
+"""Its server of tests is slow: by default the contract and its own tests run on it, all others in whole runs."""
+STORES = (*DATABASES, "memory", "redis", "file", *MONGODB)
+FIXTURES = {"redis": "redis_alias", "file": "session_directory", "mongodb": "mongodb"}
+"""What makes an empty store, where a fixture does."""
 # Beside these stores the users are in the default database.
 OTHERS = [
     pytest.param(name, marks=pytest.mark.django_db(transaction=True, databases=["default"]))
-    for name in ("memory", "redis", "file")
+    for name in ("memory", "redis", "file", *MONGODB)
 ]
 
 
@@ -40,7 +46,7 @@ def every_store_fixture(
         if kind == "memory":
             monkeypatch.setattr(MemoryStore, "table", Table())
         else:
-            request.getfixturevalue({"redis": "redis_alias", "file": "session_directory"}[kind])
+            request.getfixturevalue(FIXTURES[kind])
         yield kind
 
 
@@ -60,7 +66,11 @@ def lasting_store(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
         directory = request.getfixturevalue("tmp_path_factory").mktemp("sessions")
         directory.chmod(0o700)
         settings["SESSION_FILE_PATH"] = str(directory)
-    with database as alias, pytest.MonkeyPatch.context() as patch:
+    with ExitStack() as stack:
+        if kind == "mongodb":
+            uri = request.getfixturevalue("mongodb_uri")
+            settings["SRVSESSION_MONGODB"] = mongodb_settings(uri, stack.enter_context(new_database(uri)))
+        alias, patch = stack.enter_context(database), stack.enter_context(pytest.MonkeyPatch.context())
         if kind in DATABASES:
             settings |= {
                 "SESSION_ENGINE": "django_srvsession.backends.db",

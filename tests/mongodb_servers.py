@@ -9,15 +9,20 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from bson import Int64
+from django.conf import settings
 from pymongo import MongoClient
+from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from django_srvsession.backends.mongodb import MongoStore
+from django_srvsession.backends.mongodb.transport import SESSIONS
 from tests.patience import patient
 from tests.servers import Server, missing
 
@@ -78,10 +83,53 @@ def _program() -> Path:
 
 
 def mongodb_settings(uri: str, name: str, **options: Any) -> dict[str, Any]:
-    """Return ``SRVSESSION_MONGODB`` for a database of this name, with short time limits."""
-    milliseconds = int(1000 * patient(1))
+    """Return ``SRVSESSION_MONGODB`` for a database of this name, with short time limits.
+
+    Our server is asked how it is, by and by: it does not tell by itself, as MongoDB does.
+    """
+    milliseconds = int(1000 * patient(2))
     limits = {"serverSelectionTimeoutMS": milliseconds, "connectTimeoutMS": milliseconds, "timeoutMS": milliseconds}
-    return {"HOST": uri, "NAME": name, "OPTIONS": {**limits, **options}}
+    asked = {"serverMonitoringMode": "poll", "heartbeatFrequencyMS": 500}
+    return {"HOST": uri, "NAME": name, "OPTIONS": {**limits, **asked, **options}}
+
+
+FIELDS: Final = {
+    "verifier": "verifier",
+    "created_ms": "created",
+    "last_seen_ms": "seen",
+    "lifetime_ms": "lifetime",
+    "expires_ms": "expires",
+    "user_id": "user_id",
+    "signed_in_ms": "signed_in",
+    "deadline_ms": "deadline",
+    "previous_verifier": "previous",
+    "rotated_ms": "rotated",
+    "rotation_final": "final",
+    "version": "version",
+    "details": "details",
+}
+"""What the fields of a record are called in a document."""
+
+
+@contextmanager
+def own_database() -> Iterator[Database[dict[str, Any]]]:
+    """Open the database that the settings name, past the store."""
+    entry = settings.SRVSESSION_MONGODB
+    with MongoClient[dict[str, Any]](entry["HOST"], serverSelectionTimeoutMS=1000 * patient(2)) as client:
+        yield client[entry["NAME"]]
+
+
+def overwrite_document(sid: str, fields: Mapping[str, Any]) -> None:
+    """Write into the document of a session, past the store."""
+    numbers = {name: Int64(value) if type(value) is int else value for name, value in fields.items()}
+    with own_database() as database:
+        done = database[SESSIONS].update_one({"_id": sid}, {"$set": numbers})
+    assert done.matched_count == 1
+
+
+def make_indexes() -> None:
+    """Make the indexes in the database that the settings name, as doctorsessions_srv --repair does."""
+    list(MongoStore().prepare())
 
 
 @contextmanager

@@ -35,10 +35,11 @@ from django_srvsession.store import CorruptSessionError, UpdateError
 from django_srvsession.testing.sessions import create, touch_later
 from tests.activity import SECOND_MS, write
 from tests.every_store import DATABASES, OTHERS, every_store_fixture
+from tests.mongodb_servers import FIELDS, overwrite_document
 
 __all__ = ["every_store_fixture"]
 
-MEMORY, REDIS, FILE = OTHERS
+MEMORY, REDIS, FILE, *MONGODB = OTHERS
 HALF = "\ud83d"  # Half of a surrogate pair.
 
 urlpatterns = [
@@ -77,6 +78,8 @@ def overwrite(kind: str, record: SessionRecord, field: str, value: Any) -> bool:
         parts = json.loads(file.read_text())
         parts["record"][field] = value
         file.write_text(json.dumps(parts))
+    elif kind == "mongodb":
+        overwrite_document(record.sid, {FIELDS[field]: value})
     else:
         if field in ("verifier", "previous_verifier"):
             value = value.encode()[:31]
@@ -124,7 +127,7 @@ def run(*command: str) -> str:
     return stdout.getvalue()
 
 
-@pytest.mark.parametrize("every_store", [*DATABASES, REDIS, FILE], indirect=True)
+@pytest.mark.parametrize("every_store", [*DATABASES, REDIS, FILE, *MONGODB], indirect=True)
 def test_damaged_sessions_are_left_out_of_all_lists_and_open_for_nobody(
     every_store: str, viewer: Client, ann: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -210,7 +213,7 @@ def test_a_user_id_that_is_no_key_of_todays_model_is_shown_as_it_stands(every_st
     assert all(isinstance(store.load(sid), Loaded) for sid in sids)
 
 
-@pytest.mark.parametrize("every_store", [MEMORY, "sqlite", REDIS, FILE], indirect=True)
+@pytest.mark.parametrize("every_store", [MEMORY, "sqlite", REDIS, FILE, *MONGODB], indirect=True)
 def test_half_a_surrogate_pair_in_names_and_values_is_shown_escaped(
     every_store: str, viewer: Client, ann: Any, settings: Any
 ) -> None:
@@ -228,7 +231,7 @@ def test_half_a_surrogate_pair_in_names_and_values_is_shown_escaped(
         assert HALF not in run(*command)
 
 
-@pytest.mark.parametrize("every_store", OTHERS, indirect=True)
+@pytest.mark.parametrize("every_store", [MEMORY, REDIS, FILE], indirect=True)
 def test_texts_of_a_client_are_shown_escaped(every_store: str, viewer: Client, ann: Any) -> None:
     """Our engine keeps what can be printed; who writes to the store, or another front end of it, need not."""
     agent = f"Evil{HALF}\x1b[2J\u202e/1.0 (<script>)"

@@ -43,6 +43,7 @@ print(json.dumps({
     "secret": settings.SECRET_KEY,
     "outage": settings.OUTAGE_SECONDS,
     "cache": settings.CACHES.get("sessions", {}),
+    "mongodb": getattr(settings, "SRVSESSION_MONGODB", None),
 }))
 """
 
@@ -78,8 +79,24 @@ def test_redis_gets_a_cache_alias_of_its_own_with_time_limits(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
+    ("address", "entry"),
+    [
+        ("mongodb://127.0.0.1:1/", {"HOST": "mongodb://127.0.0.1:1/", "NAME": "demo"}),
+        ("mongodb://127.0.0.1:1/mine", {"HOST": "mongodb://127.0.0.1:1/mine"}),
+    ],
+)
+def test_the_address_of_a_mongodb_is_all_that_its_engine_needs(
+    tmp_path: Path, address: str, entry: dict[str, str]
+) -> None:
+    answer = demo(tmp_path, SRVSESSION_DEMO_MONGODB=address)
+    report = json.loads(answer.stdout)
+    assert (report["store"], report["mongodb"], report["checks"]) == ("MongoStore", entry, [])
+
+
+@pytest.mark.parametrize(
     ("variables", "message"),
     [
+        ({"SRVSESSION_DEMO_ENGINE": "mongodb"}, "Set SRVSESSION_DEMO_MONGODB, for example to mongodb://"),
         ({"SRVSESSION_DEMO_ENGINE": "redis"}, "Set SRVSESSION_DEMO_REDIS, for example to redis://"),
         ({"SRVSESSION_DEMO_LOOK": "drab"}, "SRVSESSION_DEMO_LOOK is 'drab'; it must be one of own, admin, bootstrap"),
         ({"SRVSESSION_DEMO_ENGINE": "floppy"}, "SRVSESSION_DEMO_ENGINE is 'floppy'; it must be one of db, redis"),

@@ -17,6 +17,8 @@ from django.urls import include, path
 from django_srvsession import services
 from django_srvsession.backends.db import DatabaseStore, listing
 from django_srvsession.backends.memory import MemoryStore
+from django_srvsession.backends.mongodb import MongoStore
+from django_srvsession.backends.mongodb import listing as mongodb_listing
 from django_srvsession.backends.redis import RedisStore
 from django_srvsession.engine import current_store
 from django_srvsession.events import log as event_log
@@ -54,8 +56,9 @@ def client(ann: Any) -> Client:
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than four sessions are very many."""
     monkeypatch.setattr(listing, "_BATCH", 4)
+    monkeypatch.setattr(mongodb_listing, "_BATCH", 4)
     monkeypatch.setattr(user_records, "_READ_AT_ONCE", 4)
-    for store_class in (DatabaseStore, MemoryStore, RedisStore):
+    for store_class in (DatabaseStore, MemoryStore, RedisStore, MongoStore):
         monkeypatch.setattr(store_class, "ends_at_once", 4)
 
 

@@ -21,7 +21,7 @@ from tests.every_store import OTHERS, every_store_fixture
 
 __all__ = ["every_store_fixture"]
 
-MEMORY, REDIS, FILE = OTHERS
+MEMORY, REDIS, FILE, *_ = OTHERS
 urlpatterns = [
     path("account/", include("django_srvsession.urls")),
     path("api/", include("django_srvsession.api.urls")),

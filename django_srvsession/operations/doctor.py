@@ -20,11 +20,13 @@ from django_srvsession.engine import current_store
 from django_srvsession.models import ClearingRun
 from django_srvsession.records import Loaded
 from django_srvsession.store import CorruptSessionError, Store, StoreUnavailableError
-from django_srvsession.store.health import Examinable, Finding, Indexed, IndexHealth, Level
+from django_srvsession.store.health import Examinable, Finding, Indexed, IndexHealth, Level, Preparable
 
 _ALSO_DJANGOS: Final = frozenset(f"security.W{number:03}" for number in range(10, 16))
 # What a store's own examination says, and says better.
-_SAID_BY_STORES: Final = frozenset({"srvsession.E103", "srvsession.W103", "srvsession.W104", "srvsession.W105"})
+_SAID_BY_STORES: Final = frozenset(
+    f"srvsession.{number}" for number in ("E103", "W103", "W104", "W105", "W125", "W126")
+)
 _RELISTING: Final = "Run doctorsessions_srv --repair. On Redis clearsessions_srv lists them, too."
 _DAY_MS: Final = 86_400_000
 _LATE_MS: Final = 2 * _DAY_MS
@@ -35,7 +37,7 @@ _LARGE_BYTES: Final = 64 * 1024
 def examine(*, repair: bool = False) -> Iterator[Finding]:
     """Yield what is found, part by part; never raises for what is wrong with the set-up.
 
-    ``repair``: list sessions that no list shows, and remove entries that point nowhere.
+    ``repair``: make indexes that are missing, list sessions that no list shows, remove entries that point nowhere.
     """
     yield from _settings()
     try:
@@ -66,6 +68,8 @@ def _settings() -> Iterator[Finding]:
 
 
 def _store(store: Store, repair: bool) -> Iterator[Finding]:
+    if repair and isinstance(store, Preparable):
+        yield from store.prepare()
     if isinstance(store, Examinable):
         yield from store.examine()
     if isinstance(store, Indexed):

@@ -76,6 +76,15 @@ class Examinable(Protocol):
 
 
 @runtime_checkable
+class Preparable(Protocol):
+    """Be a store that needs something on its server that no request makes: indexes."""
+
+    def prepare(self) -> Iterator[Finding]:
+        """Make what is missing, beside users, and yield what was made; may raise ``StoreUnavailableError``."""
+        ...
+
+
+@runtime_checkable
 class Indexed(Protocol):
     """Be a store whose indexes are apart from its sessions, and may differ from them."""
 

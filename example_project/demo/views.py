@@ -59,7 +59,7 @@ def _kept_in() -> str:
     if engine == "db":
         vendor = connections["default"].vendor
         return names.get(vendor, vendor)
-    return {"redis": "Redis", "file": gettext("files"), "memory": gettext("memory")}[engine]
+    return {"redis": "Redis", "mongodb": "MongoDB", "file": gettext("files"), "memory": gettext("memory")}[engine]
 
 
 def count_view(request: HttpRequest) -> int | None:

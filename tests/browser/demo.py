@@ -24,7 +24,7 @@ run(["manage.py", "demo_users"])
 class DemoSite(WSGISite):
     """The example project on one engine; keyword arguments that are not named here are settings, in JSON's types.
 
-    ``redis`` is the address of a server, ``database`` an entry of DATABASES.
+    ``redis`` and ``mongodb`` are the addresses of servers, ``database`` an entry of DATABASES.
     """
 
     application = "example_project.wsgi"
@@ -34,6 +34,7 @@ class DemoSite(WSGISite):
         self,
         engine: str,
         redis: str = "",
+        mongodb: str = "",
         database: dict[str, Any] | None = None,
         look: str = "own",
         **settings: object,
@@ -43,6 +44,7 @@ class DemoSite(WSGISite):
             "DJANGO_SETTINGS_MODULE": "tests.browser.demo_settings",
             "SRVSESSION_DEMO_ENGINE": engine,
             "SRVSESSION_DEMO_REDIS": redis,
+            "SRVSESSION_DEMO_MONGODB": mongodb,
             "SRVSESSION_DEMO_DATABASE": json.dumps(database),
             "SRVSESSION_DEMO_DATA": os.fspath(self.directory),
             "SRVSESSION_DEMO_LOOK": look,

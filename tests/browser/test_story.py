@@ -9,8 +9,9 @@ import pytest
 
 from tests.browser.browsers import Browser
 from tests.browser.demo import DemoSite
+from tests.trust import WHOLE
 
-STORES = ["memory", "sqlite", "postgresql", "mariadb", "redis", "file"]
+STORES = ["memory", "sqlite", "postgresql", "mariadb", "redis", "file", *(["mongodb"] if WHOLE else [])]
 
 
 @pytest.fixture(params=STORES)
@@ -23,6 +24,8 @@ def site(request: pytest.FixtureRequest) -> Iterator[DemoSite]:
 def new_site(store: str, request: pytest.FixtureRequest) -> DemoSite:
     if store == "redis":
         return DemoSite("redis", redis=request.getfixturevalue("redis_server").url)
+    if store == "mongodb":
+        return DemoSite("mongodb", mongodb=request.getfixturevalue("mongodb_uri"))
     if store in ("postgresql", "mariadb"):
         server: Any = request.getfixturevalue(f"{store}_server")
         server.create_database("demo")

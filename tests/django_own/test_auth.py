@@ -18,12 +18,13 @@ from django.conf import settings
 
 from tests.django_own.differences import AUTH, ON_DATABASE
 from tests.django_own.source import django_tests
+from tests.every_store import MONGODB
 from tests.patience import patient
 
 django_tests()  # Skips, or fails in CI, before a process is started that could only say so.
 
 ROOT = Path(__file__).resolve().parents[2]
-ENGINES = ["memory", "db", "redis", "file"]
+ENGINES = ["memory", "db", "redis", "file", *MONGODB]
 MODULES = [
     "auth_backends",
     "basic",
@@ -50,6 +51,9 @@ def engine_environment(request: pytest.FixtureRequest) -> dict[str, str]:
         more = {name: getattr(settings, name) for name in names}
     if request.param == "file":
         more = {"SESSION_FILE_PATH": str(request.getfixturevalue("session_directory"))}
+    if request.param == "mongodb":
+        request.getfixturevalue("mongodb")
+        more = {"SRVSESSION_MONGODB": settings.SRVSESSION_MONGODB}
     engine = f"django_srvsession.backends.{request.param}"
     return {"SRVSESSION_ENGINE": engine, "SRVSESSION_MORE": json.dumps(more)}
 

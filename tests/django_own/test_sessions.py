@@ -17,6 +17,7 @@ from django.test import RequestFactory, TestCase, override_settings
 from django_srvsession.middleware import SessionMiddleware
 from tests.django_own.differences import SESSIONS
 from tests.django_own.source import django_tests
+from tests.trust import WHOLE
 
 
 def load_sessions_tests() -> Any:
@@ -58,6 +59,14 @@ class OfFile:
     engine = f"{BACKENDS}.file"
 
 
+@pytest.mark.skipif(not WHOLE, reason="runs in whole runs")
+@pytest.mark.usefixtures("mongodb")
+class OfMongoDB:
+    """Run against the MongoDB engine, on a private server."""
+
+    engine = f"{BACKENDS}.mongodb"
+
+
 class Engine(django_own.SessionTestsMixin):  # type: ignore[misc,name-defined]
     """Django's contract of an engine."""
 
@@ -83,6 +92,10 @@ class TestRedisEngine(OfRedis, Engine, TestCase):
 
 class TestFileEngine(OfFile, Engine, TestCase):
     """Files."""
+
+
+class TestMongoDBEngine(OfMongoDB, Engine, TestCase):
+    """MongoDB."""
 
 
 class Middleware(django_own.SessionMiddlewareTests):  # type: ignore[misc,name-defined]
@@ -165,6 +178,12 @@ class TestFileUnderStockMiddleware(OfFile, Middleware):
     __test__ = True
 
 
+class TestMongoDBUnderStockMiddleware(OfMongoDB, Middleware):
+    """MongoDB, Django's middleware."""
+
+    __test__ = True
+
+
 class TestMemoryUnderOurMiddleware(TestMemoryUnderStockMiddleware):
     """Memory, our middleware."""
 
@@ -185,6 +204,12 @@ class TestRedisUnderOurMiddleware(TestRedisUnderStockMiddleware):
 
 class TestFileUnderOurMiddleware(TestFileUnderStockMiddleware):
     """Files, our middleware."""
+
+    middleware = SessionMiddleware
+
+
+class TestMongoDBUnderOurMiddleware(TestMongoDBUnderStockMiddleware):
+    """MongoDB, our middleware."""
 
     middleware = SessionMiddleware
 

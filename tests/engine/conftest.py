@@ -14,6 +14,7 @@ from django_srvsession.backends.memory.table import Table
 from django_srvsession.engine import registry
 from tests.engine.pages import STOCK, Browser, make_user
 from tests.engine.watched import WatchedStore
+from tests.every_store import FIXTURES
 
 
 @pytest.fixture(autouse=True)
@@ -26,10 +27,8 @@ def site(settings: Any) -> None:
 def engine(request: pytest.FixtureRequest, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module of ``SESSION_ENGINE`` on an empty store: memory, or what ``every_store.py`` names."""
     kind = getattr(request, "param", "memory")
-    if kind == "redis":
-        request.getfixturevalue("redis_alias")
-    if kind == "file":
-        request.getfixturevalue("session_directory")
+    if kind in FIXTURES:
+        request.getfixturevalue(FIXTURES[kind])
     if kind == "memory":
         monkeypatch.setattr(MemoryStore, "table", Table())
     settings.SESSION_ENGINE = f"django_srvsession.backends.{kind}"

@@ -31,7 +31,7 @@ from django_srvsession.engine.keys import SessionKey
 from django_srvsession.models import SessionEvent
 from django_srvsession.signals import signed_in_on_new_device
 from tests.engine import pages
-from tests.engine.every_store import DB
+from tests.engine.every_store import DB, ENGINES
 from tests.engine.pages import BACKEND, Browser, failing, login, logout, put, while_
 from tests.engine.watched import WatchedStore
 
@@ -95,7 +95,7 @@ async def asign_in(request: HttpRequest) -> None:
 # Who hears of what.
 
 
-@pytest.mark.parametrize("engine", ["memory", DB, "redis", "file"], indirect=True)
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)
 @pytest.mark.parametrize("asgi", [False, True])
 def test_a_sign_in_in_a_new_browser_is_told_once(asgi: bool, engine: Any, ann: Any, heard: list[Any]) -> None:
     browser = Browser(asgi=asgi)
@@ -195,7 +195,7 @@ def unkept() -> Iterator[None]:
     user_logged_in.connect(update_last_login, **receiver)
 
 
-@pytest.mark.parametrize("engine", ["memory", DB, "redis", "file"], indirect=True)
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)
 def test_without_last_login_another_live_session_tells_that_it_is_not_the_first(
     engine: Any, transactional_db: None, unkept: None, heard: list[Any]
 ) -> None:

@@ -26,6 +26,7 @@ from django_srvsession import services
 from django_srvsession.accounts import reauthentication
 from django_srvsession.backends.file.format import encode
 from django_srvsession.backends.memory import MemoryStore
+from django_srvsession.backends.mongodb.format import fields_of
 from django_srvsession.backends.redis.format import indexed_until_ms, session_image
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.engine.details import Details
@@ -38,6 +39,7 @@ from django_srvsession.store.framing import frame
 from tests.engine.every_store import on_every_store
 from tests.engine.pages import Browser, View, login, logout, put, read, rotate
 from tests.engine.watched import WatchedStore
+from tests.mongodb_servers import FIELDS, overwrite_document
 
 HOUR_MS = 3_600_000
 TEN_YEARS_MS = 87_600 * HOUR_MS
@@ -91,6 +93,13 @@ class Forger:
     def _write_file(self, session: Loaded) -> None:
         sid = session.record.sid
         (Path(django_settings.SESSION_FILE_PATH) / sid[:2] / f"{sid}.json").write_bytes(encode(session))
+
+    def _write_mongodb(self, session: Loaded) -> None:
+        fields = session.record._asdict()
+        client = fields.pop("client")
+        changes = {FIELDS[name]: value for name, value in fields.items() if name in FIELDS}
+        changes |= {"ip": client.ip, "agent": client.user_agent, "values": fields_of(session.values)}
+        overwrite_document(session.record.sid, changes)
 
     def seal(self, browser: Browser, **fields: Any) -> None:
         """Seal other fields of a record: what only the site can, and time does."""

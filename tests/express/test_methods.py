@@ -27,6 +27,7 @@ from tests.engine.pages import (
     while_,
 )
 from tests.engine.watched import WatchedStore
+from tests.every_store import MONGODB
 from tests.express.asking import key_of, seconds_left, tombstone_of, writes
 
 DAY = 24 * 3600
@@ -52,7 +53,7 @@ def test_names_become_text_as_in_json(browser: Browser) -> None:
     assert browser.show(read) == {"1": "one"}
 
 
-@pytest.mark.parametrize("engine", ["memory", "redis", "file"], indirect=True)
+@pytest.mark.parametrize("engine", ["memory", "redis", "file", *MONGODB], indirect=True)
 def test_incr_counts_every_one_of_many_parallel_requests(browser: Browser) -> None:
     browser.visit(put(views=0))
     at_once([lambda: browser.copy().show(lambda request: request.session.incr("views"))] * 8)

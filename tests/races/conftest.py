@@ -11,10 +11,12 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 
 from tests.databases import add_database, sqlite_file_settings
+from tests.every_store import MONGODB
+from tests.mongodb_servers import mongodb_settings
 from tests.processes import Site, WSGISite
 from tests.runs import new_directory
 
-OURS = ("memory", "sqlite", "postgresql", "mariadb", "redis", "file")
+OURS = ("memory", "sqlite", "postgresql", "mariadb", "redis", "file", *MONGODB)
 USERS = 8
 WORKERS = 4
 THREADS = 8
@@ -87,6 +89,9 @@ class Engines:
             server = self.request.getfixturevalue("redis_server")
             settings["CACHES"] = {"default": server.cache_settings() | {"KEY_PREFIX": secrets.token_hex(6)}}
             settings["SRVSESSION_REDIS_PREFIX"] = f"races-{secrets.token_hex(6)}:"
+        if engine == "mongodb":
+            uri = self.request.getfixturevalue("mongodb_uri")
+            settings["SRVSESSION_MONGODB"] = mongodb_settings(uri, f"races_{secrets.token_hex(6)}")
         if engine == "file":
             settings["SESSION_FILE_PATH"] = str(new_directory(f"races-files-{secrets.token_hex(6)}"))
         return settings

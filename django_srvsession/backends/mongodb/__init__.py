@@ -27,6 +27,7 @@ from django_srvsession.records import Delta, Ending, Loaded, SessionRecord, Tomb
 from django_srvsession.store import Store
 from django_srvsession.store.clock import ServerClock
 from django_srvsession.store.face import Face, run_blocking
+from django_srvsession.store.health import Finding, StorageInfo
 from django_srvsession.store.listings import EVERYONE, Activity, Filter, Step
 from django_srvsession.store.loops import Close, OfEachLoop
 
@@ -132,6 +133,24 @@ class MongoStore(Store):
     def activity(self) -> Activity:
         """Count in two commands: exactly up to 100,000 sessions, and 10,000 by their minute."""
         return run_blocking(listing.activity(self.transport))
+
+    def storage_info(self) -> StorageInfo:
+        """Return where the sessions are, and what they take: two commands."""
+        from django_srvsession.backends.mongodb import health
+
+        return health.storage_info(self.transport)
+
+    def examine(self) -> Iterator[Finding]:
+        """Ask the server what an operator should know of it, and of the indexes."""
+        from django_srvsession.backends.mongodb import health
+
+        return health.findings(self.transport)
+
+    def prepare(self) -> Iterator[Finding]:
+        """Make the indexes that are missing."""
+        from django_srvsession.backends.mongodb import health
+
+        return health.prepare(self.transport)
 
     def clear_expired(
         self,

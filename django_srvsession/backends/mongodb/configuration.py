@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from django_srvsession import conf
+
 SETTING: Final = "SRVSESSION_MONGODB"
 EXAMPLE: Final = '{"HOST": "mongodb://127.0.0.1:27017", "NAME": "site"}'
 _SCHEMES: Final = ("mongodb://", "mongodb+srv://")
@@ -22,9 +24,12 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "journal": True,
     "serverSelectionTimeoutMS": 2000,
     "connectTimeoutMS": 2000,
-    "timeoutMS": 5000,
+    "timeoutMS": 3000,
 }
-"""What PyMongo is told where neither the address nor the options say otherwise."""
+"""What PyMongo is told where neither the address nor the options say otherwise.
+
+``timeoutMS`` is for all that a command takes, to find a server included: PyMongo asks for no other limit beside it.
+"""
 
 
 class Configuration(NamedTuple):
@@ -48,25 +53,57 @@ class Configuration(NamedTuple):
     def client_options(self) -> dict[str, Any]:
         """Return what PyMongo's clients are made with."""
         said = self.said
-        if "timeoutms" not in said and "sockettimeoutms" in said:
-            said["timeoutms"] = None  # PyMongo takes one of them only.
+        if "sockettimeoutms" in said:
+            said.setdefault("timeoutms", None)  # Who sets the older limits does not get the newer one, too.
         defaults = {name: value for name, value in DEFAULTS.items() if name.lower() not in said}
         return {"host": self.host, **defaults, **self.options}
 
     @property
     def timeout_s(self) -> float | None:
-        """Return how long one command may take, in seconds, as far as the settings say."""
+        """Return how long one command may take, finding a server included, in seconds; None: other limits count."""
         said = self.said
-        milliseconds = said.get("timeoutms", said.get("sockettimeoutms", DEFAULTS["timeoutMS"]))
-        try:
-            return float(milliseconds) / 1000
-        except (TypeError, ValueError):
-            return None
+        if "timeoutms" in said or "sockettimeoutms" not in said:
+            return _seconds(said.get("timeoutms", DEFAULTS["timeoutMS"]))
+        return None
+
+    @property
+    def limits_s(self) -> dict[str, float | None]:
+        """Return the limits that count, by the names of their options; None: there is no such limit."""
+        if self.timeout_s is not None:
+            return {"timeoutMS": self.timeout_s}
+        said = self.said
+        find = said.get("serverselectiontimeoutms", DEFAULTS["serverSelectionTimeoutMS"])
+        return {"serverSelectionTimeoutMS": _seconds(find), "socketTimeoutMS": _seconds(said.get("sockettimeoutms"))}
+
+    @property
+    def whose(self) -> str:
+        """Return what the settings are called that say this."""
+        return f"DATABASES[{self.alias!r}]" if self.alias else SETTING
+
+    @property
+    def servers(self) -> list[str]:
+        """Return the names of the servers in the address, without their ports."""
+        location = urlsplit(self.host).netloc if "://" in self.host else self.host
+        return [_without_port(server) for server in location.rpartition("@")[2].split(",")]
+
+
+def _seconds(milliseconds: Any) -> float | None:
+    """Return a limit in seconds; None for none, for 0, and for what is no number."""
+    try:
+        return float(milliseconds) / 1000 or None
+    except (TypeError, ValueError):
+        return None
+
+
+def _without_port(server: str) -> str:
+    if server.startswith("["):
+        return server[1:].partition("]")[0]
+    return server.partition(":")[0]
 
 
 def configuration() -> Configuration:
     """Return what the settings say; raises ``ImproperlyConfigured``."""
-    said = getattr(settings, SETTING, None)
+    said = conf.mongodb
     if said is None:
         raise ImproperlyConfigured(f"{SETTING} is not set. Set it to, say, {EXAMPLE}.")
     if not isinstance(said, dict):

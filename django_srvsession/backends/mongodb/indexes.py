@@ -20,6 +20,11 @@ class Index(NamedTuple):
     options: Mapping[str, Any]
 
     @property
+    def full_name(self) -> str:
+        """Return what it is called, with its collection."""
+        return f"{self.collection}.{self.name}"
+
+    @property
     def specification(self) -> Document:
         """Return what the command ``createIndexes`` takes."""
         return {"name": self.name, "key": dict(self.key), **self.options}

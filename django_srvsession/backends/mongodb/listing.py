@@ -15,7 +15,7 @@ from django_srvsession.records import SessionRecord, is_sid, is_storable
 from django_srvsession.store.face import run_blocking
 from django_srvsession.store.listings import Activity, Step, clock_ms, hour_begins, parse_place, place_at, spread
 
-BATCH: Final = 500
+_BATCH: Final = 500
 _FIRST_BATCH: Final = 128
 """A page of an administrator's list, and what is read ahead of it."""
 _COUNTED: Final = 100_000
@@ -76,10 +76,10 @@ class Lists:
 
     async def all(self, to: Transport) -> list[SessionRecord]:
         """Return all of them."""
-        documents = await self.behind(to, None, BATCH)
+        documents = await self.behind(to, None, _BATCH)
         found = records_of(documents)
-        while len(documents) == BATCH:
-            documents = await self.behind(to, _place_of(documents[-1]), BATCH)
+        while len(documents) == _BATCH:
+            documents = await self.behind(to, _place_of(documents[-1]), _BATCH)
             found += records_of(documents)
         return found
 
@@ -91,14 +91,13 @@ class Records(Sequence[SessionRecord]):
     many it may be passed over.
     """
 
-    def __init__(self, lists: Lists, to: Transport, read_first: int = BATCH) -> None:
+    def __init__(self, lists: Lists, to: Transport) -> None:
         self._lists = lists
         self._to = to
-        self._read_first = read_first
 
     @cached_property
     def _first(self) -> list[Document]:
-        return run_blocking(self._lists.behind(self._to, None, self._read_first + 1))
+        return run_blocking(self._lists.behind(self._to, None, _BATCH + 1))
 
     @cached_property
     def _newest(self) -> list[SessionRecord]:
@@ -106,7 +105,7 @@ class Records(Sequence[SessionRecord]):
 
     @property
     def _has_more(self) -> bool:
-        return len(self._first) > self._read_first
+        return len(self._first) > _BATCH
 
     @cached_property
     def _count(self) -> int:
@@ -122,7 +121,7 @@ class Records(Sequence[SessionRecord]):
         yield from self._newest
         documents = self._first if self._has_more else []
         while documents:
-            documents = run_blocking(self._lists.behind(self._to, _place_of(documents[-1]), BATCH))
+            documents = run_blocking(self._lists.behind(self._to, _place_of(documents[-1]), _BATCH))
             yield from records_of(documents)
 
     @overload
@@ -168,7 +167,7 @@ def walk(to: Transport, after: str) -> Iterator[Step]:
             yield Step(place_at(*place), sound_record(document))
         if len(documents) < count:
             return
-        count = BATCH
+        count = _BATCH
 
 
 def _place_of(document: Document) -> tuple[int, str]:

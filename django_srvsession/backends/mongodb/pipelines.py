@@ -15,7 +15,18 @@ from bson import Int64
 from django_srvsession import conf
 from django_srvsession.backends.mongodb.format import check_user_id, field, fields_of, storable
 from django_srvsession.backends.mongodb.transport import Document, Pipeline
-from django_srvsession.records import LATEST_MS, MOST, NO_CLIENT, ROTATION_GRACE_MS, UNSET, Client, Delta, Ending, given
+from django_srvsession.records import (
+    LATEST_MS,
+    MOST,
+    NO_CLIENT,
+    ROTATION_GRACE_MS,
+    UNSET,
+    Client,
+    Delta,
+    Ending,
+    checked_details,
+    given,
+)
 
 NOW: Final[Mapping[str, Any]] = {"$toLong": "$$NOW"}
 """The server's clock in milliseconds: one instant for a whole command."""
@@ -29,7 +40,13 @@ LIVE: Final[Mapping[str, Any]] = {**STORED, "$expr": {"$gt": ["$expires", NOW]}}
 DUE: Final[Mapping[str, Any]] = {**STORED, "$expr": {"$lte": ["$expires", NOW]}}
 LISTED: Final[Mapping[str, Any]] = {**LIVE, "seen": INSTANT}
 """Live, and at a place in the order of last uses."""
-COMPUTABLE: Final[Mapping[str, Any]] = {"expires": INSTANT, "seen": INSTANT, "lifetime": _COUNT, "version": _COUNT}
+COMPUTABLE: Final[Mapping[str, Any]] = {
+    "expires": INSTANT,
+    "seen": INSTANT,
+    "lifetime": _COUNT,
+    "version": _COUNT,
+    "values": {"$type": "object"},
+}
 """What an update computes with: a damaged session is not written."""
 
 _EXPIRY_REASON: Final = {
@@ -87,7 +104,7 @@ def created(verifier: str, delta: Delta, nonce: bytes) -> Pipeline:
         "lifetime": Int64(delta.lifetime_ms),
         "deadline": None if deadline_ms is None else Int64(deadline_ms),
         **_client_fields(given(delta.client, NO_CLIENT)),
-        "details": given(delta.details, b""),
+        "details": checked_details(given(delta.details, b"")),
         "version": Int64(1),
         "values": fields_of(delta.changed),
     }
@@ -128,7 +145,7 @@ def changed(delta: Delta) -> Pipeline:
     if delta.client is not UNSET:
         fields |= {name: literal(text) for name, text in _client_fields(delta.client).items()}
     if delta.details is not UNSET:
-        fields["details"] = literal(delta.details)
+        fields["details"] = literal(checked_details(delta.details))
     if delta.new_verifier is not None:
         fields |= _rotation(delta.new_verifier, delta)
     return [*_values_before(delta), {"$set": fields | _values(delta)}]

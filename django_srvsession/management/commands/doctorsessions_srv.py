@@ -31,6 +31,8 @@ Examine how sessions are set up, and explain each finding and what to do about i
                checks of the session cookie
   Redis        whether and how fast it answers, version, maxmemory-policy, memory,
                persistence, replicas, its clock beside this machine's; time-outs
+  MongoDB      whether and how fast it answers, version, replica set, write concern,
+               indexes, room on its disk, its clock
   database     its clock; for SQLite journal mode and time-out
   files        room on the disk
   memory       several workers, each with sessions of its own
@@ -38,9 +40,9 @@ Examine how sessions are set up, and explain each finding and what to do about i
   clearing     whether clearsessions_srv has run lately
   sizes        of the sessions that were used last
 
-Reads only, unless --repair is given: then sessions that no list shows are listed again,
-and entries that point nowhere are removed. Looks at every session once, in batches, and
-is safe beside a running site.
+Reads only, unless --repair is given: then indexes that are missing are made, sessions
+that no list shows are listed again, and entries that point nowhere are removed. Looks
+at every session once, in batches, and is safe beside a running site.
 
 Exit status: 0 when there is no error; 1 when there is one, or with --fail-level warning
 when there is a warning; 130 when interrupted."""
@@ -51,7 +53,7 @@ when there is a warning; 130 when interrupted."""
     def add_arguments(self, parser: CommandParser) -> None:
         """Take ``--repair`` and ``--fail-level``."""
         super().add_arguments(parser)
-        parser.add_argument("--repair", action="store_true", help="Put the lists right.")
+        parser.add_argument("--repair", action="store_true", help="Put indexes and lists right.")
         parser.add_argument(
             "--fail-level",
             choices=[Level.ERROR.value, Level.WARNING.value],

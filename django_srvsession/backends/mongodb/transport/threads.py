@@ -41,6 +41,11 @@ class ThreadTransport:
                 weakref.finalize(self, _close, client, pid).atexit = False
             return self._clients[pid]
 
+    @property
+    def write_concern(self) -> Mapping[str, Any]:
+        """Return with which acknowledgement writes are asked for."""
+        return self.client.write_concern.document
+
     def _collection(self, name: str) -> Any:
         return self.client[self.configuration.name].get_collection(name, read_preference=ReadPreference.PRIMARY)
 
@@ -102,5 +107,6 @@ class ThreadTransport:
 
 
 def _close(client: MongoClient[Document], pid: int) -> None:
+    """Close a client whose store is gone; in a thread, for a collector of garbage may come at any moment."""
     if os.getpid() == pid:
-        client.close()
+        threading.Thread(target=client.close, daemon=True).start()
