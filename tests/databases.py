@@ -61,7 +61,10 @@ def lent(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
         if server:
             server.ensure()
         # Django keeps its own tests from other databases by these, and leaves them in a shape that is a tracer's.
-        for name, _ in TransactionTestCase._disallowed_connection_methods:
+        features = connections[alias].features
+        # Before Django 6.1 they were a class's.
+        names = getattr(features, "disallowed_simple_test_case_connection_methods", None)
+        for name, _ in names or TransactionTestCase._disallowed_connection_methods:
             vars(connections[alias]).pop(name, None)
         if alias in _used:
             empty_database(alias)
