@@ -79,6 +79,11 @@ def test_a_checks_warning_says_what_leads_nowhere_and_what_to_set(settings: Any)
     assert messages() == []
 
 
+def test_a_site_without_pages_is_checked_too(settings: Any) -> None:
+    del settings.ROOT_URLCONF
+    assert messages() == []
+
+
 def test_what_the_site_has_set_counts_though_django_knows_no_page_there(settings: Any) -> None:
     settings.LOGIN_URL, settings.LOGIN_REDIRECT_URL = "/sso/start", "https://example.com/desk"
     assert Client().get("/account/sessions/")["Location"] == "/sso/start?next=/account/sessions/"

@@ -12,6 +12,8 @@ from django_srvsession.accounts import destinations
 
 def check_urls(**kwargs: Any) -> list[CheckMessage]:
     """Report a default of Django's that leads nowhere, where our pages are included and stand in for it."""
+    if not hasattr(settings, "ROOT_URLCONF"):
+        return []  # No pages: workers, commands.
     return [
         Warning(
             f"{name} is {getattr(settings, name)!r}, Django's default, and no URL pattern answers there. "
