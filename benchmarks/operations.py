@@ -107,12 +107,17 @@ class CreateSignedIn(Create):
 
 
 class Delete(Operation):
-    """End the session of a cookie, as a logout does."""
+    """End a session whose user was looked at, as a logout does."""
 
     title = "delete"
 
-    def run(self, engine: Engine, prepared: str) -> None:
-        engine(prepared).flush()
+    def prepare(self, engine: Engine) -> Any:
+        session = engine(super().prepare(engine))
+        look_at_user(session)
+        return session
+
+    def run(self, engine: Engine, prepared: Any) -> None:
+        prepared.flush()
 
     def clean(self, engine: Engine, key: Any) -> None:
         """There is nothing left."""
