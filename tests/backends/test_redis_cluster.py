@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.core.cache import caches
@@ -16,10 +17,12 @@ from django_srvsession.backends.redis import RedisStore
 from django_srvsession.backends.redis.alias import CLUSTER_FACTORY
 from django_srvsession.backends.redis.checks import messages
 from django_srvsession.backends.redis.keys import Keys
+from django_srvsession.backends.redis.transport import cluster as transport_cluster
+from django_srvsession.backends.redis.transport import loops, redis_py
 from django_srvsession.backends.redis.transport.cluster import BlockingCluster
-from django_srvsession.records import Delta, Ending, Loaded, Tombstone
+from django_srvsession.records import Delta, Ending, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import StoreUnavailableError
-from django_srvsession.testing.sessions import create, new_sid, new_user, new_verifier, sids, stored
+from django_srvsession.testing.sessions import create, new_delta, new_sid, new_user, new_verifier, sids, stored
 from tests.backends.redis_tools import not_stored_without_a_list, own_pool
 from tests.redis_servers import ClusterNode, ReplicatedCluster, TLSRedisServer
 from tests.runs import ROOT, wait_until
@@ -127,6 +130,145 @@ def test_a_node_that_hangs_is_an_outage_within_the_time_limits_and_its_replica_t
         hanging.thaw()
         cluster.wait_ready()
     store.update(sid, session.record.verifier, Delta(changed={"a": b"a"}), session)
+
+
+# All nodes at once.
+
+
+def spread(store: RedisStore) -> list[SessionRecord]:
+    """Make sessions that are on several nodes."""
+    return [create(store, user_id=new_user()).record for _ in range(12)]
+
+
+def test_commands_go_to_all_nodes_before_any_of_them_is_waited_for(
+    store: RedisStore, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, events = spread(store), list[str]()
+    for name, function in (("send", redis_py.send), ("receive", redis_py.receive)):
+
+        def noted(connection: Any, argument: Any, name: str = name, function: Any = function) -> Any:
+            events.append(name)
+            return function(connection, argument)
+
+        monkeypatch.setattr(transport_cluster, name, noted)
+    assert store.alive(sids(made)) == {record.sid for record in made}
+    nodes = {store.transport.map.slots.node_of(keys.session(record.sid)).name for record in made}  # type: ignore[attr-defined]
+    assert len(nodes) == 3
+    assert events == ["send"] * 3 + ["receive"] * 3
+
+
+def test_a_loop_asks_all_nodes_at_once_and_uses_no_thread(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = spread(store)
+    under_way, most = set[object](), list[int]()
+    exchanged_over = loops.exchanged_over
+
+    async def noted(pool: Any, commands: Any) -> Any:
+        under_way.add(pool)
+        try:
+            return await exchanged_over(pool, commands)
+        finally:
+            most.append(len(under_way))
+            under_way.discard(pool)
+
+    monkeypatch.setattr(loops, "exchanged_over", noted)
+
+    async def view() -> None:
+        face, before = store.face(), threading.active_count()
+        assert await face.alive(sids(made)) == {record.sid for record in made}
+        assert isinstance(await face.load(made[0].sid), Loaded)
+        assert threading.active_count() == before
+
+    asyncio.run(view())
+    assert max(most) == 3
+
+
+def test_every_verb_works_on_a_cluster_in_a_servers_loop(store: RedisStore) -> None:
+    async def scenario() -> None:
+        face, (sid, verifier, new, user_id) = store.face(), (new_sid(), new_verifier(), new_verifier(), new_user())
+        created = await face.create(sid, verifier, new_delta(changed={"a": b"a"}))
+        signed_in = await face.update(sid, verifier, Delta(user_id=user_id), created)
+        rotated = await face.update(sid, verifier, Delta(changed={"b": b"b"}, new_verifier=new), signed_in)
+        found = await face.load(sid)
+        assert isinstance(found, Loaded)
+        assert found[:2] == rotated[:2]
+        assert await face.admit(user_id, sid, 1, "refuse") == []
+        assert sids(await face.records(user_id)) == sids(await face.records()) == [sid]
+        assert await face.alive([sid, new_sid()]) == {sid}
+        assert (await face.activity()).live == 1
+        assert await face.end_many([sid], Ending("logout")) == [rotated.record]
+        assert isinstance(await face.load(sid), Tombstone)
+        assert await store.loops.get(), "without a thread"
+
+    asyncio.run(scenario())
+
+
+def test_a_loop_follows_a_slot_to_where_it_goes(
+    cluster: ReplicatedCluster, open_store: Callable[..., RedisStore], keys: Keys
+) -> None:
+    store = open_store()
+    session = create(store, user_id=new_user(), changed={"n": b"0"})
+    sid, verifier, key = session.record.sid, session.record.verifier, keys.session(session.record.sid)
+    source, newcomer = cluster.owner(key), cluster.add_node()
+
+    async def scenario() -> None:
+        face = store.face()
+        begin_move(source, newcomer, key)
+        asked = await face.update(sid, verifier, Delta(changed={"n": b"1"}), session)
+        for node in (newcomer, source, *(node for node in cluster.running if node.is_primary)):
+            node.ask("CLUSTER", "SETSLOT", key_slot(key), "NODE", newcomer.id)
+        await asyncio.to_thread(cluster.wait_ready)
+        moved = await face.update(sid, verifier, Delta(changed={"n": b"2"}), asked)
+        assert (moved.values, moved.record.version) == ({"n": b"2"}, 3)  # Nothing was done twice.
+        assert await face.end(sid, Ending("logout", base=moved)) == moved.record
+
+    asyncio.run(scenario())
+
+
+def test_a_node_that_hangs_is_an_outage_in_a_loop_and_the_others_connections_stay(
+    cluster: ReplicatedCluster, store: RedisStore, keys: Keys
+) -> None:
+    made = spread(store)
+    hanging = cluster.owner(keys.session(made[0].sid))
+    other = next(record for record in made if cluster.owner(keys.session(record.sid)) is not hanging)
+
+    async def scenario() -> None:
+        face = store.face()
+        assert len(await face.alive(sids(made))) == len(made)
+        pools = cast(Any, await store.loops.get())._nodes._pools
+        before = {connection for pool in pools.values() for connection in pool._available_connections}
+        hanging.freeze()
+        try:
+            with pytest.raises(StoreUnavailableError):
+                await face.alive(sids(made))
+            assert isinstance(await face.load(other.sid), Loaded)
+        finally:
+            hanging.thaw()
+        after = {connection for pool in pools.values() for connection in pool._available_connections}
+        assert before == after
+        assert sum(connection.is_connected for connection in after) == len(after) - 1
+
+    asyncio.run(scenario())
+    cluster.wait_ready()
+
+
+def test_a_node_that_hangs_costs_threads_no_connection_to_another(
+    cluster: ReplicatedCluster, store: RedisStore, keys: Keys
+) -> None:
+    made = spread(store)
+    slots = cast(Any, store.transport).map.slots
+    hanging = cluster.owner(keys.session(made[0].sid))
+    others = [slots.pool_of(node) for node in slots.primaries() if node.name != hanging.address]
+    store.alive(sids(made))
+    before = {connection._sock for pool in others for connection in pool._available_connections}
+    hanging.freeze()
+    try:
+        with pytest.raises(StoreUnavailableError):
+            store.alive(sids(made))
+    finally:
+        hanging.thaw()
+    assert len(before) == 2
+    assert before <= {connection._sock for pool in others for connection in pool._available_connections}
+    cluster.wait_ready()
 
 
 # What could not be listed is not stored.

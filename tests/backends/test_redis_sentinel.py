@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from django_srvsession.backends.redis import RedisStore
+from django_srvsession.backends.redis.transport.loops import SentinelTransport
 from django_srvsession.records import TOUCH, Ending, Loaded, Tombstone
 from django_srvsession.store import StoreUnavailableError
 from django_srvsession.testing.sessions import create, new_user, sids, stored
@@ -123,6 +124,7 @@ def test_a_primary_that_hangs_is_left_for_the_promoted_one(
 
     async def in_a_loop() -> None:
         assert isinstance(await loop.face().load(sid), Loaded)
+        assert isinstance(await loop.loops.get(), SentinelTransport), "without a thread for each verb"
         with sentinels.primary.frozen():
             with pytest.raises(StoreUnavailableError):
                 threads.load(sid)
@@ -139,6 +141,35 @@ def test_a_primary_that_hangs_is_left_for_the_promoted_one(
     promoted = sentinels.replica
     replicate(sentinels.primary)
     asyncio.run(in_a_loop())
+
+
+def test_a_loop_leaves_a_primary_that_only_the_sentinels_cannot_reach(
+    sentinels: SentinelGroup, new_store: Callable[[], RedisStore]
+) -> None:
+    """Its connections are open and stay so, and it makes no new one: within about a second it asks all the same."""
+    store, elsewhere = new_store(), new_store()
+    session = create(store, user_id=new_user())
+    sid, old, promoted = session.record.sid, sentinels.primary, sentinels.replica
+    replicate(old)
+
+    async def scenario() -> None:
+        face = store.face()
+        await asyncio.gather(*(face.load(sid) for _ in range(5)))
+        way = await store.loops.get()
+        assert isinstance(way, SentinelTransport)
+        former = way.pool
+        old.proxy.cut()
+        await asyncio.to_thread(sentinels.wait_promoted, promoted)
+        assert elsewhere.end(sid, Ending("revoked", "admin")) is not None
+        give_up = time.monotonic() + SECONDS
+        while not isinstance(await face.load(sid), Tombstone):
+            assert time.monotonic() < give_up
+            await asyncio.sleep(0.02)
+        assert way.pool is not former
+        assert not [each for each in former._available_connections if each.is_connected]
+
+    asyncio.run(scenario())
+    assert old.role == "master", "nobody has told it"
 
 
 def test_nothing_stays_with_a_primary_that_only_the_sentinels_cannot_reach(

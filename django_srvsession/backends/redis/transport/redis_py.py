@@ -137,7 +137,8 @@ _SHARED: Final = frozenset(
     " socket_keepalive socket_keepalive_options socket_type socket_read_size health_check_interval".split()
 )
 _LEFT_OUT: Final = frozenset(
-    "parser_class retry retry_on_timeout retry_on_error himport_registry event_dispatcher legacy_responses encoding"
+    "parser_class driver_info lib_name lib_version retry retry_on_timeout retry_on_error himport_registry"
+    " event_dispatcher legacy_responses encoding"
     " encoding_errors decode_responses maint_notifications_config maint_notifications_pool_handler"
     " oss_cluster_maint_notifications_handler orig_host_address orig_socket_timeout orig_socket_connect_timeout".split()
 )
