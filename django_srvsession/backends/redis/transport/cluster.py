@@ -26,6 +26,8 @@ _REDIRECTIONS: Final = 5
 _REFRESH_EVERY_S: Final = 1.0
 _REFRESH_TAKES_S: Final = 10.0
 
+_SAID_INSTEAD: Final = (AskError, NoScriptError)  # MOVED is a kind of ASK to redis-py.
+
 Portion = tuple[Any, Sequence[Command]]
 """A node, and what it is to be told."""
 
@@ -91,9 +93,9 @@ class ClusterTransport:
 
     async def call(self, commands: Sequence[Command]) -> list[Any]:
         """Send the commands and return their replies; raises :class:`StoreUnavailableError`."""
+        replies: list[Any] = [None] * len(commands)
         try:
-            node_of, replies = self.map.slots.node_of, [None] * len(commands)
-            sent = [_Sent(number, node_of(_key(command)), command) for number, command in enumerate(commands)]
+            sent = self._addressed(commands)
             for _ in range(1 + _REDIRECTIONS):
                 sent = await self._settle(sent, replies)
                 if not sent:
@@ -102,6 +104,16 @@ class ClusterTransport:
             await self._found_wrong()
             raise unavailable(error) from error
         raise StoreUnavailableError("The nodes of the Redis Cluster do not agree on which of them has a key.")
+
+    def _addressed(self, commands: Sequence[Command]) -> list[_Sent]:
+        """Find the node of each command; lists are asked about the same keys many times."""
+        node_of, nodes = self.map.slots.node_of, dict[Any, Any]()
+        sent = []
+        for number, command in enumerate(commands):
+            key = _key(command)
+            node = nodes.get(key) or nodes.setdefault(key, node_of(key))
+            sent.append(_Sent(number, node, command))
+        return sent
 
     async def _settle(self, sent: Sequence[_Sent], replies: list[Any]) -> list[_Sent]:
         """Send commands, note the replies, and return what is to be sent again, to whom the nodes say."""
@@ -118,17 +130,22 @@ class ClusterTransport:
             for one in of_node:
                 place += 1 + len(one.before)
                 reply = answers[place]
-                if isinstance(reply, NoScriptError) and one.command[0] == "EVALSHA":
-                    again.append(one._replace(command=with_text(one.command)))
-                elif isinstance(reply, MovedError):
-                    await self._found_wrong()
-                    again.append(one._replace(node=self.map.slots.node_at(reply, one.node), before=()))
-                elif isinstance(reply, AskError):  # The slot is on its way; this key is there already, or is new.
-                    node = self.map.slots.node_at(reply, one.node)
-                    again.append(one._replace(node=node, before=(("ASKING",),)))
+                if isinstance(reply, _SAID_INSTEAD) and (next_one := await self._led_on(one, reply)) is not None:
+                    again.append(next_one)
                 else:
                     replies[one.number] = reply
         return again
+
+    async def _led_on(self, sent: _Sent, reply: Any) -> _Sent | None:
+        """Return how a command is to be sent again, by who did not run it; None: the reply is one."""
+        if isinstance(reply, NoScriptError):
+            return sent._replace(command=with_text(sent.command)) if sent.command[0] == "EVALSHA" else None
+        before: tuple[Command, ...] = ()
+        if isinstance(reply, MovedError):
+            await self._found_wrong()
+        else:  # The slot is on its way; this key is there already, or is new.
+            before = (("ASKING",),)
+        return sent._replace(node=self.map.slots.node_at(reply, sent.node), before=before)
 
     async def _found_wrong(self) -> None:
         if self.map.may_refresh:
