@@ -18,7 +18,7 @@ from tests.browser.demo import DemoSite
 from tests.patience import patient
 from tests.processes import Visitor
 from tests.runs import ROOT, Job, new_directory, wait_until
-from tests.servers import find_program, free_port, missing
+from tests.servers import RedisServer, find_program, free_port, missing
 
 HEADLINE = "Sessions you can see, end and trust"
 AWAY = "Temporarily unavailable"
@@ -45,17 +45,28 @@ def _answers(url: str) -> bool:
         return False
 
 
-@pytest.fixture(params=["db", "redis"])
-def demo(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The demo, on each store that it can take away."""
-    if request.param == "redis" and find_program("redis-server", "valkey-server") is None:
+@pytest.fixture(scope="module")
+def demo_on_sqlite() -> Iterator[tuple[str, Job]]:
+    """The demo as it begins: there is no database yet."""
+    with running_demo() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def demo_on_redis() -> Iterator[tuple[str, Job]]:
+    """The demo with a Redis of its own; the last test of it ends it."""
+    if find_program("redis-server", "valkey-server") is None:
         missing("redis-server")
-    with running_demo(SRVSESSION_DEMO_ENGINE=request.param) as (url, _):
-        yield url
+    with running_demo(SRVSESSION_DEMO_ENGINE="redis") as running:
+        yield running
 
 
-def test_a_button_takes_the_store_away_and_nobody_is_signed_out(demo: str, laptop: Browser) -> None:
-    laptop.visit(demo)
+@pytest.mark.parametrize("store", ["sqlite", "redis"])
+def test_a_button_takes_the_store_away_and_nobody_is_signed_out(
+    store: str, laptop: Browser, request: pytest.FixtureRequest
+) -> None:
+    url, _ = request.getfixturevalue(f"demo_on_{store}")
+    laptop.visit(url)
     laptop.press("Sign in as alice")
     laptop.press("+ Pears")
     assert laptop.heading == "Hello, alice"
@@ -72,26 +83,17 @@ def test_a_button_takes_the_store_away_and_nobody_is_signed_out(demo: str, lapto
     ]
 
 
-def test_the_redis_of_the_demo_ends_with_it_however_it_ends(demo_of_redis: tuple[str, Job]) -> None:
-    _, job = demo_of_redis
+def test_the_redis_of_the_demo_ends_with_it_however_it_ends(demo_on_redis: tuple[str, Job]) -> None:
+    _, job = demo_on_redis
     (keeper,) = psutil.Process(job.process.pid).children()
     (server,) = keeper.children()
     os.kill(job.process.pid, signal.SIGKILL)
     assert psutil.wait_procs([keeper, server], timeout=patient(20))[1] == []
 
 
-@pytest.fixture
-def demo_of_redis() -> Iterator[tuple[str, Job]]:
-    """The demo with a Redis of its own."""
-    if find_program("redis-server", "valkey-server") is None:
-        missing("redis-server")
-    with running_demo(SRVSESSION_DEMO_ENGINE="redis") as running:
-        yield running
-
-
-def test_a_redis_that_the_demo_did_not_start_is_not_taken_away(redis_server: object, laptop: Browser) -> None:
-    with running_demo(SRVSESSION_DEMO_ENGINE="redis", SRVSESSION_DEMO_REDIS=redis_server.url) as (url, _):  # type: ignore[attr-defined]
-        laptop.visit(url)
+def test_a_redis_that_the_demo_did_not_start_is_not_taken_away(redis_server: RedisServer, laptop: Browser) -> None:
+    with DemoSite("redis", redis=redis_server.url) as site:
+        laptop.visit(site.url)
         assert laptop.texts("#outage button") == []
         assert "a Redis that the demo itself has started" in laptop.find("#outage").text
 
@@ -102,8 +104,10 @@ def site() -> Iterator[DemoSite]:
         yield site
 
 
-@pytest.mark.parametrize("language", ["en", "ko"])
-@pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (390, "dark"), (1280, "light")])
+@pytest.mark.parametrize(
+    ("language", "width", "scheme"),
+    [("en", 320, "light"), ("ko", 390, "dark"), ("en", 1280, "dark"), ("ko", 1280, "light")],
+)
 def test_the_home_is_accessible_and_fits_every_screen(
     site: DemoSite, laptop: Browser, language: str, width: int, scheme: str
 ) -> None:
