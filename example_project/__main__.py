@@ -8,6 +8,7 @@ import argparse
 import os
 
 import django
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
 from example_project.demo import own_redis
@@ -20,13 +21,13 @@ def main() -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "example_project.settings"
     if os.environ.get("SRVSESSION_DEMO_ENGINE") == "redis" and not os.environ.get("SRVSESSION_DEMO_REDIS"):
         own_redis.start()
-    django.setup()
     try:
+        django.setup()
         call_command("migrate", verbosity=0)
         call_command("demo_users", address=f"http://127.0.0.1:{port}/")
         # Without the reloader: it would start all of this a second time.
         call_command("runserver", f"127.0.0.1:{port}", use_reloader=False)
-    except CommandError as error:
+    except (CommandError, ImproperlyConfigured) as error:
         raise SystemExit(f"Error: {error}") from None
 
 

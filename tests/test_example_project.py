@@ -108,6 +108,21 @@ def test_a_wrong_environment_is_explained(tmp_path: Path, variables: dict[str, s
     assert message in answer.stderr.splitlines()[-1]
 
 
+def test_who_starts_the_demo_is_told_what_is_wrong_in_one_line(tmp_path: Path) -> None:
+    env = {
+        **os.environ,
+        "SRVSESSION_DEMO_DATA": str(tmp_path),
+        "SRVSESSION_DEMO_ENGINE": "redis",
+        "PATH": str(tmp_path),
+    }
+    argv = [sys.executable, "-m", "example_project", "--port=1"]
+    answer = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=patient(60), check=False)
+    assert answer.returncode == 1
+    (line,) = answer.stderr.splitlines()
+    assert line.startswith("Error: SRVSESSION_DEMO_ENGINE is 'redis', and nothing says where Redis answers.")
+    assert "install redis-server" in line
+
+
 def test_database_and_secret_come_from_the_environment(tmp_path: Path) -> None:
     database = json.dumps({"ENGINE": "django.db.backends.postgresql", "NAME": "demo"})
     answer = demo(
