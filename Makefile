@@ -89,7 +89,7 @@ $(STAMP): pyproject.toml
 	@$(PIP) --editable '.[dev]'
 	@touch $(DEMO_STAMP) $@
 
-# The demo needs Django and a client of Redis. It runs from here: to install this package, too, would take as long again.
+# The demo needs Django and clients of Redis and MongoDB. It runs from here: to install this package, too, would take as long again.
 NEEDS := import tomllib; its = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
   print(*its["dependencies"], *its["optional-dependencies"]["redis"], *its["optional-dependencies"]["mongodb"])
 

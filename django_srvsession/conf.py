@@ -30,7 +30,7 @@ class Setting(NamedTuple):
     """Describe one setting.
 
     ``kind`` is "duration" (seconds or timedelta), "count", "limit", "prefix", "choice", "choices", "names", "flag",
-    "url", "site", "function" or "plain".
+    "url", "site", "function", "mapping" or "plain".
     A "duration or None" or "count or None" may be switched off by None, though that is not its default.
     """
 
@@ -125,7 +125,7 @@ SETTINGS: Final[dict[str, Setting]] = {
     ),
     "MONGODB": Setting(
         None,
-        "plain",
+        "mapping",
         "Where the MongoDB of the sessions is: HOST, NAME and OPTIONS, or USING, an alias in DATABASES.",
     ),
     "MEMORY_MAX_SESSIONS": Setting(10_000, "count", "How many sessions the memory store holds at most."),
@@ -157,7 +157,7 @@ redis_prefix: str | Callable[[], Any]
 admin_reveal: Collection[str]
 device_name: Callable[[Any], Any] | None
 event_log: int | None
-mongodb: Any
+mongodb: dict[str, Any] | None
 memory_max_sessions: int
 
 
@@ -258,6 +258,8 @@ def _checked(name: str, setting: Setting, value: Any) -> Any:
         raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be a URL, the name of one, or None.")
     if setting.kind == "site" and not (value is None or (isinstance(value, str) and _SITE.fullmatch(value))):
         raise ImproperlyConfigured(f'{PREFIX}{name} is {value!r}; it must be like "https://example.com", or None.')
+    if setting.kind == "mapping" and not (value is None or isinstance(value, dict)):
+        raise ImproperlyConfigured(f"{PREFIX}{name} is {type(value).__name__}; it must be a dict, or None.")
     if setting.kind == "flag" and not isinstance(value, bool):
         raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be True or False.")
     if setting.kind == "choices":

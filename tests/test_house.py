@@ -32,6 +32,7 @@ WORDS = {
     "site": "URL without a path, or None",
     "function": "function of the record, its path, or None",
     "client_ip": "name of a header, function of the request, its path, or None",
+    "mapping": "dict, or None",
     "plain": "list of networks",
 }
 DOCUMENTED = """

@@ -50,6 +50,6 @@ def _engine_messages(deploy: bool) -> list[CheckMessage]:
         return [] if deploy else [Error(f"SESSION_ENGINE cannot be used: {error}.", id="srvsession.E001")]
     if issubclass(engine, SessionStore):
         return list(engine.store_class.check(deploy))
-    hint = "Set it to django_srvsession.backends.db, .redis, .file or .memory."
+    hint = "Set it to django_srvsession.backends.db, .redis, .mongodb, .file or .memory."
     text = f"SESSION_ENGINE is {settings.SESSION_ENGINE}: its sessions cannot be listed or ended."
     return [] if deploy else [Error(text, hint=hint, id="srvsession.E001")]

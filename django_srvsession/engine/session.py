@@ -251,6 +251,6 @@ def current_store() -> Store:
     if not (isinstance(engine, type) and issubclass(engine, SessionStore)):
         raise ImproperlyConfigured(
             f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, which is not an engine of django-srvsession. "
-            "Set it to django_srvsession.backends.db, .redis, .file or .memory."
+            "Set it to django_srvsession.backends.db, .redis, .mongodb, .file or .memory."
         )
     return engine.store()

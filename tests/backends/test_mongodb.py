@@ -217,7 +217,7 @@ def test_what_is_too_large_for_a_document_is_refused_and_nothing_is_written(stor
 
 DAMAGES = [
     *[{"seen": "now"}, {"seen": 1.5}, {"expires": "never"}, {"lifetime": None}, {"ip": 5}],
-    *[{"version": "1"}, {"details": "text"}, {"user_id": 7}],
+    *[{"format": 2}, {"version": "1"}, {"details": "text"}, {"user_id": 7}],
     *[{"expires": float("inf")}, {"seen": Int64(2**61)}, {"previous": 5}, {"agent": ["x"]}],
 ]
 
@@ -289,7 +289,7 @@ def test_a_tombstone_holds_no_contents_and_no_client_and_alone_has_a_date(store:
         tombstone = database[SESSIONS].find_one({"_id": gone.record.sid}) or {}
         session = database[SESSIONS].find_one({"_id": live.record.sid}) or {}
         keyed = [index["key"] for index in database[SESSIONS].list_indexes() if "expireAfterSeconds" in index]
-    assert tombstone.keys() == {"_id", "ended", "reason", "by", "user_id", "verifiers", "gone", "nonce"}
+    assert tombstone.keys() == {"_id", "format", "ended", "reason", "by", "user_id", "verifiers", "gone", "nonce"}
     assert "gone" not in session
     assert [dict(key) for key in keyed] == [{"gone": 1}]
 

@@ -26,7 +26,7 @@ TERMS = [
     *"regenerate() destroy() reload() save() touch() req.session.id req.sessionID req.sessionStore".split(),
     *"req.session.cookie all() clear() length() generate()".split(),
     *["destroy(sid)", "get(sid)", "set(sid, session)", "touch(sid, session)"],
-    *"MemoryStore connect-redis session-file-store express-mysql-session".split(),
+    *"MemoryStore connect-redis connect-mongo session-file-store express-mysql-session".split(),
 ]
 
 

@@ -21,6 +21,7 @@ from django_srvsession.store import UpdateError
 from tests.engine.every_store import on_every_store
 from tests.engine.pages import Browser, put, read, set_cookie
 from tests.express.asking import key_of
+from tests.mongodb_servers import own_database
 
 HOUR = 3600
 
@@ -57,7 +58,9 @@ def test_what_was_read_is_a_copy_that_changes_nothing_until_it_is_saved(browser:
 
 
 @pytest.mark.parametrize(
-    "engine", ["redis", "file", pytest.param("db", marks=pytest.mark.django_db(transaction=True))], indirect=True
+    "engine",
+    ["redis", "mongodb", "file", pytest.param("db", marks=pytest.mark.django_db(transaction=True))],
+    indirect=True,
 )
 def test_another_process_sees_the_session(browser: Browser, engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     browser.visit(put(a=1))
@@ -106,6 +109,30 @@ def test_a_session_in_redis_lives_as_long_as_its_cookie_and_then_leaves_a_tombst
     left = get_redis_connection("sessions").ttl(f"{settings.SRVSESSION_REDIS_PREFIX}s:{key_of(browser).sid}")
     assert set_cookie(response)["max-age"] == pytest.approx(HOUR, abs=3)
     assert HOUR + 100 - 5 <= left <= HOUR + 100 + 60 + 5  # It moves by the minute.
+
+
+# MongoDB.
+
+
+@pytest.mark.parametrize("engine", ["mongodb"], indirect=True)
+def test_sessions_are_documents_of_the_database_that_the_settings_name(browser: Browser) -> None:
+    browser.visit(put(a=1))
+    with own_database() as database:
+        (document,) = database["srvsession_session"].find({})
+    assert document["_id"] == key_of(browser).sid
+    assert str(browser.cookie) not in str(document)
+
+
+@pytest.mark.parametrize("engine", ["mongodb"], indirect=True)
+def test_mongodb_deletes_by_itself_only_what_has_ended(browser: Browser) -> None:
+    browser.visit(put(a=1))
+    with own_database() as database:
+        sessions = database["srvsession_session"]
+        kept = [index["key"] for index in sessions.list_indexes() if "expireAfterSeconds" in index]
+        assert [list(key) for key in kept] == [["gone"]]
+        assert "gone" not in (sessions.find_one({}) or {})
+        browser.visit(lambda request: request.session.flush())
+        assert "gone" in (sessions.find_one({}) or {})
 
 
 # Files.

@@ -106,8 +106,6 @@ def configuration() -> Configuration:
     said = conf.mongodb
     if said is None:
         raise ImproperlyConfigured(f"{SETTING} is not set. Set it to, say, {EXAMPLE}.")
-    if not isinstance(said, dict):
-        raise ImproperlyConfigured(f"{SETTING} must be a dict, such as {EXAMPLE}.")
     if unknown := said.keys() - _KEYS:
         raise ImproperlyConfigured(f"{SETTING} has {', '.join(sorted(map(str, unknown)))}, which is not known.")
     return _of_alias(said["USING"], said) if "USING" in said else _own(said)

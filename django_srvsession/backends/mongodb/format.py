@@ -2,12 +2,12 @@
 
 A session::
 
-    {_id: sid, verifier, previous, rotated, final, user_id, created, seen, lifetime, expires, signed_in, deadline,
-     ip, agent, details, version, nonce, values: {name: bytes, ...}}
+    {_id: sid, format: 1, verifier, previous, rotated, final, user_id, created, seen, lifetime, expires, signed_in,
+     deadline, ip, agent, details, version, nonce, values: {name: bytes, ...}}
 
 A tombstone::
 
-    {_id: sid, ended, reason, by, user_id, verifiers: [current, previous], gone, nonce}
+    {_id: sid, format: 1, ended, reason, by, user_id, verifiers: [current, previous], gone, nonce}
 
 Instants are whole milliseconds (``long``). ``gone`` is the only date, and the only field with a TTL index: MongoDB
 deletes old tombstones by itself, and never a session. ``nonce`` tells who made the document.
@@ -28,6 +28,9 @@ from django_srvsession.backends.mongodb.transport import Document
 from django_srvsession.records import Client, Loaded, SessionRecord, Tombstone, is_sound, is_storable
 from django_srvsession.store import CorruptSessionError
 from django_srvsession.store.listings import note_damaged
+
+FORMAT: Final = 1
+"""Which one this is: what another version of this package has written opens for nobody here."""
 
 RECORD_ONLY: Final = {"values": 0}
 """The projection that leaves a session's contents where they are."""
@@ -108,6 +111,7 @@ def _tombstone(document: Document, now_ms: int) -> Tombstone | None:
 
 
 def _tombstone_and_its_end(document: Document, now_ms: int) -> tuple[Tombstone, float]:
+    _check_format(document)
     verifiers, by, user_id = tuple(document["verifiers"]), document["by"], document["user_id"]
     tombstone = Tombstone(
         document["_id"], verifiers, document["reason"], by, _whole(document["ended"]), now_ms, user_id
@@ -120,6 +124,7 @@ def _tombstone_and_its_end(document: Document, now_ms: int) -> tuple[Tombstone, 
 
 def record_of(document: Document) -> SessionRecord:
     """Return the record of a session; raises one of several errors where it is damaged: see :func:`read`."""
+    _check_format(document)
     record = SessionRecord(
         document["_id"],
         document["verifier"],
@@ -155,6 +160,11 @@ def sound_record(document: Document) -> SessionRecord | None:
     except _DAMAGED:
         note_damaged(document.get("_id"))
         return None
+
+
+def _check_format(document: Document) -> None:
+    if document["format"] != FORMAT:
+        raise ValueError("Another version has written it.")
 
 
 def _whole(number: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from bson import Int64
 
 from django_srvsession import conf
-from django_srvsession.backends.mongodb.format import check_user_id, field, fields_of, storable
+from django_srvsession.backends.mongodb.format import FORMAT, check_user_id, field, fields_of, storable
 from django_srvsession.backends.mongodb.transport import Document, Pipeline
 from django_srvsession.records import (
     LATEST_MS,
@@ -41,6 +41,7 @@ DUE: Final[Mapping[str, Any]] = {**STORED, "$expr": {"$lte": ["$expires", NOW]}}
 LISTED: Final[Mapping[str, Any]] = {**LIVE, "seen": INSTANT}
 """Live, and at a place in the order of last uses."""
 COMPUTABLE: Final[Mapping[str, Any]] = {
+    "format": FORMAT,
     "expires": INSTANT,
     "seen": INSTANT,
     "lifetime": _COUNT,
@@ -95,6 +96,7 @@ def created(verifier: str, delta: Delta, nonce: bytes) -> Pipeline:
         raise ValueError("A new session needs a lifetime: Delta(lifetime_ms=...).")
     user_id, deadline_ms = given(delta.user_id, None), given(delta.deadline_ms, None)
     fixed = {
+        "format": FORMAT,
         "nonce": nonce,
         "verifier": verifier,
         "previous": None,
@@ -191,6 +193,7 @@ def ended(ending: Ending, nonce: bytes | None = None) -> Pipeline:
     """Return what makes the tombstone of a session: ``rules.tombstone``."""
     tombstone = {
         "_id": "$_id",
+        "format": literal(FORMAT),
         "ended": NOW,
         "reason": _EXPIRY_REASON if ending.reason is None else literal(storable(ending.reason)),
         "by": literal(None if ending.by is None else storable(ending.by)),
