@@ -151,6 +151,22 @@ class ThreadsContract:
         assert self._together([sign_in] * 16) == [True] * 16
         assert len(store.records(user_id)) == 16
 
+    def test_sessions_that_are_used_while_they_are_listed_are_listed(self, store: Store) -> None:
+        """Or "sign out everywhere" would pass over the one in which somebody is just then."""
+        user_id = new_user()
+        made = [create(store, user_id=user_id).record for _ in range(12)]
+
+        def use(records: Sequence[SessionRecord]) -> None:
+            for _ in range(5):
+                for record in records:
+                    store.update(record.sid, record.verifier, TOUCH)
+
+        def look() -> list[int]:
+            return [len(set(sids(list(store.records(user_id))))) for _ in range(10)]
+
+        *_, first, second = self._together([partial(use, made[:6]), partial(use, made[6:]), look, look])
+        assert first == second == [12] * 10
+
     def test_parallel_sign_ins_of_two_users_leave_the_session_to_one(self, store: Store) -> None:
         for _ in range(5):
             session, users = create(store), [new_user(), new_user()]
