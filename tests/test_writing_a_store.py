@@ -21,7 +21,7 @@ from tests.patience import patient
 from tests.runs import ROOT
 from tests.trust import WHOLE
 
-MODULES = ("clock", "face", "framing", "health", "listings", "rules", "user_records", "waiting")
+MODULES = ("clock", "face", "framing", "health", "listings", "loops", "rules", "user_records", "waiting")
 
 
 class TestTheSmallestStore(StoreContract):

@@ -1,8 +1,8 @@
 """The interface of stores, its errors, and what the author of a store uses.
 
 ``interface`` is the contract, ``errors`` says what a store raises. ``rules`` and ``framing`` are for stores that keep
-a session whole, ``listings`` and ``user_records`` for their lists, ``health`` for what an operator is told, ``clock``
-and ``waiting`` for servers.
+a session whole, ``listings`` and ``user_records`` for their lists, ``health`` for what an operator is told, ``clock``,
+``waiting`` and ``loops`` for servers.
 """
 
 from __future__ import annotations

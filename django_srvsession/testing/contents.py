@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
-from django_srvsession.records import Delta
+import pytest
+
+from django_srvsession.records import Client, Delta, Ending, Tombstone
 from django_srvsession.store import Store
-from django_srvsession.testing.sessions import create, new_user, stored
+from django_srvsession.testing.sessions import create, new_user, snapshot, stored
 
 HOSTILE_NAMES = [
     "",
@@ -34,6 +36,19 @@ HOSTILE_NAMES = [
 ]
 
 
+HOSTILE_TEXTS = [
+    "$verifier",
+    "$$ROOT",
+    '{"$gt": ""}',
+    "'; DROP TABLE srvsession_session; --",
+    "%s %(a)s {0} {a} $1 ? :a @a",
+    "back\\slash \\x00 \\u0000 \\",
+    "\r\n*1\r\n$4\r\nPING\r\n",
+    "<script>alert(1)</script>",
+    "  spaces  \t",
+    "naïve 세션 \U0001f36a e\u0301",
+    "a" * 200,
+]
 BINARY_VALUES = {
     "empty": b"",
     "nul": b"\0",
@@ -61,6 +76,21 @@ class ContentsContract:
         store.update(record.sid, record.verifier, Delta(removed=frozenset(HOSTILE_NAMES), changed={"left": b"1"}))
         assert stored(store, record.sid).values == {"left": b"1"}
         assert stored(store, record.sid).record.user_id == record.user_id
+
+    @pytest.mark.parametrize("text", HOSTILE_TEXTS)
+    def test_texts_from_outside_are_only_texts(self, store: Store, text: str) -> None:
+        session = create(store, client=Client("", text), changed={text: b"1"})
+        sid, verifier = session.record.sid, session.record.verifier
+        assert snapshot(store, sid) == (session.record, {text: b"1"})
+        assert session.record.client == Client("", text)
+        other = Client(text[:64], "")
+        changed = store.update(sid, verifier, Delta(client=other, changed={text: b"2"}, expected={text: b"1"}), session)
+        assert changed.record.client == other
+        assert snapshot(store, sid) == (changed.record, {text: b"2"})
+        assert store.end(sid, Ending(text[:60], text, expected={text: b"2"})) == changed.record
+        tombstone = store.load(sid)
+        assert isinstance(tombstone, Tombstone)
+        assert (tombstone.reason, tombstone.by) == (text[:60], text)
 
     def test_values_are_bytes_of_any_kind_and_size(self, store: Store) -> None:
         session = create(store, changed=BINARY_VALUES)
