@@ -58,7 +58,7 @@ def _reopened(state: SessionState, key: SessionKey, name: str, sealed: bytes) ->
         sealer.verify(name, sealed)
         return sealer.open(sealed)
     except SealError as error:
-        state.contents = state.refuse(key.sid, error)
+        state.give_up(key.sid, error)
         raise UpdateError("The stored value is not to be trusted, and stays as it is.") from error
 
 
@@ -84,7 +84,6 @@ async def _change_new(
 async def reload(state: SessionState, face: Face) -> None:
     """Drop what is not saved and read the session again; raises ``UpdateError`` if it is gone."""
     had_key = state.key_text is not None
-    state.contents = await load(state, face) if had_key else SealedValues()
-    state.is_modified, state.pending = False, None
+    state.read_again(await load(state, face) if had_key else SealedValues())
     if had_key and state.key_text is None:
         raise UpdateError(GONE)

@@ -64,7 +64,7 @@ class DjangoAPI(SessionBase):
             return self._do(procedure, *args, **kwargs)
         finally:
             if state.needs_cookie or state.was_ended_here:
-                state.is_unconfirmed = state.is_unconfirmed or self.store().in_transaction
+                state.doubt(self.store().in_transaction)
 
     def _do(self, procedure: Procedure[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a procedure to its end, in its turn; remember an outage."""
@@ -72,7 +72,7 @@ class DjangoAPI(SessionBase):
         try:
             return run_blocking(procedure(self._state, BlockingFace(self.store()), *args, **kwargs))
         except StoreUnavailableError as error:
-            self._state.outage = error
+            self._state.note_outage(error)
             raise
         finally:
             if begun:
@@ -84,7 +84,7 @@ class DjangoAPI(SessionBase):
         try:
             return await procedure(self._state, self.store().face(), *args, **kwargs)
         except StoreUnavailableError as error:
-            self._state.outage = error
+            self._state.note_outage(error)
             raise
         finally:
             if begun:
@@ -99,7 +99,7 @@ class DjangoAPI(SessionBase):
 
     @modified.setter
     def modified(self, value: bool) -> None:
-        self._state.is_modified = value
+        self._state.note_change(value)
 
     def is_empty(self) -> bool:
         """Tell whether there is neither a key nor anything in the contents."""
@@ -117,7 +117,7 @@ class DjangoAPI(SessionBase):
         other = type(self)()
         memo[id(self)] = other
         other.__dict__.update(self.__dict__, _turns=Turns(), _state=self._state.copy(other))
-        other._state.contents = copy.deepcopy(self._state.contents, memo)
+        other._state.hold(copy.deepcopy(self._state.contents, memo))
         return other
 
     def __copy__(self) -> DjangoAPI:
@@ -133,7 +133,7 @@ class DjangoAPI(SessionBase):
 
     def _set_session_key(self, value: str | None) -> None:
         is_valid: bool = self._validate_session_key(value)  # type: ignore[attr-defined]
-        self._state.key_text = value if is_valid else None
+        self._state.take_key(value if is_valid else None)
 
     session_key = property(_get_session_key)
     _session_key = property(_get_session_key, _set_session_key)
@@ -146,11 +146,11 @@ class DjangoAPI(SessionBase):
 
     @_session_cache.setter
     def _session_cache(self, contents: Mapping[Any, Any]) -> None:
-        self._state.contents = contents
+        self._state.hold(contents)
 
     @_session_cache.deleter
     def _session_cache(self) -> None:
-        self._state.contents = None
+        self._state.hold(None)
 
     def _get_new_session_key(self) -> str:
         return SessionKey.generate().text
@@ -169,7 +169,7 @@ class DjangoAPI(SessionBase):
             if state.contents is None:
                 values = SealedValues() if no_load or state.key_text is None else self._load()
                 if state.contents is None:  # What was assigned while the load was under way counts.
-                    state.contents = values
+                    state.hold(values)
             return reading.wrapped(state)
         finally:
             if begun:
@@ -193,20 +193,21 @@ class DjangoAPI(SessionBase):
 
     def load(self) -> SealedValues:  # type: ignore[override]
         """Read the session from the store, dropping what this object had; empty when the key opens no live session."""
-        values = self._state.contents = self._load()
+        values = self._load()
+        self._state.hold(values)
         return values
 
     def _load(self) -> SealedValues:
         try:
             return reading.load_now(self._state, self.store())
         except StoreUnavailableError as error:
-            self._state.outage = error
+            self._state.note_outage(error)
             raise
 
     async def aload(self) -> SealedValues:  # type: ignore[override]
         """Do as :meth:`load`."""
         values = await self._arun(reading.load)
-        self._state.contents = values
+        self._state.hold(values)
         return values
 
     def exists(self, session_key: str | None) -> bool:

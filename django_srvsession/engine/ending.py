@@ -70,7 +70,7 @@ async def flush(state: SessionState, face: Face) -> None:
     if key is not None and (state.standing in (Standing.UNREAD, Standing.LIVE) or state.is_signing_out):
         ending = _log_out if state.is_signing_out else _replace
         record = await ending(state, face, key)
-        state.was_ended_here = record is not None
+        state.note_end_here(record is not None)
         state.leave(state.record or record)
     state.begin_anew()
 
@@ -126,4 +126,4 @@ async def delete(state: SessionState, face: Face, key_text: str | None = None) -
             face, state.sender, key.sid, Ending("cleared", None, key.verifier, base=state.loaded if is_own else None)
         )
         if is_own:
-            state.was_written = False  # A save must find out that the session is gone.
+            state.note_gone()

@@ -28,7 +28,7 @@ async def contents(state: SessionState, face: Face, no_load: bool = False) -> Se
         is_empty = no_load or state.key_text is None
         values = SealedValues() if is_empty else await load(state, face)
         if state.contents is None:  # What was assigned while the load was under way counts, as after clear().
-            state.contents = values
+            state.hold(values)
     return wrapped(state)
 
 
@@ -36,8 +36,9 @@ def wrapped(state: SessionState) -> SealedValues:
     """Return contents that are there; a plain dict, which some code has put in their place, is all of them."""
     found = state.contents
     if not isinstance(found, SealedValues):
-        values = state.contents = SealedValues(cleared=state.key_text is not None)
+        values = SealedValues(cleared=state.key_text is not None)
         values.update(found or {})
+        state.hold(values)
         return values
     return found
 
@@ -80,7 +81,7 @@ def _opened_if_live(state: SessionState, key: SessionKey, stored: _Stored) -> Se
         return state.refuse(key.sid, error)
     state.open(stored)
     if ENDED in stored.values:
-        state.ended = _ended_in(values)
+        state.note_ended(_ended_in(values))
     return values
 
 
@@ -92,11 +93,11 @@ async def _read(state: SessionState, face: Face, key: SessionKey, stored: _Store
         if not face.store.in_transaction:
             await best_effort(face, lambda brief: expire(brief, state.sender, key.sid))
         if stored.record.user_id is not None:
-            state.ended = Ended(key.sid, stored.record.expiry_reason)
+            state.note_ended(Ended(key.sid, stored.record.expiry_reason))
         return state.close()
     if isinstance(stored, Tombstone) and stored.user_id is not None and stored.is_of(key.verifier):
         by_owner = None if stored.by is None else stored.by == stored.user_id
-        state.ended = Ended(key.sid, stored.reason, by_owner)
+        state.note_ended(Ended(key.sid, stored.reason, by_owner))
     # Any genuine key of this sid will do, also one from two rotations ago: it only leaves a cookie alone.
     was_replaced = isinstance(stored, Tombstone) and stored.was_replaced_just_now
     return state.close(Standing.JUST_ENDED if was_replaced else Standing.NOTHING)
@@ -139,10 +140,9 @@ async def find(state: SessionState, face: Face, key: SessionKey) -> Loaded:
     if not isinstance(stored, Loaded):
         raise UpdateError(GONE)
     try:
-        state.note_sealed(opened(state.sealer(key), stored, key.verifier), stored.record.details)
+        state.learn(stored, opened(state.sealer(key), stored, key.verifier))
     except SealError as error:
         raise UpdateError(GONE) from error
-    state.loaded = stored
     return stored
 
 

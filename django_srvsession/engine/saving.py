@@ -130,7 +130,7 @@ async def _move(state: SessionState, face: Face, key: SessionKey, values: Sealed
     ended = await end(face, state.sender, key.sid, Ending("replaced", None, key.verifier, base=state.loaded))
     state.leave(state.record or ended)
     if ended is not None:
-        state.was_ended_here = True
+        state.note_end_here()
         await _create_with(state, face, dict(values))
     elif signs_in(state, values):
         await _sign_in_alone(state, face, key, values)
@@ -139,8 +139,9 @@ async def _move(state: SessionState, face: Face, key: SessionKey, values: Sealed
 
 
 async def _create_with(state: SessionState, face: Face, kept: Mapping[str, Any]) -> None:
-    state.contents = values = SealedValues()
+    values = SealedValues()
     values.update(kept)
+    state.hold(values)
     await create(state, face, values)
 
 
@@ -157,13 +158,13 @@ async def cycle_key(state: SessionState, face: Face, final: bool = True) -> None
         # Django's get_user() cycles the key when the auth hash was made with a fallback secret. Sixteen parallel
         # requests must agree on one key, so the same key is signed anew, or left where a page signed it already.
         state.resign()
-        state.is_modified = True
+        state.note_change()
     else:
         await _rotate(state, face, key, values, final)
 
 
 async def _cycle_nothing(state: SessionState, face: Face, values: SealedValues) -> None:
-    state.key_text = None
+    state.take_key(None)
     if state.standing is not Standing.JUST_ENDED:
         await create(state, face, values)
 
@@ -231,7 +232,7 @@ async def _go_on_after_losing(state: SessionState, face: Face, key: SessionKey, 
         raise UpdateError(GONE)
     if not (stored.was_replaced_just_now and stored.was_of(key.verifier)):
         raise UpdateError(GONE)
-    state.was_ended_here = True  # By a request that could not know better; this one goes on for it.
+    state.note_end_here()  # By a request that could not know better; this one goes on for it.
     state.leave(state.record)
     await _create_with(state, face, dict(values))
 

@@ -18,7 +18,6 @@ from django_srvsession.engine import changing, ending, lifetimes, settling, writ
 from django_srvsession.engine.details import Change, Details
 from django_srvsession.engine.django_api import DjangoAPI
 from django_srvsession.engine.keys import SessionKey
-from django_srvsession.engine.state import Standing
 from django_srvsession.engine.values import refuse_mark
 from django_srvsession.records import Client, Ended, SessionRecord
 from django_srvsession.store import Store, StoreUnavailableError
@@ -111,17 +110,17 @@ class SessionStore(DjangoAPI):
 
     def acknowledge_outage(self) -> None:
         """Say that the view has dealt with the store's outage: its answer goes out instead of the 503."""
-        self._state.outage = None
+        self._state.note_outage(None)
 
     # What the middleware, the receivers and our pages say.
 
     def note_client(self, client_of_request: Callable[[], Client]) -> None:
         """Take note of how to learn where the request comes from."""
-        self._state.client_of_request = client_of_request
+        self._state.note_client(client_of_request)
 
     def note_authenticated(self, user_id: str) -> None:
         """Take note that this user's credentials were checked: a sign-in that follows is no mere switch of users."""
-        self._state.authenticated = user_id
+        self._state.note_authenticated(user_id)
 
     def note_sign_in(self, user_id: str) -> None:
         """Take note that ``login()`` signs this user in; give the session a new key, unless this request has done so.
@@ -129,7 +128,7 @@ class SessionStore(DjangoAPI):
         Source: OWASP ASVS 5.0, 7.2.4.
         """
         state = self._state
-        state.signing_in = user_id
+        state.note_sign_in(user_id)
         key = state.key
         if key is None or state.lost_key is not None:
             return  # Saving makes a session, or one of its own, and with it a key.
@@ -140,11 +139,11 @@ class SessionStore(DjangoAPI):
 
     def note_sign_out(self) -> None:
         """Take note that the flush which follows is a logout: it ends the session whatever its key has become."""
-        self._state.is_signing_out = True
+        self._state.note_sign_out()
 
     def note_outage(self, outage: StoreUnavailableError) -> None:
         """Take note that the store did not answer this request, which no answer may hide."""
-        self._state.outage = outage
+        self._state.note_outage(outage)
 
     def settle(self, status: int) -> bool:
         """Save what the request changed, or note its use, before an answer of this status goes out.
@@ -181,7 +180,7 @@ class SessionStore(DjangoAPI):
 
     def stand_aside(self) -> None:
         """Be empty for this request, and store nothing unless somebody signs in: nobody knows whose session it is."""
-        self._state.contents = self._state.close(Standing.JUST_ENDED)
+        self._state.stand_aside()
 
     @property
     def is_live(self) -> bool:

@@ -93,9 +93,9 @@ async def confirm(state: SessionState, face: Face) -> bool:
     A rotation or a creation that was rolled back leaves the browser's own key in place; an end that was rolled back is
     no end. A session that was stored, and has been ended since by somebody else, is only that.
     """
-    if not state.is_unconfirmed:
+    if not state.look_again():
         return True
-    state.is_unconfirmed, was_undone = False, False
+    was_undone = False
     if state.needs_cookie:
         standing = await standing_of(state, face, state.key_text)
         if standing is Standing.NOTHING:
@@ -104,8 +104,9 @@ async def confirm(state: SessionState, face: Face) -> bool:
         elif standing is Standing.JUST_ENDED:
             state.end()
     if state.was_ended_here and await exists(state, face, state.cookie_text):
-        state.was_ended_here, was_undone = False, True
+        state.note_end_here(False)
         state.come_back()
+        was_undone = True
     return not was_undone
 
 
@@ -117,5 +118,5 @@ async def refuse(state: SessionState, face: Face, reason: str) -> None:
     """
     await end_own(state, face, reason)
     await flush(state, face)
-    state.was_ended_here = True  # Flushing found it ended; the cookie must go all the same.
+    state.note_end_here()  # Flushing found it ended; the cookie must go all the same.
     await confirm(state, face)

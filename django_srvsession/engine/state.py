@@ -1,4 +1,4 @@
-"""What one request knows of its session: one value, and what can happen to it.
+"""What can happen to what one request knows of its session.
 
 The procedures (``reading``, ``writing``, ``ending``, ``saving``, ``changing``, ``settling``) get it together with the
 store's face. Only an answer of the store changes what is believed of the stored session; after an error it is as
@@ -8,108 +8,25 @@ before.
 from __future__ import annotations
 
 import logging
-import weakref
 from collections.abc import Callable, Mapping
-from enum import Enum, auto
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from django_srvsession import conf
-from django_srvsession.engine.details import NONE, Change, Details, then
+from django_srvsession.engine.details import Change, then
 from django_srvsession.engine.keys import SessionKey
+from django_srvsession.engine.knowledge import ENDED, Knowledge, Owner, Standing
 from django_srvsession.engine.lifetimes import Lifetime
-from django_srvsession.engine.seal import Sealer
-from django_srvsession.engine.sealed_record import SealedRecord
-from django_srvsession.engine.values import MARK_PREFIX, SealedValues
+from django_srvsession.engine.values import SealedValues
 from django_srvsession.escaping import escaped
 from django_srvsession.records import Client, Ended, Loaded, SessionRecord
-from django_srvsession.store import Store, StoreUnavailableError
+from django_srvsession.store import StoreUnavailableError
 
-ENDED: Final = f"{MARK_PREFIX}ended"
-"""The mark of an anonymous session that says what became of the browser's session before; the parts of ``Ended``."""
+__all__ = ["ENDED", "SessionState", "Standing"]
 
 security_log: Final = logging.getLogger("django.security.SuspiciousSession")
 
 
-class Standing(Enum):
-    """Say what the cookie's key turned out to be."""
-
-    UNREAD = auto()
-    LIVE = auto()
-    NOTHING = auto()
-    """No key, no genuine key, or one whose session is long gone: a write starts a new session."""
-    JUST_ENDED = auto()
-    """Replaced less than a minute ago, by a new key or a logout: the browser may hold a newer cookie, which stays."""
-    REFUSED = auto()
-    """Stored, but not to be trusted: reads as empty and stays as it is; a write starts a new session."""
-
-
-class Owner(Protocol):
-    """Describe the session object that a state belongs to: what a site may override there."""
-
-    serializer: Any
-
-    def store(self) -> Store:
-        """Return the store that the session is kept in."""
-
-    def get_session_cookie_age(self) -> int:
-        """Return the seconds that a session without an expiry of its own lives."""
-
-
-class SessionState:
-    """Hold what one request knows of its session.
-
-    Begins with the key that the request came with, which nobody has looked up yet.
-    """
-
-    standing = Standing.UNREAD
-    contents: SealedValues | Mapping[Any, Any] | None = None
-    """None before they are first used; a plain mapping where some code has put one in their place."""
-    is_modified = False
-    """Whether somebody said that there is something to save; see :attr:`has_changes`."""
-    outage: StoreUnavailableError | None = None
-    """The store's failure in this request, which no answer may hide."""
-    client_of_request: Callable[[], Client] | None = None
-    """Returns where the request comes from, if there is one."""
-
-    loaded: Loaded | None = None
-    """The session as it was last loaded, or written by this request."""
-    was_written = False
-    """Whether this request has written the session, and the store has said so."""
-    lost_key: SessionKey | None = None
-    """The key that another request rotated away meanwhile."""
-
-    needs_cookie = False
-    """Whether the browser must learn the key: it was made, rotated or re-signed, and the store has it."""
-    was_ended_here = False
-    """Whether this request ended the session that its cookie named."""
-    is_unconfirmed = False
-    """Whether a transaction may have undone what gave the browser a new key, or ended its session."""
-
-    ended: Ended | None = None
-    """What became of the signed-in session that this browser had, if it has ended; known once the session was read."""
-    came_as: str | None = None
-    """Who was signed in in the session that this request has left, or None."""
-    signing_in: str | None = None
-    """Whom ``login()`` has signed in during this request; who is only assigned has not signed in."""
-    authenticated: str | None = None
-    """Whose credentials were checked in this request, by who says so: then signing in is no mere switch of users."""
-    is_signing_out = False
-    """Whether ``user_logged_out`` is being handled: what is flushed then is a logout."""
-    pending: Change | None = None
-    """What this request will make of the session's details when it is written next."""
-
-    # What is sealed of the record, its details, and the lifetime that goes with the contents where it is another one.
-    _mark = b""
-    _details = b""
-    _sealed: SealedRecord | None = None
-    _left: Details | None = None
-    _lifetime: Lifetime | None = None
-    _parsed: tuple[str | None, SessionKey | None] = (None, None)
-
-    def __init__(self, owner: Owner, sender: Any, key_text: str | None) -> None:
-        self.owner: Owner = weakref.proxy(owner)  # Weakly: or every request would leave a circle to the collector.
-        self.sender = sender
-        self.key_text = self.cookie_text = key_text
+class SessionState(Knowledge):
+    """Hold what one request knows of its session, and change it by what happens; nobody assigns to it."""
 
     def copy(self, owner: Owner) -> SessionState:
         """Return the same knowledge for another session object; its contents are not copied."""
@@ -117,105 +34,16 @@ class SessionState:
         other.__dict__.update(self.__dict__, owner=other.owner)
         return other
 
-    # What is known, without any I/O.
-
-    @property
-    def key(self) -> SessionKey | None:
-        """Return the genuine key that this session has, or None; parsed once per text."""
-        text = self.key_text
-        if self._parsed[0] != text:
-            self._parsed = (text, SessionKey.parse(text))
-        return self._parsed[1]
-
-    @property
-    def record(self) -> SessionRecord | None:
-        """Return the record as last loaded or written by this request."""
-        return None if self.loaded is None else self.loaded.record
-
-    @property
-    def mark(self) -> bytes:
-        """Return the mark of what is sealed of the record, as this request last read or wrote it."""
-        return self._mark
-
-    @property
-    def sealed(self) -> SealedRecord:
-        """Return what is sealed of the record; read when it is first used, as most requests need none of it."""
-        if self._sealed is None:
-            self._sealed = SealedRecord.read(self._mark)
-        return self._sealed
-
-    @property
-    def encoded_details(self) -> bytes:
-        """Return the details that go with the mark, as they are stored."""
-        return self._details
-
-    @property
-    def details(self) -> Details:
-        """Return the details as last loaded or written by this request; none before, and without a session."""
-        return NONE if self.loaded is None else Details.decode(self._details)
-
-    @property
-    def carried(self) -> Details:
-        """Return the details of the session that this request is in, or has left."""
-        return Details.decode(self._details) if self._left is None else self._left
-
-    @property
-    def lifetime(self) -> Lifetime | SealedRecord:
-        """Return the lifetime and the deadline that go with the contents."""
-        return self._lifetime or self.sealed
-
-    @property
-    def has_changes(self) -> bool:
-        """Tell whether there is something to save: the flag, or a list or dict that was changed in place."""
-        return self.is_modified or (isinstance(self.contents, SealedValues) and self.contents.is_changed_in_place)
-
-    @property
-    def is_to_be_saved(self) -> bool:
-        """Tell whether the request changed something: more than the auth hash, which a new secret makes anew."""
-        values = self.contents
-        return self.has_changes and not (isinstance(values, SealedValues) and values.only_renews_hash)
-
-    @property
-    def needs_resealing(self) -> bool:
-        """Tell whether a value that this request loaded is sealed under a fallback secret."""
-        return isinstance(self.contents, SealedValues) and self.contents.needs_resealing
-
-    @property
-    def is_empty(self) -> bool:
-        """Tell whether there is neither a key nor anything in the contents."""
-        return not self.key_text and not self.contents
-
-    @property
-    def is_live(self) -> bool:
-        """Tell whether this request has read, or written, a live session."""
-        return self.standing is Standing.LIVE
-
-    @property
-    def is_touch_due(self) -> bool:
-        """Tell whether this request read the session so long after its last recorded use that it records its own.
-
-        A tenth of the lifetime at most: a short idle limit must not end a session that is in use.
-        """
-        if self.loaded is None or self.was_written:
-            return False
-        record = self.loaded.record
-        return self.loaded.now_ms - record.last_seen_ms >= min(conf.touch_interval_ms, record.lifetime_ms // 10)
-
-    @property
-    def came_with_genuine_key(self) -> bool:
-        """Tell whether the key that the request came with was signed by this site."""
-        return SessionKey.parse(self.cookie_text) is not None
-
-    def sealer(self, key: SessionKey) -> Sealer:
-        """Return what seals and opens the values of a key's session."""
-        store = self.owner.store()
-        return Sealer(key.sid, self.owner.serializer(), store.compress_from_bytes, store.namespace)
-
     # What can happen.
 
     def open(self, loaded: Loaded) -> None:
         """Take a session that was loaded, and verified, as the live one of this key."""
         self.loaded, self.standing, self.was_written = loaded, Standing.LIVE, False
+
+    def learn(self, loaded: Loaded, mark: bytes) -> None:
+        """Take what was loaded only to change it: it is of this key, and its contents stay unread."""
+        self.loaded = loaded
+        self.note_sealed(mark, loaded.record.details)
 
     def adopt(self, key: SessionKey, loaded: Loaded) -> None:
         """Take what the store has just written as the live session of this key."""
@@ -228,10 +56,23 @@ class SessionState:
         self._mark, self._details, self._lifetime = mark, details, lifetime
         self._sealed = self._left = None
 
+    def hold(self, contents: Mapping[Any, Any] | None) -> None:
+        """Have these contents; None: have used none yet."""
+        self.contents = contents
+
+    def read_again(self, contents: SealedValues) -> None:
+        """Have these contents, and nothing to save."""
+        self.hold(contents)
+        self.is_modified, self.pending = False, None
+
+    def note_change(self, is_change: bool = True) -> None:
+        """Take note that somebody says that there is something to save, or nothing."""
+        self.is_modified = is_change
+
     def change_later(self, change: Change) -> None:
         """Make this of the session's details when it is written next."""
         self.pending = change if self.pending is None else then(self.pending, change)
-        self.is_modified = True
+        self.note_change()
 
     def note_changed(self, change: Change | None) -> None:
         """Take note that the store has what was pending; what was added to it meanwhile stays pending."""
@@ -257,6 +98,10 @@ class SessionState:
         self.key_text, self.loaded, self.standing = None, None, standing
         return SealedValues()
 
+    def take_key(self, key_text: str | None) -> None:
+        """Have this key, which nobody has looked up, or none."""
+        self.key_text = key_text
+
     def lose(self, key: SessionKey) -> None:
         """Take note that another request was first to give the session a new key, or to end it."""
         self.lost_key = key
@@ -266,10 +111,30 @@ class SessionState:
         security_log.warning("Session %s is refused and reads as empty: %s.", sid, escaped(error))
         return self.close(Standing.REFUSED)
 
+    def give_up(self, sid: str, error: Exception) -> None:
+        """Do as :meth:`refuse` in the middle of something: what was read of it is dropped, too."""
+        self.hold(self.refuse(sid, error))
+
     def forget(self) -> None:
         """Have no session, because it was ended on this request's behalf, though not through it."""
-        self.was_ended_here = True
-        self.contents = self.close()
+        self.note_end_here()
+        self.hold(self.close())
+
+    def stand_aside(self) -> None:
+        """Have no session, and store nothing unless somebody signs in: nobody knows whose session it is."""
+        self.hold(self.close(Standing.JUST_ENDED))
+
+    def note_end_here(self, is_end: bool = True) -> None:
+        """Take note that this request ended the session that its cookie named, or that it found nothing to end."""
+        self.was_ended_here = is_end
+
+    def note_gone(self) -> None:
+        """Take note that what was written is gone again: a save must find that out."""
+        self.was_written = False
+
+    def note_ended(self, ended: Ended | None) -> None:
+        """Take note of what became of the signed-in session that this browser had."""
+        self.ended = ended
 
     def leave(self, record: SessionRecord | None) -> None:
         """Take note of who leaves a session: whoever was signed in there, or was just signed in."""
@@ -282,7 +147,7 @@ class SessionState:
 
     def begin_anew(self) -> None:
         """Be as if the request had come without a key: what was there has ended."""
-        self.contents = self.close()
+        self.hold(self.close())
         self.lost_key, self.pending, self.is_modified = None, None, True
         self.needs_cookie = self.is_signing_out = False
 
@@ -297,6 +162,15 @@ class SessionState:
         """Keep the key from the browser."""
         self.needs_cookie = False
 
+    def doubt(self, in_transaction: bool) -> None:
+        """Take note of whether a transaction may undo what gave the browser a new key, or ended its session."""
+        self.is_unconfirmed = self.is_unconfirmed or in_transaction
+
+    def look_again(self) -> bool:
+        """Tell whether there was a doubt, which is gone with this."""
+        doubted, self.is_unconfirmed = self.is_unconfirmed, False
+        return doubted
+
     def end(self) -> None:
         """Take note that the session has ended since it was written."""
         self.standing, self.needs_cookie = Standing.JUST_ENDED, False
@@ -304,3 +178,25 @@ class SessionState:
     def come_back(self) -> None:
         """Leave the browser its cookie, as nothing came of what was to replace it; what began since is not to."""
         self.key_text, self.needs_cookie, self.standing = self.cookie_text, False, Standing.NOTHING
+
+    # What ``login()``, ``logout()`` and our pages say.
+
+    def note_client(self, client_of_request: Callable[[], Client]) -> None:
+        """Take note of how to learn where the request comes from."""
+        self.client_of_request = client_of_request
+
+    def note_authenticated(self, user_id: str) -> None:
+        """Take note of whose credentials were checked."""
+        self.authenticated = user_id
+
+    def note_sign_in(self, user_id: str) -> None:
+        """Take note of who has signed in by ``login()``."""
+        self.signing_in = user_id
+
+    def note_sign_out(self) -> None:
+        """Take note that the flush which follows is a logout."""
+        self.is_signing_out = True
+
+    def note_outage(self, outage: StoreUnavailableError | None) -> None:
+        """Take note that the store did not answer, or that somebody has dealt with that."""
+        self.outage = outage

@@ -200,7 +200,7 @@ async def _as_another_left_it(state: SessionState, face: Face, key: SessionKey) 
     try:
         return stored, opened(state.sealer(key), stored, key.verifier)
     except SealError as error:
-        state.contents = state.refuse(key.sid, error)
+        state.give_up(key.sid, error)
         raise UpdateError(GONE) from error
 
 

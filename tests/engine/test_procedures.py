@@ -112,6 +112,13 @@ def test_nobody_outside_of_the_engine_reaches_into_a_session() -> None:
     assert [entry for entry in found if len(entry) > 1] == []
 
 
+def test_a_state_changes_by_what_can_happen_to_it_and_not_by_assignment() -> None:
+    assigned = re.compile(r"state\.\w+(?:, [\w.]+)* = |, state\.\w+ = ", re.MULTILINE)
+    for path in sorted((PACKAGE / "engine").glob("*.py")):
+        found = assigned.findall(path.read_text().replace("base=state", ""))
+        assert path.name == "state.py" or found == [], (path.name, found)
+
+
 def test_no_module_assigns_to_a_name_of_another_one() -> None:
     """An arrow that import-linter does not see: a lower module would know an upper one, by assignment."""
     for path in sorted(PACKAGE.rglob("*.py")):
