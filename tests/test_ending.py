@@ -115,14 +115,16 @@ def test_the_question_shows_the_device_and_keeps_the_way_back(alice: Any) -> Non
 
 def test_a_card_is_nobody_elses_and_no_letter_of_it_can_be_changed(alice: Any) -> None:
     bob = get_user_model().objects.create_user("bob")
-    card = Card("0" * 18, "Firefox on Linux", "desktop", "192.0.2.1", 2, 1)
+    card = Card("0" * 18, "Firefox on Linux", "linux", "firefox", "192.0.2.1", 2, 1)
     text = packed([card], alice)
     assert unpacked(text, alice) == [card._replace(is_ended=True)]
     assert unpacked(text, bob) == unpacked(text[:-1], alice) == unpacked("", alice) == unpacked("x:y", alice) == []
 
 
 def test_the_address_of_the_list_stays_short_however_many_are_signed_out(alice: Any) -> None:
-    cards = [Card(f"{number:018x}", "가" * 60, "desktop", "2001:db8::2f", number, number) for number in range(50)]
+    cards = [
+        Card(f"{number:018x}", "가" * 60, "linux", "firefox", "2001:db8::2f", number, number) for number in range(50)
+    ]
     text = packed(cards, alice)
     assert unpacked(text, alice) == [card._replace(is_ended=True) for card in cards[-20:]]
     assert len(text) < 2000

@@ -10,12 +10,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
+from django.contrib.staticfiles import finders
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import include, path, reverse
 from django.utils.formats import date_format
 
 from django_srvsession import services, views
+from django_srvsession.clients import devices
 from django_srvsession.engine import current_store
 from django_srvsession.records import Delta, SessionRecord, Tombstone
 from django_srvsession.store import Store, StoreUnavailableError
@@ -359,8 +361,16 @@ def test_the_list_shows_devices_and_addresses_and_marks_this_session(alice: Any)
     assert "Safari on iPhone" in other
     assert "2001:db8::7" in other
     assert ('aria-current="true"' in own, 'aria-current="true"' in other) == (True, False)
-    assert (icon_in(own), icon_in(other)) == ("desktop.svg", "phone.svg")
+    assert (icon_in(own), icon_in(other)) == ("linux.svg", "iphone.svg")
     assert other.count("<time datetime=") == 2
+
+
+def test_there_is_an_icon_of_each_device_and_of_the_browsers_that_are_named() -> None:
+    names = [*devices.FAMILIES, *devices.KINDS, *(f"browser-{name}" for name in devices.BROWSERS.values())]
+    assert all(finders.find(f"srvsession/{name}.svg") for name in names)
+    assert devices.browser_icon(FIREFOX) == "firefox"
+    assert devices.browser_icon(SAFARI) == "safari"
+    assert devices.browser_icon("something-homemade/0.3") == devices.browser_icon("") == ""
 
 
 def icon_in(item: str) -> str:

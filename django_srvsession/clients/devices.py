@@ -34,6 +34,17 @@ FAMILIES: Final = {
 
 KINDS: Final = tuple(dict.fromkeys(FAMILIES.values()))
 
+BROWSERS: Final = {
+    "Firefox": "firefox",
+    "Firefox Focus": "firefox",
+    "Chrome": "chrome",
+    "Safari": "safari",
+    "Edge": "edge",
+    "Opera": "opera",
+    "Samsung Internet": "samsung",
+}
+"""The browsers that there is an icon of."""
+
 _MAX_PARSED: Final = 256
 _BOT: Final = re.compile(r"(?<!cu)bot\b|crawler|spider\b|slurp")  # Cubot makes telephones.
 # The first of which all words are there: a Chromebook says X11 too, an Android device Linux, an iPhone "like Mac OS X".
@@ -88,6 +99,11 @@ def device_family(user_agent: str) -> str:
 def device_kind(user_agent: str) -> str:
     """Return one of ``KINDS``, for an icon."""
     return FAMILIES[device_family(user_agent)]
+
+
+def browser_icon(user_agent: str) -> str:
+    """Return one of the values of ``BROWSERS``; empty for another program."""
+    return BROWSERS.get(str(_device(user_agent[:_MAX_PARSED]).program), "")
 
 
 @lru_cache(maxsize=1024)

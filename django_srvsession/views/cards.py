@@ -13,22 +13,26 @@ from typing import Any, Final, NamedTuple
 
 from django.core import signing
 
-from django_srvsession.clients.devices import device_kind
+from django_srvsession.clients.devices import browser_icon, device_family
 from django_srvsession.engine.naming import device_name_of
 from django_srvsession.records import SessionRecord, as_datetime
 from django_srvsession.services import user_id_of
 
 _SALT: Final = "django_srvsession.views.cards"
 _MOST_KEPT: Final = 20  # They are part of an address: about two thousand letters.
-_PACKED_FIELDS: Final = 6
+_PACKED_FIELDS: Final = 7
 
 
 class Card(NamedTuple):
-    """Hold what the list shows of one session; instants in milliseconds since 1970 UTC."""
+    """Hold what the list shows of one session; instants in milliseconds since 1970 UTC.
+
+    ``family`` and ``browser`` name icons; there may be none for the browser.
+    """
 
     sid: str
     device: str
-    kind: str
+    family: str
+    browser: str
     ip: str
     last_seen_ms: int
     signed_in_ms: int
@@ -50,8 +54,9 @@ class Card(NamedTuple):
 def card_of(record: SessionRecord) -> Card:
     """Return the card of a live session, in the active language."""
     signed_in_ms = record.created_ms if record.signed_in_ms is None else record.signed_in_ms
-    client, kind = record.client, device_kind(record.client.user_agent)
-    return Card(record.sid, device_name_of(record), kind, client.ip, record.last_seen_ms, signed_in_ms)
+    agent, ip = record.client.user_agent, record.client.ip
+    icons = device_family(agent), browser_icon(agent)
+    return Card(record.sid, device_name_of(record), *icons, ip, record.last_seen_ms, signed_in_ms)
 
 
 def packed(cards: Sequence[Card], user: Any) -> str:
