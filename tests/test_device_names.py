@@ -17,7 +17,7 @@ from django_srvsession import services
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import Table
 from django_srvsession.engine.details import Details
-from django_srvsession.engine.naming import by_device, device_name_of
+from django_srvsession.engine.naming import device_name_of
 from django_srvsession.records import Client as From
 from django_srvsession.records import SessionRecord
 from django_srvsession.store import StoreUnavailableError
@@ -182,11 +182,6 @@ def test_details_that_the_store_has_damaged_name_nothing_and_break_no_list() -> 
         assert device_name_of(named()._replace(details=details)) == "Firefox on Linux"
     forged = named()._replace(details=Details(name="\u202eevil\n").encode())
     assert device_name_of(forged) == "\\u202eevil (Firefox on Linux)"
-
-
-def test_devices_with_names_of_their_own_are_not_put_together() -> None:
-    groups = by_device([named("one"), named("two"), named(), named()])
-    assert [len(group) for group in groups] == [1, 1, 2]
 
 
 def test_visitors_name_nothing(ann: Any) -> None:

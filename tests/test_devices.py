@@ -14,7 +14,7 @@ from django_srvsession import conf
 from django_srvsession.checks.settings import check_settings
 from django_srvsession.clients import devices, programs
 from django_srvsession.clients.devices import device_kind, device_name
-from django_srvsession.engine.naming import MOST_LETTERS, by_device, device_name_of
+from django_srvsession.engine.naming import MOST_LETTERS, device_name_of
 from django_srvsession.records import Client, SessionRecord
 from django_srvsession.templatetags import srvsession as tags
 
@@ -207,20 +207,3 @@ def test_a_setting_that_is_no_function_is_reported(value: Any) -> None:
         assert [message.id for message in check_settings()] == ["srvsession.E002"]
         with pytest.raises(ImproperlyConfigured, match="SRVSESSION_DEVICE_NAME"):
             conf.read("DEVICE_NAME")
-
-
-# What cannot be told apart.
-
-
-def test_sessions_on_the_same_device_at_the_same_address_are_put_together_in_their_order() -> None:
-    safari = IPHONE + "Version/17.5 Mobile/15E148 Safari/604.1"
-    newer = safari.replace("17_5", "18_1")
-    listed = [
-        record(safari, sid="1" * 18),
-        record("curl/8.5.0", sid="2" * 18),
-        record(newer, sid="3" * 18),
-        record(safari, "192.0.2.2", sid="4" * 18),
-    ]
-    groups = [[one.sid[0] for one in group] for group in by_device(listed)]
-    assert groups == [["1", "3"], ["2"], ["4"]]
-    assert by_device([]) == []

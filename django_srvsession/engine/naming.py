@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from typing import Final
 
 from django.utils.translation import gettext, override
@@ -38,17 +37,6 @@ def english_device_name_of(record: SessionRecord) -> str:
     """Return what :func:`device_name_of` does, in English."""
     with override("en"):
         return device_name_of(record)
-
-
-def by_device(records: Iterable[SessionRecord]) -> list[list[SessionRecord]]:
-    """Put sessions together that a person cannot tell apart: the same device by name, at the same address.
-
-    The groups come in the order of their first sessions, which stay in theirs.
-    """
-    groups: dict[tuple[str, str], list[SessionRecord]] = {}
-    for record in records:
-        groups.setdefault((device_name_of(record), record.client.ip), []).append(record)
-    return list(groups.values())
 
 
 def is_name(text: str) -> bool:

@@ -59,6 +59,30 @@ def card_of(record: SessionRecord) -> Card:
     return Card(record.sid, device_name_of(record), *icons, ip, record.last_seen_ms, signed_in_ms)
 
 
+class Group(NamedTuple):
+    """Hold the cards that a person cannot tell apart: the same device by name, at the same address."""
+
+    cards: list[Card]
+
+    @property
+    def card(self) -> Card:
+        """Return the one that was used last, for what they have in common."""
+        return self.cards[0]
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether its cards are shown: one was just signed out, and stays where it was."""
+        return any(card.is_ended for card in self.cards)
+
+
+def grouped(cards: Iterable[Card]) -> list[Group]:
+    """Return groups in the order of their first cards, which stay in theirs; most hold one."""
+    groups: dict[tuple[str, str], Group] = {}
+    for card in cards:
+        groups.setdefault((card.device, card.ip), Group([])).cards.append(card)
+    return list(groups.values())
+
+
 def packed(cards: Sequence[Card], user: Any) -> str:
     """Return the latest of these cards as text for an address or a form; :func:`unpacked` opens it for this user."""
     kept = [card[:_PACKED_FIELDS] for card in cards[-_MOST_KEPT:]]

@@ -21,7 +21,7 @@ from django_srvsession import services
 from django_srvsession.accounts import destinations
 from django_srvsession.events import log as event_log
 from django_srvsession.records import SessionRecord
-from django_srvsession.views.cards import Card, card_of, in_their_places, packed, unpacked
+from django_srvsession.views.cards import Card, card_of, grouped, in_their_places, packed, unpacked
 
 
 @method_decorator([login_not_required, never_cache, csrf_protect, sensitive_post_parameters()], name="dispatch")
@@ -83,9 +83,11 @@ class SessionsView(OwnSessionsView, TemplateView):
         # Of many pages only this one was looked at.
         count = page.paginator.count - (current is not None) if page.has_other_pages() else len(others)
         ended = unpacked(self.request.GET.get("ended", ""), self.request.user)
+        cards = in_their_places([self._live_card(record) for record in others], ended)
         context = {
             "current": None if current is None else card_of(current),
-            "others": in_their_places([self._live_card(record) for record in others], ended),
+            "others": cards,
+            "groups": grouped(cards),
             "page": page,
             "ended": self.request.GET.get("ended", ""),
             "asks_first": "ended" in self.request.GET,

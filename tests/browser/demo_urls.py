@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from importlib import import_module
+from ipaddress import ip_address
 from typing import Final
 
 from django.conf import settings
@@ -58,8 +59,18 @@ def outage(request: HttpRequest) -> HttpResponse:
 @login_required
 def sign_in_elsewhere(request: HttpRequest, count: int) -> HttpResponse:
     """Sign this user in on so many other devices, some time ago."""
-    for ip, agent, minutes in itertools.islice(itertools.cycle(DEVICES), count):
-        _sign_in(request, ip, agent, minutes * 60_000)
+    for number in range(count):
+        ip, agent, minutes = DEVICES[number % len(DEVICES)]
+        _sign_in(request, str(ip_address(ip) + number // len(DEVICES)), agent, minutes * 60_000)
+    return HttpResponse("done")
+
+
+@login_required
+def sign_in_again(request: HttpRequest, count: int) -> HttpResponse:
+    """Sign this user in so many times on one other device, the latest time five minutes ago."""
+    ip, agent, _ = DEVICES[0]
+    for number in range(count):
+        _sign_in(request, ip, agent, (5 + number) * 60_000)
     return HttpResponse("done")
 
 
@@ -112,6 +123,7 @@ urlpatterns = [
     path("end-everything/", end_everything),
     path("outage/", outage),
     path("elsewhere/<int:count>/", sign_in_elsewhere),
+    path("again/<int:count>/", sign_in_again),
     path("end-all/<reason>/", end_all),
     path("past/<int:count>/", write_past),
 ]
