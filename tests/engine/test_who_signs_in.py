@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import threading
@@ -130,6 +131,45 @@ def test_a_session_that_goes_on_in_a_new_one_lives_no_longer_than_its_absolute_l
     browser.visit(put(a=2))
     (saved,) = services.sessions_of(ann)
     assert saved.deadline_ms == again.deadline_ms
+
+
+def test_who_becomes_another_user_and_proves_it_in_one_request_has_proved_it(
+    browser: Browser, ann: Any, bob: Any
+) -> None:
+    """As a site's own page does that has checked a passkey: the session begins in that very request."""
+
+    def become(request: HttpRequest) -> None:
+        django_login(request, bob, BACKEND)
+        reauthentication.given(request, means="passkey")
+
+    browser.visit(log_in(ann))
+    browser.visit(become)
+    assert (browser.user(), browser.show(is_recent)) == ("bob", True)
+    details = browser.show(lambda request: (read(request), list(request.session.details))[1])
+    assert {"passkey", True} <= {value for value in details if not isinstance(value, list)}
+
+
+@on_every_store
+def test_details_are_changed_on_an_event_loop_as_elsewhere(engine: Any) -> None:
+    session = engine.SessionStore()
+    session["a"] = 1
+    session.save()
+
+    async def name_it() -> str:
+        fresh = engine.SessionStore(session.session_key)
+        await fresh.achange_details(lambda details, now_ms: details._replace(name="work laptop"))
+        return str(fresh.details.name)
+
+    assert asyncio.run(name_it()) == "work laptop"
+    session.load()
+    assert (session.details.name, session["a"]) == ("work laptop", 1)
+    session.change_details(lambda details, now_ms: details._replace(name=""))
+    assert session.record.details == b""
+    with pytest.raises(ValueError, match="name"):
+        session.change_details(lambda details, now_ms: details._replace(name="n" * 256))
+    session.delete()
+    with pytest.raises(UpdateError):
+        session.change_details(lambda details, now_ms: details._replace(name="late"))
 
 
 def test_a_page_that_signs_in_and_then_begins_a_new_session_starts_the_absolute_limit_anew(
