@@ -123,6 +123,17 @@ class Delete(Operation):
         """There is nothing left."""
 
 
+class LogOut(Delete):
+    """Read the session and look at the user, as ``logout()`` does, and end it."""
+
+    title = "load, delete"
+
+    def run(self, engine: Engine, prepared: str) -> None:
+        session = engine(prepared)
+        look_at_user(session)
+        session.flush()
+
+
 class ListOfUser(Operation):
     """List the ten sessions of one user among many: where Django can at all, by decoding every session there is."""
 
@@ -157,4 +168,4 @@ class ListOfUser(Operation):
         return [session for session in live.iterator() if session.get_decoded().get("_auth_user_id") == self.user_id]
 
 
-EACH: tuple[type[Operation], ...] = (Load, LoadAll, Save, Create, CreateSignedIn, Delete)
+EACH: tuple[type[Operation], ...] = (Load, LoadAll, Save, Create, CreateSignedIn, Delete, LogOut)

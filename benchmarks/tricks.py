@@ -18,7 +18,7 @@ from unittest import mock
 from benchmarks import performance
 from benchmarks.__main__ import pin
 from benchmarks.measure import time_block
-from benchmarks.operations import Create, Load, Operation, Save
+from benchmarks.operations import Create, Load, LogOut, Operation, Save
 from benchmarks.places import Place, served
 
 Way = Callable[[], AbstractContextManager[Any]]
@@ -91,7 +91,60 @@ def asking_for_the_time() -> Iterator[None]:
         yield
 
 
+# Redis.
+
+
+@contextmanager
+def every_connection_from_the_pool() -> Iterator[None]:
+    from django_srvsession.backends.redis.transport import threads
+
+    with (
+        mock.patch.object(threads.Connections, "take_kept", never),
+        mock.patch.object(threads, "is_worth_keeping", never),
+    ):
+        yield
+
+
+@contextmanager
+def asking_whether_the_connection_serves() -> Iterator[None]:
+    from django_srvsession.backends.redis.transport.threads import ThreadTransport
+
+    with mock.patch.object(ThreadTransport, "read", lambda self, command: self.exchange([command])[0]):
+        yield
+
+
+def by_the_long_script() -> AbstractContextManager[Any]:
+    from django_srvsession.backends.redis import sessions
+
+    return mock.patch.object(sessions, "_is_only_values", never)
+
+
+def without_room() -> AbstractContextManager[Any]:
+    from django_srvsession.backends.redis import format as redis_format
+
+    return mock.patch.object(redis_format, "room", return_value=0)
+
+
+@contextmanager
+def not_knowing_whose_session_it_is() -> Iterator[None]:
+    from django_srvsession.backends.redis.sessions import Sessions
+
+    end = Sessions.end
+    with mock.patch.object(
+        Sessions, "end", lambda self, to, sid, ending: end(self, to, sid, ending._replace(base=None))
+    ):
+        yield
+
+
 TRICKS = (
+    *(
+        Trick("a few connections are kept at hand", "redis", operation, every_connection_from_the_pool)
+        for operation in (Load, Save, Create)
+    ),
+    Trick("a load does not ask first whether it is connected", "redis", Load, asking_whether_the_connection_serves),
+    Trick("a save of values only is a short script", "redis", Save, by_the_long_script),
+    Trick("a save writes into the room of the string", "redis", Save, without_room),
+    Trick("who has loaded a session says whose it is at its end", "redis", LogOut, not_knowing_whose_session_it_is),
     Trick("a live session is loaded without a coroutine", "redis", Load, through_a_coroutine),
     Trick("a name in a seal is hashed once", "redis", Load, hashing_each_name_anew),
     Trick("JSON's encoder and decoder are made once", "redis", Load, with_djangos_serializer),

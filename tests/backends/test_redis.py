@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import struct
+import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -247,6 +248,34 @@ def test_what_is_sent_is_written_to_the_socket_once(store: RedisStore, monkeypat
     store.load(session.record.sid)
     store.update(session.record.sid, session.record.verifier, Delta(changed={"a": b"a"}))
     assert [len(data) for data in writes] == [1, 1]
+
+
+def test_a_save_passes_through_four_modules_on_its_way_to_the_socket(store: RedisStore) -> None:
+    """And what else it needs is a word with the store's helpers, on one and the same level."""
+    session = create(store, user_id=new_user())
+    modules: list[str] = []
+
+    def look(frame: Any, event: str, called: Any) -> None:
+        if event == "call":
+            modules.append(frame.f_globals.get("__name__", ""))
+        if event == "c_call" and called.__name__ == "sendall":
+            sys.setprofile(None)
+
+    before = store.update(session.record.sid, session.record.verifier, TOUCH, session)
+    sys.setprofile(look)
+    try:
+        store.update(session.record.sid, session.record.verifier, Delta(changed={"a": b"a"}), before)
+    finally:
+        sys.setprofile(None)
+    ours = dict.fromkeys(name.removeprefix("django_srvsession.") for name in modules if "srvsession" in name)
+    assert [name for name in ours if name.startswith("backends.")] == [
+        "backends.redis",
+        "backends.redis.sessions",
+        "backends.redis.transport.threads",
+        "backends.redis.transport.redis_py",
+    ]
+    helpers = {name for name in ours if not name.startswith("backends.")}
+    assert helpers <= {"store.face", "store.framing", "store.clock", "store.waiting"}
 
 
 def test_a_sign_in_is_listed_before_the_session_has_the_user(store: RedisStore) -> None:

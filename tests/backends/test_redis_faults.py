@@ -21,7 +21,7 @@ from redis.retry import Retry
 from django_srvsession.backends.redis import RedisStore
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.backends.redis.scripts import TEXTS
-from django_srvsession.backends.redis.transport import redis_py, threads
+from django_srvsession.backends.redis.transport import redis_py
 from django_srvsession.backends.redis.transport.redis_py import is_plain
 from django_srvsession.records import EXPIRED, TOUCH, Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import CorruptSessionError, CreateError, Store, StoreUnavailableError, UpdateError
@@ -478,7 +478,7 @@ def test_an_interrupted_request_leaves_no_answer_for_the_next(
 
     # The answer may still be under way when the connection is looked at.
     monkeypatch.setattr(redis_py, "_reply", interrupt)
-    monkeypatch.setattr(threads, "is_stale", lambda connection: False)
+    monkeypatch.setattr(redis_py, "is_stale", lambda connection: False)
     with pytest.raises(KeyboardInterrupt):
         store.load(first.record.sid)
     assert stored(store, second.record.sid).record == second.record

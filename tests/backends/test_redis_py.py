@@ -58,15 +58,15 @@ def test_a_connection_of_threads_is_what_we_take_it_for(pool: Any) -> None:
         b"\xff",
     ]
     assert isinstance(redis_py.exchanged(connection, [("NONSENSE",)])[0], redis.ResponseError)
-    assert redis_py.is_of_this_process(connection)
+    assert redis_py.serves(connection, is_asked=True)
     assert redis_py.is_worth_keeping(connection)
     assert not redis_py.is_stale(connection)
     redis_py.send(connection, [("PING",)])
     assert connection.can_read(timeout=patient(5)), f"redis-py {VERSION}: can_read() does not see a reply"
-    assert redis_py.is_stale(connection), "a reply that nobody has read"
+    assert redis_py.serves(connection, is_asked=True) is False, "a reply that nobody has read"
     assert redis_py.receive(connection, 1) == [b"PONG"]
     connection.disconnect()
-    assert not redis_py.is_connected(connection)
+    assert redis_py.serves(connection, is_asked=False) is False
     assert not redis_py.is_worth_keeping(connection)
     pool.release(connection)
 

@@ -24,7 +24,7 @@ from django_srvsession.backends.redis.clearing import ClearingRun
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.completeness import Completeness
 from django_srvsession.backends.redis.face import RedisFace
-from django_srvsession.backends.redis.tenants import Tenants
+from django_srvsession.backends.redis.tenants import Tenant, Tenants
 from django_srvsession.backends.redis.transport import BlockingTransport, Transport
 from django_srvsession.backends.redis.transport.loops import for_a_loop
 from django_srvsession.records import Delta, Ending, Loaded, SessionRecord, Tombstone
@@ -58,6 +58,13 @@ class RedisStore(Store):
         return redis_checks.messages(deploy)
 
     @cached_property
+    def _only(self) -> Tenant | None:
+        return self.tenants.only
+
+    def _tenant(self) -> Tenant:
+        return self._only or self.tenants.now()
+
+    @cached_property
     def transport(self) -> BlockingTransport:
         """Return the threads' way to the cache alias's server, or to its cluster."""
         return open_transport(settings.SESSION_CACHE_ALIAS)
@@ -78,11 +85,11 @@ class RedisStore(Store):
 
     def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
         """Store a new session: its indexes and itself, in this order; on one server in one round trip."""
-        return run_blocking(self.tenants.now().sessions.create(self.transport, sid, verifier, delta))
+        return run_blocking(self._tenant().sessions.create(self.transport, sid, verifier, delta))
 
     def load(self, sid: str) -> Loaded | Tombstone | None:
         """Read the session."""
-        sessions = self.tenants.now().sessions
+        sessions = self._tenant().sessions
         if self.clock.needs_asking:
             return run_blocking(sessions.load(self.transport, sid))
         # Every request does this, and it is read without asking first whether the connection still serves.
@@ -90,30 +97,30 @@ class RedisStore(Store):
 
     def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
         """Change a session in one round trip; a sign-in takes three."""
-        return run_blocking(self.tenants.now().sessions.update(self.transport, sid, verifier, delta, base))
+        return run_blocking(self._tenant().sessions.update(self.transport, sid, verifier, delta, base))
 
     def end(self, sid: str, ending: Ending) -> SessionRecord | None:
         """Put a tombstone in a session's place and take it out of the indexes: one round trip, or two."""
-        return run_blocking(self.tenants.now().sessions.end(self.transport, sid, ending))
+        return run_blocking(self._tenant().sessions.end(self.transport, sid, ending))
 
     def end_many(self, sids: Sequence[str], ending: Ending) -> Sequence[SessionRecord]:
         """Do as :meth:`end` for all of them, in two round trips."""
-        return run_blocking(self.tenants.now().sessions.end_many(self.transport, sids, ending))
+        return run_blocking(self._tenant().sessions.end_many(self.transport, sids, ending))
 
     def alive(self, sids: Sequence[str]) -> frozenset[str]:
         """Look at all of them in one round trip."""
-        return run_blocking(self.tenants.now().sessions.alive(self.transport, sids))
+        return run_blocking(self._tenant().sessions.alive(self.transport, sids))
 
     def admit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
         """Decide by one script on the user's index.
 
         A sid that was given to a caller who did not end it within a minute counts again, and may be given again.
         """
-        return run_blocking(self.tenants.now().limit.admit(self.transport, user_id, sid, limit, policy))
+        return run_blocking(self._tenant().limit.admit(self.transport, user_id, sid, limit, policy))
 
     def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
         """List a user's sessions, read at once when first looked at, or everybody's, read page by page."""
-        lists, to = self.tenants.now().lists, self.transport
+        lists, to = self._tenant().lists, self.transport
         if user_id is None:
             return redis_listing.EverySession(lists, to)
         return UserRecords(
@@ -124,17 +131,17 @@ class RedisStore(Store):
 
     def records_from(self, user_id: str, after: tuple[int, str] | None, count: int) -> Sequence[SessionRecord]:
         """Do as the interface says; no list is in that order, so all records of the user are read."""
-        found = run_blocking(self.tenants.now().lists.user(self.transport, user_id))
+        found = run_blocking(self._tenant().lists.user(self.transport, user_id))
         ordered = sorted(found, key=created_and_sid, reverse=True)
         return [record for record in ordered if after is None or created_and_sid(record) < after][:count]
 
     def walk(self, after: str = "", wanted: Filter = EVERYONE) -> Iterator[Step]:
         """Walk the entries of the lists of last uses, whose order is a second coarse; each kind has its own lists."""
-        return redis_listing.walk(self.tenants.now().lists, self.transport, after, wanted.signed_in)
+        return redis_listing.walk(self._tenant().lists, self.transport, after, wanted.signed_in)
 
     def activity(self) -> Activity:
         """Count the entries of the lists, which may run ahead of the sessions: two round trips."""
-        return run_blocking(self.tenants.now().lists.activity(self.transport))
+        return run_blocking(self._tenant().lists.activity(self.transport))
 
     def storage_info(self) -> StorageInfo:
         """Return which server the sessions are in, and how full it is: one round trip."""
@@ -146,12 +153,12 @@ class RedisStore(Store):
 
     def check_index(self, *, repair: bool = False) -> IndexHealth:
         """Compare the indexes with the sessions, both ways, in batches; ``repair``: list what is not listed."""
-        return IndexAudit(self.transport, self.tenants.now().keys, self.clock).run(repair)
+        return IndexAudit(self.transport, self._tenant().keys, self.clock).run(repair)
 
     @property
     def completeness(self) -> Completeness:
         """Return what is known of whether the lists have every session."""
-        keys = self.tenants.now().keys
+        keys = self._tenant().keys
         return Completeness(self.transport, keys, IndexAudit(self.transport, keys, self.clock))
 
     def ensure_listed(self) -> bool:
@@ -181,7 +188,7 @@ class RedisStore(Store):
 
         Goes through all live sessions, in batches of two round trips; does not block Redis.
         """
-        clearing, total = ClearingRun(self.transport, self.tenants.now().keys, self.clock, batch_size), 0
+        clearing, total = ClearingRun(self.transport, self._tenant().keys, self.clock, batch_size), 0
         for due in clearing.due(forget=not dry_run):
             ended = [] if dry_run else clearing.expire(due)
             for record in ended:

@@ -29,7 +29,8 @@ class Keys:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix.translate(_QUOTED)
-        self._sessions = encoded(f"{self._prefix}s:")
+        self.sessions = encoded(f"{self._prefix}s:")
+        """What the key of each session begins with."""
         self._users = encoded(f"{self._prefix}u:{{")
         self._shards = {kind: [self.live(kind, shard) for shard in SHARDS] for kind in KINDS}
         self.all_live = [(kind, key) for kind, keys in self._shards.items() for key in keys]
@@ -41,7 +42,7 @@ class Keys:
 
     def session(self, sid: str) -> bytes:
         """Return the key of a session."""
-        return self._sessions + encoded(sid)
+        return self.sessions + encoded(sid)
 
     def user(self, user_id: str) -> str:
         """Return the key of a user's index; the id is quoted: a brace in it would move the key to another slot."""
@@ -62,7 +63,7 @@ class Keys:
 
     def is_session(self, key: bytes) -> bool:
         """Tell whether a key that :attr:`every_session` found is that of a session here."""
-        return b":" not in key.removeprefix(self._sessions)
+        return b":" not in key.removeprefix(self.sessions)
 
     def is_user(self, key: bytes) -> bool:
         """Tell whether a key that :attr:`every_user` found is that of a user's index here."""
@@ -70,7 +71,7 @@ class Keys:
 
     def sid_of(self, key: bytes) -> str:
         """Return the sid of a session's key."""
-        return decoded(key.removeprefix(self._sessions))
+        return decoded(key.removeprefix(self.sessions))
 
     def live(self, kind: str, shard: str) -> str:
         """Return the key of one shard of all sessions of a kind."""

@@ -64,6 +64,10 @@ class Sessions:
     def __init__(self, keys: Keys, clock: RedisClock) -> None:
         self._keys = keys
         self._clock = clock
+        self._prefix = keys.sessions
+
+    def _key(self, sid: str) -> bytes:
+        return self._prefix + sid.encode("utf-8", "surrogatepass")
 
     async def load(self, to: Transport, sid: str) -> Loaded | Tombstone | None:
         """Read the session; once a minute at most, in the same round trip, the time."""
@@ -77,7 +81,7 @@ class Sessions:
 
     def load_command(self, sid: str) -> Command:
         """Return the command that reads the session."""
-        return ("GET", self._keys.session(sid))
+        return ("GET", self._key(sid))
 
     def loaded(self, sid: str, reply: Any) -> Loaded | Tombstone | None:
         """Return what that command's reply means."""
@@ -85,7 +89,7 @@ class Sessions:
 
     async def alive(self, to: Transport, sids: Sequence[str]) -> frozenset[str]:
         """Return those that are live: one round trip."""
-        replies = await look_at(to, [self._keys.session(sid) for sid in sids])
+        replies = await look_at(to, [self._key(sid) for sid in sids])
         now_ms = await self._now_ms(to)
         found = ((sid, listed_record(sid, reply)) for sid, reply in zip(sids, replies, strict=True))
         return frozenset(sid for sid, record in found if record is not None and record.is_live(now_ms))
@@ -95,7 +99,7 @@ class Sessions:
     async def create(self, to: Transport, sid: str, verifier: str, delta: Delta) -> Loaded:
         """List the session and store it, in this order: on one server in one round trip, on a cluster step by step."""
         new = new_session(sid, verifier, delta, await self._now_ms(to))
-        record, key = new.record, self._keys.session(sid)
+        record, key = new.record, self._key(sid)
         until_ms = _bound(record.expires_ms, record.lifetime_ms)
         image = session_image(record, new.values, until_ms)
         goes_ms = max(record.expires_ms, new.now_ms) + _keep_ms()
@@ -150,7 +154,7 @@ class Sessions:
         """Write values by the short script; None: nothing was done, and the long one will say what is to be done."""
         record = base.record
         run = frame(delta.changed) if delta.changed else b""
-        key, verifier = self._keys.session(sid), bytes.fromhex(record.verifier)
+        key, verifier = self._key(sid), bytes.fromhex(record.verifier)
         save = ("EVALSHA", SAVE.sha, 1, key, verifier, record.version, _keep_ms(), run)
         reply = (await to.call([*self._touch_commands(sid, base), save]))[-1]
         if isinstance(reply, int):
@@ -162,7 +166,7 @@ class Sessions:
         until_ms = 0 if delta.user_id is UNSET else await self._list_sign_in(to, sid, delta, base)
         version = None if base is None else base.record.version
         for _ in range(_TRIES):
-            write = write_command(self._keys.session(sid), verifier, delta, _keep_ms(), until_ms, version)
+            write = write_command(self._key(sid), verifier, delta, _keep_ms(), until_ms, version)
             *_, reply = await to.call([*self._touch_commands(sid, base), write])
             status, now_ms, rest = self._answer(sid, reply)
             if status == b"ok":
@@ -236,7 +240,7 @@ class Sessions:
         )
 
     def _end_command(self, sid: str, ending: Ending, kinds: Collection[str], index_of: str | None) -> Command:
-        keys: list[bytes | str] = [self._keys.session(sid), *(self._keys.live_of(kind, sid) for kind in kinds)]
+        keys: list[bytes | str] = [self._key(sid), *(self._keys.live_of(kind, sid) for kind in kinds)]
         if index_of is not None:
             keys.append(self._keys.user(index_of))
         return end_command(keys, sid, ending, index_of, conf.ended_keep_ms)

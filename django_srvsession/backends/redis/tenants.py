@@ -47,7 +47,7 @@ class Tenants:
 
         Raises ``ImproperlyConfigured`` when a function of the settings returns no text.
         """
-        return self._only or self._of(self._prefix())
+        return self.only or self._of(self._prefix())
 
     async def anow(self) -> Tenant:
         """Do as :meth:`now`.
@@ -55,8 +55,8 @@ class Tenants:
         The alias is asked where Django's own cache asks it, in the thread of the site's sync code: what it looks at,
         such as the schema of a connection, may be there only.
         """
-        if self._only is not None:
-            return self._only
+        if self.only is not None:
+            return self.only
         prefix = await sync_to_async(self._prefix)() if self._alias_is_asked else _chosen_prefix()
         return self._of(prefix)
 
@@ -65,7 +65,8 @@ class Tenants:
         return _chosen_prefix() if callable(conf.redis_prefix) else ""
 
     @cached_property
-    def _only(self) -> Tenant | None:
+    def only(self) -> Tenant | None:
+        """Return the tenant where there is one only."""
         is_one = not self._alias_is_asked and not callable(conf.redis_prefix)
         return self._of(_chosen_prefix()) if is_one else None
 

@@ -73,20 +73,20 @@ def _reply(connection: Any) -> Any:
         raise
 
 
-def is_connected(connection: Any) -> bool:
-    """Tell whether a connection has a socket."""
-    return connection._sock is not None
-
-
 def is_worth_keeping(connection: Any) -> bool:
     """Tell whether a connection has a socket, and is not to be made anew: redis-py 7 notes that a server will move."""
     should_reconnect = getattr(connection, "should_reconnect", None)
     return connection._sock is not None and not (should_reconnect is not None and should_reconnect())
 
 
-def is_of_this_process(connection: Any) -> bool:
-    """Tell whether a connection was not made before a ``fork()``."""
-    return bool(connection.pid == os.getpid())
+def serves(connection: Any, is_asked: bool) -> bool | None:
+    """Tell whether a connection that was kept is open; if it ``is_asked``, also whether the server has it open, too.
+
+    None for one of another process, which was there before a ``fork()``: nobody may touch it here.
+    """
+    if connection.pid != os.getpid():
+        return None
+    return connection._sock is not None and not (is_asked and is_stale(connection))
 
 
 def is_stale(connection: Any) -> bool:

@@ -17,12 +17,10 @@ from django_srvsession.backends.redis.transport import Ask, Command
 from django_srvsession.backends.redis.transport.redis_py import (
     asks_sentinels,
     exchanged,
-    is_connected,
-    is_of_this_process,
     is_plain,
-    is_stale,
     is_worth_keeping,
     renews_credentials,
+    serves,
 )
 from django_srvsession.backends.redis.transport.replies import FAILURES, checked, unavailable
 from django_srvsession.backends.redis.transport.sentinels import Sentinels
@@ -111,16 +109,10 @@ class Connections:
         """Return a connection that is open and owes no reply; raises what redis-py raises when there is none."""
         if self._sentinels is not None:
             self._sentinels.ask_now_and_then()
-        connection = self.take_kept()
-        if connection is None:
-            return self._pool.get_connection()
-        if is_stale(connection):
-            self._pool.release(connection)
-            return self._pool.get_connection()
-        return connection
+        return self.take_kept(is_asked=True) or self._pool.get_connection()
 
-    def take_kept(self) -> Any | None:
-        """Return a connection at hand that owes no reply, but which the server may have closed; None if there is none.
+    def take_kept(self, is_asked: bool = False) -> Any | None:
+        """Return a connection at hand that owes no reply, or None; the server may have closed it, unless it ``is_asked``.
 
         After a ``fork()`` there is none: what was at hand is the parent's, and the pool knows, too.
         """
@@ -128,12 +120,10 @@ class Connections:
             connection = self._idle.pop()
         except IndexError:
             return None
-        if not is_of_this_process(connection):
-            return None
-        if not is_connected(connection):
+        is_open = serves(connection, is_asked)
+        if is_open is False:
             self._pool.release(connection)
-            return None
-        return connection
+        return connection if is_open else None
 
     def give_back(self, connection: Any) -> None:
         """Take a connection back that was used up to its last reply, or was disconnected."""
