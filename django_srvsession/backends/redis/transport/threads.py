@@ -112,7 +112,7 @@ class Connections:
         return self.take_kept(is_asked=True) or self._pool.get_connection()
 
     def take_kept(self, is_asked: bool = False) -> Any | None:
-        """Return a connection at hand that owes no reply, or None; the server may have closed it, unless it ``is_asked``.
+        """Return a connection at hand that owes no reply, or None; unless it ``is_asked`` the server may be gone.
 
         After a ``fork()`` there is none: what was at hand is the parent's, and the pool knows, too.
         """
