@@ -58,11 +58,12 @@ def messages() -> list[str]:
 
 def test_a_new_project_reaches_every_page_without_a_404() -> None:
     client = Client()
-    assert client.get("/account/")["Location"] == "/account/sessions/"
+    assert client.get("/account/")["Location"] == OURS
     assert client.get("/account/sessions/")["Location"] == OURS
     assert client.get(OURS).status_code == 200
     assert sign_in(client, OURS)["Location"] == "/account/sessions/"
     assert sign_in(Client())["Location"] == "/account/sessions/"
+    assert client.get("/account/")["Location"] == "/account/sessions/"
     assert client.get("/account/sessions/").status_code == 200
 
 
@@ -119,5 +120,5 @@ def test_without_our_pages_nothing_stands_in_for_anything(settings: Any) -> None
 
 def test_who_requires_a_sign_in_everywhere_keeps_our_door_open(settings: Any) -> None:
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, MIDDLEWARE]
-    assert Client().get("/account/")["Location"] == "/account/sessions/"
+    assert Client().get("/account/")["Location"] == OURS
     assert Client().get("/account/sessions/")["Location"] == OURS
