@@ -155,14 +155,16 @@ class Clearing:
         using = router.db_for_write(ClearingRun)
         try:
             with transaction.atomic(using=using):
-                run = ClearingRun.objects.using(using).create(
+                ClearingRun.objects.using(using).create(
                     started_ms=self._started_ms,
                     seconds=self.seconds,
                     ended=self.expired + self.missing,
                     is_complete=self.is_complete,
                     resume_at=self._resume_at,
                 )
-                ClearingRun.objects.using(using).filter(pk__lte=run.pk - _RUNS_KEPT).delete()
+                runs = ClearingRun.objects.using(using).order_by("-pk")  # No number, where models are in MongoDB.
+                for too_old in runs.values_list("pk", flat=True)[_RUNS_KEPT : _RUNS_KEPT + 1]:
+                    runs.filter(pk__lte=too_old).delete()
         except (DatabaseError, ImproperlyConfigured):
             return
 

@@ -22,11 +22,17 @@ from django_srvsession.backends.mongodb.indexes import INDEXES
 from django_srvsession.backends.mongodb.transport import SESSIONS
 from django_srvsession.store import StoreUnavailableError
 from django_srvsession.testing.sessions import create, new_user
-from tests.mongodb_servers import own_database
+from tests.mongodb_servers import MongoServer, own_database
 from tests.servers import free_port
 
 NOWHERE = "mongodb://127.0.0.1:1"
 BACKEND = "django_mongodb_backend"
+
+
+@pytest.fixture(scope="module")
+def mongodb_uri(mongodb_server: MongoServer) -> str:
+    """Our own server, whatever the environment names: what the doctor says of others is theirs."""
+    return mongodb_server.uri
 
 
 def of(settings: Any, entry: Any) -> Any:
@@ -211,7 +217,7 @@ def test_missing_indexes_are_named_by_a_check_and_made_by_the_doctor(without_ind
 def test_an_index_of_other_options_counts_as_missing(without_indexes: MongoStore) -> None:
     with own_database() as database:
         database[SESSIONS].create_index([("gone", 1)], name="theirs")
-    assert "srvsession_session.srvsession_gone" in str(messages(deploy=True)[0].msg)
+    assert "srvsession_mongodb.srvsession_gone" in str(messages(deploy=True)[0].msg)
 
 
 # What the doctor finds.

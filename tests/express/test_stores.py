@@ -118,7 +118,7 @@ def test_a_session_in_redis_lives_as_long_as_its_cookie_and_then_leaves_a_tombst
 def test_sessions_are_documents_of_the_database_that_the_settings_name(browser: Browser) -> None:
     browser.visit(put(a=1))
     with own_database() as database:
-        (document,) = database["srvsession_session"].find({})
+        (document,) = database["srvsession_mongodb"].find({})
     assert document["_id"] == key_of(browser).sid
     assert str(browser.cookie) not in str(document)
 
@@ -127,7 +127,7 @@ def test_sessions_are_documents_of_the_database_that_the_settings_name(browser: 
 def test_mongodb_deletes_by_itself_only_what_has_ended(browser: Browser) -> None:
     browser.visit(put(a=1))
     with own_database() as database:
-        sessions = database["srvsession_session"]
+        sessions = database["srvsession_mongodb"]
         kept = [index["key"] for index in sessions.list_indexes() if "expireAfterSeconds" in index]
         assert [list(key) for key in kept] == [["gone"]]
         assert "gone" not in (sessions.find_one({}) or {})

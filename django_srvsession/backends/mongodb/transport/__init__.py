@@ -15,9 +15,9 @@ Pipeline = Sequence[Mapping[str, Any]]
 Change = tuple[Query, Pipeline]
 """Which document is to be changed, and how."""
 
-SESSIONS: Final = "srvsession_session"
-"""The collection of sessions and tombstones."""
-USERS: Final = "srvsession_user"
+SESSIONS: Final = "srvsession_mongodb"
+"""The collection of sessions and tombstones. (django-mongodb-backend has ``srvsession_session`` for the model.)"""
+USERS: Final = "srvsession_mongodb_user"
 """The collection of what :meth:`Store.admit` notes of a user, for some minutes."""
 
 
