@@ -83,6 +83,15 @@ class RotateContract:
         assert snapshot(store, sid) == before
         assert again.record == before[0]
 
+    @pytest.mark.parametrize("base", ["with base", "without base"])
+    def test_who_has_the_key_already_rotates_nothing(self, store: Store, base: str) -> None:
+        session = create(store, changed={"a": b"a"})
+        sid, verifier = session.record.sid, session.record.verifier
+        before = snapshot(store, sid)
+        delta = Delta(changed={"a": b"A"}, user_id=new_user(), new_verifier=verifier, details=b"d")
+        assert store.update(sid, verifier, delta, session if base == "with base" else None).record == session.record
+        assert snapshot(store, sid) == before
+
     def test_the_old_verifier_is_dead_after_a_final_rotation(self, store: Store) -> None:
         session, new = create(store, changed={"a": b"a"}), new_verifier()
         sid, old = session.record.sid, session.record.verifier

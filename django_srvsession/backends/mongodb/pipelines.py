@@ -79,7 +79,8 @@ def standing(expected: Mapping[str, bytes | None]) -> Document:
 
 def changeable(sid: str, verifier: str, delta: Delta) -> Document:
     """Return the query for a session that takes this delta from the holder of this verifier."""
-    whose = accepting(verifier) if delta.new_verifier is None else {"verifier": verifier}
+    changes_key = {"verifier": {"$eq": verifier, "$ne": delta.new_verifier}}
+    whose = accepting(verifier) if delta.new_verifier is None else changes_key
     users = {} if delta.user_id is UNSET else {"user_id": {"$in": [None, delta.user_id]}}
     return {"_id": sid, **LIVE, **COMPUTABLE, **whose, **users, **standing(delta.expected)}
 
