@@ -58,6 +58,16 @@ class TestMongoDB(StoreContract):
         """Do as the contract says."""
         super().test_ten_thousand_values_fit_in_one_update(store)
 
+    @in_whole_runs
+    def test_sessions_that_came_at_once_can_be_had_in_portions(self, store: Store) -> None:
+        """Do as the contract says."""
+        super().test_sessions_that_came_at_once_can_be_had_in_portions(store)
+
+    @in_whole_runs
+    def test_more_than_a_statement_names_end_in_one_step(self, store: Store) -> None:
+        """Do as the contract says."""
+        super().test_more_than_a_statement_names_end_in_one_step(store)
+
 
 class Commands(CommandListener):
     """Note the names of the commands that a client sends."""

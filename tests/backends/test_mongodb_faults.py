@@ -176,9 +176,9 @@ def test_a_primary_that_steps_down_is_an_outage_until_there_is_one_again(
 # A server that is gone.
 
 
-@pytest.fixture
-def own_server() -> Iterator[MongoServer]:
-    """A server that a test may kill, which keeps what it acknowledged."""
+@pytest.fixture(scope="module")
+def lasting_server() -> Iterator[MongoServer]:
+    """A server that keeps what it acknowledged."""
     server = MongoServer(in_memory=False)
     server.start()
     yield server
@@ -186,9 +186,18 @@ def own_server() -> Iterator[MongoServer]:
 
 
 @pytest.fixture
+def own_server(lasting_server: MongoServer) -> MongoServer:
+    """A server that a test may leave in any state."""
+    lasting_server.ensure()
+    return lasting_server
+
+
+@pytest.fixture
 def own_store(own_server: MongoServer, settings: Any) -> MongoStore:
     """A store on that server, which waits for half a second."""
-    settings.SRVSESSION_MONGODB = mongodb_settings(own_server.uri, "own", **limits(patient(0.5)))
+    settings.SRVSESSION_MONGODB = mongodb_settings(
+        own_server.uri, f"own_{secrets.token_hex(4)}", **limits(patient(0.5))
+    )
     return MongoStore()
 
 
