@@ -1,7 +1,7 @@
 """The table of the database store, and the model that carries the permissions on live sessions.
 
 Nothing in a row opens the session: ``verifier`` is a digest, and the values are sealed. The store reads and writes the
-table by SQL of its own (``backends/db.py``).
+table by SQL of its own (``backends/db/``).
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ import pytest
 from django.core.management import call_command
 from django.core.management.color import no_style
 from django.db import connections
-from django.test import TransactionTestCase
 
 # What `migrate` fills, and tests only read.
 KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission"}
@@ -61,10 +60,7 @@ def lent(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
         if server:
             server.ensure()
         # Django keeps its own tests from other databases by these, and leaves them in a shape that is a tracer's.
-        features = connections[alias].features
-        # Before Django 6.1 they were a class's.
-        names = getattr(features, "disallowed_simple_test_case_connection_methods", None)
-        for name, _ in names or TransactionTestCase._disallowed_connection_methods:
+        for name in ("connect", "temporary_connection", "cursor", "chunked_cursor"):
             vars(connections[alias]).pop(name, None)
         if alias in _used:
             empty_database(alias)
