@@ -128,6 +128,9 @@ class LogOut(Delete):
 
     title = "load, delete"
 
+    def prepare(self, engine: Engine) -> str:
+        return new_session(engine, self.signed_in)
+
     def run(self, engine: Engine, prepared: str) -> None:
         session = engine(prepared)
         look_at_user(session)

@@ -37,7 +37,7 @@ class Trick:
     given: Way = nullcontext
 
 
-def never(*args: object) -> None:
+def never(*args: object, **options: object) -> None:
     """Stand for a function that says no."""
 
 
