@@ -101,9 +101,9 @@ class Browser:
 
     def wait_for(self, script: str) -> None:
         """Wait until an expression of JavaScript is true."""
-        self._until(lambda: self.remote.execute_script(f"return {script}"))
+        self.until(lambda: self.remote.execute_script(f"return {script}"))
 
-    def _until(self, answers: Callable[[], Any], ignoring: type[Exception] = NoSuchElementException) -> Any:
+    def until(self, answers: Callable[[], Any], ignoring: type[Exception] = NoSuchElementException) -> Any:
         """Call until the answer is true, and return it; this kind of error is no answer yet."""
         return WebDriverWait(self.remote, patient(10), ignored_exceptions=[ignoring]).until(lambda remote: answers())
 
@@ -122,7 +122,7 @@ class Browser:
 
     def find(self, selector: str) -> WebElement:
         """Return the first element that a CSS selector finds; it is there within ten seconds, or it is an error."""
-        element: WebElement = self._until(lambda: self.remote.find_element(By.CSS_SELECTOR, selector))
+        element: WebElement = self.until(lambda: self.remote.find_element(By.CSS_SELECTOR, selector))
         return element
 
     def texts(self, selector: str) -> list[str]:
@@ -137,7 +137,7 @@ class Browser:
 
     def follow(self, text: str) -> None:
         """Click on a link, and wait for the next page."""
-        self._leave_by(self._until(lambda: self.remote.find_element(By.LINK_TEXT, text)))
+        self._leave_by(self.until(lambda: self.remote.find_element(By.LINK_TEXT, text)))
 
     def press(self, text: str, within: str = "body") -> None:
         """Click on a button, and wait for the next page."""
@@ -145,14 +145,14 @@ class Browser:
 
     def _button(self, text: str, within: str) -> WebElement:
         button = f".//button[normalize-space()='{text}']"
-        element: WebElement = self._until(lambda: self.find(within).find_element(By.XPATH, button))
+        element: WebElement = self.until(lambda: self.find(within).find_element(By.XPATH, button))
         return element
 
     def _leave_by(self, element: WebElement) -> None:
         page = self.find("html").id
         element.click()
         # Not staleness_of(): while documents change, the driver answers a question about the old one with an error.
-        self._until(lambda: self.remote.find_element(By.TAG_NAME, "html").id != page, ignoring=WebDriverException)
+        self.until(lambda: self.remote.find_element(By.TAG_NAME, "html").id != page, ignoring=WebDriverException)
 
     def middle_of(self, element: WebElement) -> tuple[int, int]:
         """Return where the middle of an element is in the window, in CSS pixels."""

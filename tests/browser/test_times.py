@@ -98,7 +98,7 @@ def test_the_whole_moment_is_shown_to_who_points_at_it_reaches_it_or_touches_it(
         while browser.run("return !document.activeElement.matches(arguments[0])", ACTIVE):
             browser.press_key("Tab")
     shown = f"return {SHOWN}.includes(document.querySelector(arguments[0]).dataset.srvsessionExact)"
-    browser._until(lambda: browser.run(shown, ACTIVE))
+    browser.until(lambda: browser.run(shown, ACTIVE))
     assert browser.run("return document.documentElement.scrollHeight") == before, "nothing moves"
     browser.command("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
 
