@@ -410,6 +410,7 @@ def test_a_long_lived_loop_has_a_client_that_is_closed_with_it(store: MongoStore
     assert first.client._closed and second.client._closed
 
 
+@pytest.mark.fence
 def test_a_loop_of_one_call_goes_through_a_thread(store: MongoStore) -> None:
     async def work() -> Any:
         await store.face().load(new_sid())
