@@ -15,6 +15,7 @@ import pytest
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
+from django.views.debug import SafeExceptionReporterFilter
 
 from django_srvsession.backends.mongodb import MongoStore, health
 from django_srvsession.backends.mongodb.configuration import DEFAULTS, configuration
@@ -308,3 +309,11 @@ def test_a_server_that_may_not_be_asked_is_still_examined(mongodb: str, monkeypa
     monkeypatch.setattr(to, "command", forbidding)
     assert [finding.level for finding in store.examine()] == ["ok"] * 6
     assert store.storage_info()[:3] == ("MongoDB", "", None)
+
+
+def test_a_password_in_the_options_is_hidden_in_error_reports(settings: Any) -> None:
+    """As ``docs/stores.rst`` says: Django looks at the names of settings, and of what is in them."""
+    options = {"username": "ann", "password": "s3cret"}
+    where = of(settings, {"HOST": NOWHERE, "NAME": "site", "OPTIONS": options})
+    assert options.items() <= where.client_options.items()
+    assert "s3cret" not in str(SafeExceptionReporterFilter().get_safe_settings()["SRVSESSION_MONGODB"])
