@@ -14,10 +14,11 @@ from asgiref.sync import async_to_sync
 from bson import Int64
 from pymongo.monitoring import CommandListener
 
-from django_srvsession.backends.mongodb import MongoStore, format
+from django_srvsession.backends.mongodb import MongoStore, format, listing
 from django_srvsession.backends.mongodb.transport import SESSIONS, USERS
 from django_srvsession.records import EXPIRED, TOUCH, Client, Delta, Ending, Loaded, Tombstone
-from django_srvsession.store import ConflictError, CorruptSessionError, Store, TooLargeError, UpdateError
+from django_srvsession.store import ConflictError, CorruptSessionError, Store, TooLargeError, UpdateError, listings
+from django_srvsession.store.listings import Filter
 from django_srvsession.testing import StoreContract
 from django_srvsession.testing.sessions import (
     create,
@@ -322,6 +323,26 @@ def test_clearing_goes_along_the_expiries_and_leaves_what_is_not_due(store: Mong
     assert store.clear_expired(batch_size=2, on_ended=lambda record: told.append(record.sid)) == 7
     assert sorted(told) == sorted(due)
     assert stored(store, live.sid).record == live
+
+
+@pytest.mark.parametrize("signed_in", [None, True])
+def test_what_is_rare_is_looked_for_in_windows_and_further_on(
+    store: MongoStore, monkeypatch: pytest.MonkeyPatch, signed_in: bool | None
+) -> None:
+    monkeypatch.setattr(listing, "_WINDOW", 4)
+    monkeypatch.setattr(listings, "LOOK_AT", 4)
+    rare = touch_later(store, create(store, user_id=new_user(), client=Client("192.0.2.9", ""))).record
+    for _ in range(10):
+        touch_later(store, create(store, client=Client("192.0.2.1", "")))
+    wanted, portions, after = Filter(signed_in=signed_in, ip="192.0.2.9"), [], ""
+    while True:
+        portion = store.portion(wanted, 2, after)
+        portions.append(sids(portion.records))
+        if portion.further is None:
+            break
+        after = portion.further
+    assert portions == [[], [], [rare.sid]]
+    assert sids(store.portion(Filter(signed_in=False), 20).records[:3]) == sids(list(store.records())[:3])
 
 
 # Many at once.

@@ -127,8 +127,8 @@ class MongoStore(Store):
         return run_blocking(Lists(user_id).created_before(self.transport, after, count))
 
     def walk(self, after: str = "", wanted: Filter = EVERYONE) -> Iterator[Step]:
-        """Walk the sessions by the index of last uses, whatever is wanted of them."""
-        return listing.walk(self.transport, after)
+        """Walk by the index of last uses; a kind, or an address, is looked for in windows of it."""
+        return listing.walk(self.transport, after, wanted)
 
     def activity(self) -> Activity:
         """Count in two commands: exactly up to 100,000 sessions, and 10,000 by their minute."""

@@ -10,14 +10,26 @@ from bson import Int64
 
 from django_srvsession.backends.mongodb.format import RECORD_ONLY, records_of, sound_record
 from django_srvsession.backends.mongodb.pipelines import INSTANT, LISTED, LIVE
-from django_srvsession.backends.mongodb.transport import SESSIONS, Document, Pipeline, Transport
+from django_srvsession.backends.mongodb.transport import SESSIONS, Document, Pipeline, Query, Transport
 from django_srvsession.records import SessionRecord, is_sid, is_storable
 from django_srvsession.store.face import run_blocking
-from django_srvsession.store.listings import Activity, Step, clock_ms, hour_begins, parse_place, place_at, spread
+from django_srvsession.store.listings import (
+    Activity,
+    Filter,
+    Step,
+    clock_ms,
+    hour_begins,
+    parse_place,
+    place_at,
+    spread,
+)
 
 _BATCH: Final = 500
 _FIRST_BATCH: Final = 128
 """A page of an administrator's list, and what is read ahead of it."""
+_WINDOW: Final = 5000
+"""Among how many of the next sessions those of one kind, or one address, are looked for by one command."""
+_RECORDS: Final = {"$project": RECORD_ONLY}
 _COUNTED: Final = 100_000
 _COUNTED_BY_MINUTE: Final = 10_000
 
@@ -48,11 +60,24 @@ class Lists:
     async def page(self, to: Transport, offset: int, count: int) -> list[Document]:
         """Return the sessions from a number on."""
         found: Pipeline = [{"$match": self._query}, {"$sort": _NEWEST_FIRST}, {"$skip": offset}, {"$limit": count}]
-        return await self._found(to, [*found, {"$project": RECORD_ONLY}], count)
+        return await self._found(to, [*found, _RECORDS], count)
 
     async def behind(self, to: Transport, place: tuple[int, str] | None, count: int) -> list[Document]:
         """Return the next sessions behind a last use and a sid."""
         return await self._next(to, "seen", _NEWEST_FIRST, place, count)
+
+    async def in_window(
+        self, to: Transport, place: tuple[int, str] | None, condition: Query, count: int
+    ) -> list[Document]:
+        """Return the first of the next sessions for which a condition holds, having looked at so many at most."""
+        window = [*self._behind("seen", _NEWEST_FIRST, place), {"$limit": _WINDOW}]
+        return await self._found(to, [*window, {"$match": condition}, {"$limit": count}, _RECORDS], count)
+
+    async def end_of_window(self, to: Transport, place: tuple[int, str] | None) -> tuple[int, str] | None:
+        """Return the place at which that window ends; None: there are fewer sessions."""
+        window = [*self._behind("seen", _NEWEST_FIRST, place), {"$skip": _WINDOW - 1}, {"$limit": 1}]
+        found = await self._found(to, [*window, {"$project": {"seen": 1}}], 1)
+        return _place_of(found[0]) if found else None
 
     async def created_before(self, to: Transport, place: tuple[int, str] | None, count: int) -> list[SessionRecord]:
         """Return the next sessions behind a moment of creation and a sid, latest created first."""
@@ -61,13 +86,16 @@ class Lists:
     async def _next(
         self, to: Transport, name: str, order: Mapping[str, int], place: tuple[int, str] | None, count: int
     ) -> list[Document]:
+        return await self._found(to, [*self._behind(name, order, place), {"$limit": count}, _RECORDS], count)
+
+    def _behind(self, name: str, order: Mapping[str, int], place: tuple[int, str] | None) -> Pipeline:
+        """Return the stages that find what comes behind a place in this order."""
         behind: Document = {}
         if place is not None:
             moment, sid = Int64(place[0]), place[1]
             # The first condition alone is one stretch of the index; the second one leaves out its beginning.
             behind = {name: {**INSTANT, "$lte": moment}, "$or": [{name: {"$lt": moment}}, {"_id": {"$lt": sid}}]}
-        found: Pipeline = [{"$match": {**self._query, **behind}}, {"$sort": order}, {"$limit": count}]
-        return await self._found(to, [*found, {"$project": RECORD_ONLY}], count)
+        return [{"$match": {**self._query, **behind}}, {"$sort": order}]
 
     async def count(self, to: Transport) -> int:
         """Count the sessions."""
@@ -157,15 +185,45 @@ class Records(Sequence[SessionRecord]):
         return records_of(run_blocking(self._lists.page(self._to, offset, count)))
 
 
-def walk(to: Transport, after: str) -> Iterator[Step]:
+def walk(to: Transport, after: str, wanted: Filter) -> Iterator[Step]:
     """Walk everybody's sessions from behind a place on; see ``Store.walk``."""
     place = parse_place(after) if after else None
+    condition = _condition(wanted)
+    return _walk_windows(to, place, condition) if condition else _walk_all(to, place)
+
+
+def _condition(wanted: Filter) -> Document:
+    """Return what MongoDB itself can look for, though by no index."""
+    condition: Document = {"ip": wanted.ip} if wanted.ip else {}
+    if wanted.signed_in is not None:
+        condition["user_id"] = {"$ne": None} if wanted.signed_in else None
+    return condition
+
+
+def _walk_all(to: Transport, place: tuple[int, str] | None) -> Iterator[Step]:
     lists, count = Lists(), _FIRST_BATCH
     while documents := run_blocking(lists.behind(to, place, count)):
         for document in documents:
             place = _place_of(document)
             yield Step(place_at(*place), sound_record(document))
         if len(documents) < count:
+            return
+        count = _BATCH
+
+
+def _walk_windows(to: Transport, place: tuple[int, str] | None, condition: Document) -> Iterator[Step]:
+    """Look through a window of sessions after the other; where one ends, say so by a step that stands for all of it."""
+    lists, count = Lists(), _FIRST_BATCH
+    while True:
+        documents = run_blocking(lists.in_window(to, place, condition, count))
+        for document in documents:
+            yield Step(place_at(*_place_of(document)), sound_record(document))
+        if len(documents) == count:
+            place = _place_of(documents[-1])
+        elif (end := run_blocking(lists.end_of_window(to, place))) is not None:
+            place = end
+            yield Step(place_at(*place), None, _WINDOW - len(documents))
+        else:
             return
         count = _BATCH
 
