@@ -16,6 +16,7 @@ from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
 from tests.mongodb_servers import MongoServer
+from tests.runs import ROOT
 
 
 @pytest.fixture
@@ -25,6 +26,15 @@ def collection(mongodb_server: MongoServer) -> Iterator[Collection[dict[str, Any
         client.drop_database("deviations")
         yield client["deviations"]["c"]
         client.drop_database("deviations")
+
+
+def test_it_is_a_program_and_nothing_imports_it() -> None:
+    """Its licence is the GPL, and ours is not."""
+    sources = [
+        path for part in ("django_srvsession", "tests", "example_project") for path in (ROOT / part).rglob("*.py")
+    ]
+    lines = (line.split() for path in sources for line in path.read_text().splitlines())
+    assert not [words for words in lines if words[:1] in (["import"], ["from"]) and words[1].startswith("secantus")]
 
 
 def matching(collection: Collection[dict[str, Any]], condition: Any) -> list[Any]:
