@@ -153,3 +153,22 @@ def test_a_repeated_answer_leaves_this_device_signed_in(browser: Browser, hand: 
         time.sleep(later)
         browser.press_at(place, touch=hand.is_finger)
     assert signed_out(browser) == OTHERS
+
+
+@pytest.mark.parametrize("look", ["admin", "bootstrap"])
+def test_nothing_moves_in_the_base_of_another_site_either(laptop: Browser, look: str) -> None:
+    with DemoSite("db", look=look) as site:
+        laptop.prefer()
+        laptop.visit(site.url)
+        sign_in(laptop)
+        laptop.go("/elsewhere/6/")
+        laptop.go(SESSIONS)
+        tops = "return [...document.querySelectorAll('.session')].map((card) => card.getBoundingClientRect().top)"
+        before = laptop.run(tops)
+        place = place_of(laptop, BUTTON, 1, "nearest")
+        laptop.press_at(place, times=2)
+        laptop.wait_for(ENDED)
+        assert laptop.run(tops) == before
+        laptop.press_at(place)
+        laptop.go(SESSIONS)
+        assert len(laptop.texts(BUTTON)) == 5
