@@ -18,7 +18,7 @@ from unittest import mock
 from benchmarks import performance
 from benchmarks.__main__ import pin
 from benchmarks.measure import time_block
-from benchmarks.operations import Create, Load, LogOut, Operation, Save
+from benchmarks.operations import Create, Delete, Load, Operation, Save
 from benchmarks.places import Place, served
 
 Way = Callable[[], AbstractContextManager[Any]]
@@ -144,7 +144,7 @@ TRICKS = (
     Trick("a load does not ask first whether it is connected", "redis", Load, asking_whether_the_connection_serves),
     Trick("a save of values only is a short script", "redis", Save, by_the_long_script),
     Trick("a save writes into the room of the string", "redis", Save, without_room),
-    Trick("who has loaded a session says whose it is at its end", "redis", LogOut, not_knowing_whose_session_it_is),
+    Trick("who has loaded a session says whose it is at its end", "redis", Delete, not_knowing_whose_session_it_is),
     Trick("a live session is loaded without a coroutine", "redis", Load, through_a_coroutine),
     Trick("a name in a seal is hashed once", "redis", Load, hashing_each_name_anew),
     Trick("JSON's encoder and decoder are made once", "redis", Load, with_djangos_serializer),

@@ -61,6 +61,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: zipfile.ZipFile) -> No
     [
         "py.typed",
         "api/openapi.json",
+        "backends/redis/lua/write.lua",
         "migrations/0001_initial.py",
         "templates/srvsession/503.html",
         "templates/srvsession/sessions.html",

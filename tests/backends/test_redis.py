@@ -316,6 +316,25 @@ def test_a_session_that_does_not_end_stays_in_the_lists(store: RedisStore) -> No
     assert sids(store.records(session.record.user_id)) == sids(store.records()) == [session.record.sid]
 
 
+def test_what_is_expected_at_an_end_is_what_stands_and_not_what_was_read(store: RedisStore) -> None:
+    read = create(store, user_id=new_user(), changed={"a": b"a"})
+    sid, verifier = read.record.sid, read.record.verifier
+    newer = store.update(sid, verifier, Delta(changed={"a": b"A"}), read)
+    assert store.end(sid, Ending("logout", expected={"a": b"a"}, base=read)) is None
+    # Nobody's word is taken for a version that he has not read.
+    forged = read._replace(record=read.record._replace(version=newer.record.version))
+    assert store.end(sid, Ending("logout", expected={"a": b"A"}, base=forged)) == newer.record
+    again = create(store, changed={"a": b"a"})
+    assert store.end(again.record.sid, Ending("logout", expected={"a": b"x"}, base=again)) is None
+    assert store.end(again.record.sid, Ending("logout", expected={"a": b"a"}, base=again)) == again.record
+
+
+def test_who_ends_a_session_that_was_used_since_is_told_the_record(store: RedisStore) -> None:
+    read = create(store, user_id=new_user())
+    newer = store.update(read.record.sid, read.record.verifier, Delta(client=Client("192.0.2.1", "agent")), read)
+    assert store.end(read.record.sid, Ending("logout", base=read)) == newer.record
+
+
 def test_a_list_that_is_none_of_ours_keeps_no_session_from_ending(store: RedisStore, client: Redis, keys: Keys) -> None:
     session = create(store, user_id=new_user())
     client.set(keys.user(str(session.record.user_id)), "not ours")

@@ -62,7 +62,14 @@ def write_command(
     )
 
 
-def end_command(keys: Sequence[bytes | str], sid: str, ending: Ending, index_of: str | None, keep_ms: int) -> Command:
+def end_command(
+    keys: Sequence[bytes | str],
+    sid: str,
+    ending: Ending,
+    index_of: str | None,
+    keep_ms: int,
+    known_version: int | None = None,
+) -> Command:
     """Make the command that ends a session and takes it out of the lists among the keys.
 
     The last key is the index of the user ``index_of``, if there is one.
@@ -77,6 +84,7 @@ def end_command(keys: Sequence[bytes | str], sid: str, ending: Ending, index_of:
         _optional(ending.by),
         b"" if ending.verifier is None else b"=" + raw_verifier(ending.verifier),
         _optional(index_of),
+        "" if known_version is None else known_version,
         len(present) // 2,
         len(absent),
         *present,

@@ -33,6 +33,7 @@ from django_srvsession.records import (
     Loaded,
     SessionRecord,
     Tombstone,
+    conflicts,
     new_session,
     rotated,
     updated,
@@ -208,14 +209,20 @@ class Sessions:
 
         On one server in one round trip, if the caller knows whose session it is; else there is something left to do.
         """
-        known = None if ending.base is None else ending.base.record
+        base = ending.base
+        known = None if base is None else base.record
         kinds: Collection[str] = () if not to.is_one_server else KINDS if known is None else (kind_of(known.user_id),)
         index_of = known.user_id if known is not None and to.is_one_server else None
-        (reply,) = await to.call([self._end_command(sid, ending, kinds, index_of)])
+        # A session that is still of this version holds what is expected, if the one that was read does.
+        holds = base is not None and not conflicts(base.values, ending.expected or {})
+        version = known.version if known is not None and holds else None
+        (reply,) = await to.call([self._end_command(sid, ending, kinds, index_of, version)])
         status, _, rest = self._answer(sid, reply)
         if status != b"ok":
             return None
-        record = listed_record(sid, rest[0])  # None: it has ended, whoever's it was.
+        if kinds and not rest:
+            return known  # It has ended as it was known, and no list has it any more.
+        record = listed_record(sid, rest[0]) if rest else known  # None: it has ended, whoever's it was.
         user_id = None if record is None else record.user_id
         missed = {kind_of(user_id)} if kinds and record is not None else {*KINDS}
         left = forget_commands(self._keys, sid, missed.difference(kinds), None if user_id == index_of else user_id)
@@ -224,7 +231,7 @@ class Sessions:
 
     async def end_many(self, to: Transport, sids: Sequence[str], ending: Ending) -> list[SessionRecord]:
         """Do as :meth:`end` for all of them, in two round trips; return the records of those that have ended."""
-        replies = await to.call([self._end_command(sid, ending, (), None) for sid in sids])
+        replies = await to.call([self._end_command(sid, ending) for sid in sids])
         ended: list[SessionRecord] = []
         for sid, reply in zip(sids, replies, strict=True):
             with suppress(CorruptSessionError):  # It opens for nobody, ended or not.
@@ -239,11 +246,18 @@ class Sessions:
             to, [one for record in ended for one in forget_commands(self._keys, record.sid, KINDS, record.user_id)]
         )
 
-    def _end_command(self, sid: str, ending: Ending, kinds: Collection[str], index_of: str | None) -> Command:
+    def _end_command(
+        self,
+        sid: str,
+        ending: Ending,
+        kinds: Collection[str] = (),
+        index_of: str | None = None,
+        version: int | None = None,
+    ) -> Command:
         keys: list[bytes | str] = [self._key(sid), *(self._keys.live_of(kind, sid) for kind in kinds)]
         if index_of is not None:
             keys.append(self._keys.user(index_of))
-        return end_command(keys, sid, ending, index_of, conf.ended_keep_ms)
+        return end_command(keys, sid, ending, index_of, conf.ended_keep_ms, version)
 
     # Lists.
 
