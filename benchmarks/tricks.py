@@ -105,12 +105,14 @@ def every_connection_from_the_pool() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def asking_whether_the_connection_serves() -> Iterator[None]:
-    from django_srvsession.backends.redis.transport.threads import ThreadTransport
+def as_any_verb() -> AbstractContextManager[Any]:
+    from django_srvsession.backends.redis import RedisStore
+    from django_srvsession.store.face import run_blocking
 
-    with mock.patch.object(ThreadTransport, "read", lambda self, command: self.exchange([command])[0]):
-        yield
+    def load(store: Any, sid: str) -> Any:
+        return run_blocking(store._tenant().sessions.load(store.transport, sid))
+
+    return mock.patch.object(RedisStore, "load", load)
 
 
 def by_the_long_script() -> AbstractContextManager[Any]:
@@ -141,7 +143,7 @@ TRICKS = (
         Trick("a few connections are kept at hand", "redis", operation, every_connection_from_the_pool)
         for operation in (Load, Save, Create)
     ),
-    Trick("a load does not ask first whether it is connected", "redis", Load, asking_whether_the_connection_serves),
+    Trick("a load is no coroutine, and does not ask first whether it is connected", "redis", Load, as_any_verb),
     Trick("a save of values only is a short script", "redis", Save, by_the_long_script),
     Trick("a save writes into the room of the string", "redis", Save, without_room),
     Trick("who has loaded a session says whose it is at its end", "redis", Delete, not_knowing_whose_session_it_is),
