@@ -173,11 +173,17 @@ def test_the_statement_of_an_update_lets_nothing_pass_that_the_rules_refuse(
 
 
 @ways
-@given(records(), values, endings)
+@given(records(), values, endings, st.sampled_from(["none", "known", "stale"]))
 def test_an_end_does_what_the_rules_say(
-    rig: Rig, fields: dict[str, Any], contents: dict[str, bytes], ending: Ending
+    rig: Rig, fields: dict[str, Any], contents: dict[str, bytes], ending: Ending, base: str
 ) -> None:
+    """Also where the caller knows the session, or what it was before another request changed it."""
     session = rig.put(fields, contents)
+    if base == "known":
+        ending = ending._replace(base=session)
+    elif base == "stale":
+        before = session.record._replace(version=session.record.version - 1, expires_ms=rig.now_ms + MINUTE_MS)
+        ending = ending._replace(base=Loaded(before, ending.expected or {}, session.now_ms))
     expected = rules.may_end(session, ending, rig.now_ms)
     assert rig.store.end(session.record.sid, ending) == expected
     left = rig.store.load(session.record.sid)

@@ -59,6 +59,19 @@ def test_each_verb_of_the_hot_path_is_one_statement(store: DatabaseStore) -> Non
     assert len(ending) == (2 if connections[store.using].vendor == "mysql" else 1)
 
 
+def test_the_end_of_a_session_that_the_caller_knows_is_one_statement(store: DatabaseStore) -> None:
+    base = create(store, changed={"a": b"a"})
+    ending = Ending("replaced", verifier=base.record.verifier, expected={"a": b"a"}, base=base)
+    with sent(store.using) as queries:
+        assert store.end(base.record.sid, ending) == base.record
+        assert len(queries) == 1
+    other = create(store, changed={"a": b"a"})
+    now = store.update(other.record.sid, other.record.verifier, Delta(changed={"a": b"b"}), other)
+    stale = Ending("replaced", expected={"a": b"a"}, base=other)
+    assert store.end(other.record.sid, stale) is None
+    assert store.end(other.record.sid, stale._replace(expected={"a": b"b"})) == now.record
+
+
 def test_an_update_without_a_base_reads_once(store: DatabaseStore) -> None:
     record = create(store).record
     with sent(store.using) as queries:

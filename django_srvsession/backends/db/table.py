@@ -150,26 +150,36 @@ class Table(Runner):
         params = {**params, "sid": sid}
         has_rare_conditions = ending.expected or (ending.verifier is not None and ending.reason is None)
         if has_rare_conditions or not self.sql.ends_in_one:
-            return self._end_by_version(sid, ending, params)
+            return self._end_base(sid, ending, params) or self._end_by_version(sid, ending, params)
         in_one = self.sql.expire if ending.reason is None else self.sql.end
         if ending.verifier is not None:
             in_one, params["verifier"] = self.sql.end_of_verifier, sought(ending.verifier)
         # What was damaged has ended too, and tells nothing.
         return next(records_of(self.rows(in_one, params, often=True)), None)
 
-    def _end_by_version(self, sid: str, ending: Ending, params: Params) -> SessionRecord | None:
-        sql = self.sql.expire_of_version if ending.reason is None else self.sql.end_of_version
+    def _end_base(self, sid: str, ending: Ending, params: Params) -> SessionRecord | None:
+        """End the session if what the caller knows of it still stands; return None where that is not sure."""
+        base = ending.base
+        if base is None or base.record.sid != sid:
+            return None
+        record = rules.may_end(base, ending, max(self.now_ms(), base.now_ms))
+        return record if record is not None and self._end_version(record, ending, params) else None
 
+    def _end_by_version(self, sid: str, ending: Ending, params: Params) -> SessionRecord | None:
         def attempt(found: StoredRow | None) -> tuple[SessionRecord | None] | None:
             record = None if found is None else _may_end(found, ending)
             if record is None:
                 return (None,)
-            return (record,) if self.count(sql, {**params, "version": record.version}) else None
+            return (record,) if self._end_version(record, ending, params) else None
 
         try:
             return self._retry(sid, attempt)[0]
         except CorruptSessionError:
             return None
+
+    def _end_version(self, record: SessionRecord, ending: Ending, params: Params) -> bool:
+        sql = self.sql.expire_of_version if ending.reason is None else self.sql.end_of_version
+        return self.count(sql, {**params, "version": record.version}, often=True) > 0
 
     def end_many(self, sids: Sequence[str], params: Params) -> list[SessionRecord]:
         """End those of these sessions that are live; return their records as they were.
