@@ -52,7 +52,7 @@ class LoginView(auth_views.LoginView):
             return response
         if request.user.is_authenticated:  # They have signed in in another tab, which made the token of this one old.
             return HttpResponseRedirect(self.get_success_url())
-        return self._show_again(request)
+        return response if _comes_from_another_site(request) else self._show_again(request)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Sign in; only what has passed the CSRF check comes here."""
@@ -107,6 +107,17 @@ class LoginView(auth_views.LoginView):
             form.add_error(None, str(error))
             return self.form_invalid(form)
         return HttpResponseRedirect(self.get_success_url())
+
+
+def _comes_from_another_site(request: HttpRequest) -> bool:
+    """Tell whether another site sent a form: the browser withholds our cookies then, and a new one replaces them.
+
+    With ``CSRF_USE_SESSIONS`` a form with a new token begins a session: that site would sign the person out.
+    """
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is not None:
+        return site == "cross-site"
+    return origin is not None and origin.partition("://")[2] != request.get_host()
 
 
 def _is_seen_by_a_person(request: HttpRequest) -> bool:
