@@ -65,13 +65,12 @@ def clear_expired(store: Store, sender: Any, **options: Any) -> int:
 
 async def flush(state: SessionState, face: Face) -> None:
     """End the session, and be as without one; when ending fails nothing has changed."""
-    key = state.key or state.lost_key
-    state.leave(state.record)
+    key, record = state.key or state.lost_key, None
     if key is not None and (state.standing in (Standing.UNREAD, Standing.LIVE) or state.is_signing_out):
         ending = _log_out if state.is_signing_out else _replace
         record = await ending(state, face, key)
         state.note_end_here(record is not None)
-        state.leave(state.record or record)
+    state.leave(state.record or record)
     state.begin_anew()
 
 
