@@ -17,7 +17,7 @@ _POLL_SECONDS: Final = 0.001
 _PATIENCE_SECONDS: Final = 1
 _PATIENCE_WITH_THREADS_SECONDS: Final = 30
 
-_held: ContextVar[tuple[Turns, ...]] = ContextVar("srvsession_turns", default=())
+_held: ContextVar[tuple[object, ...]] = ContextVar("srvsession_turns", default=())
 
 
 class SessionBusyError(RuntimeError):
@@ -30,12 +30,13 @@ class Turns:
     Who was given a turn, by True, calls :meth:`end` at last. No context manager: every use of a session pays for this.
     """
 
-    __slots__ = ("_is_held_by_task", "_lock", "_outer")
+    __slots__ = ("_is_held_by_task", "_lock", "_outer", "_turn")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._is_held_by_task = False
-        self._outer: tuple[Turns, ...] = ()
+        self._outer: tuple[object, ...] = ()
+        self._turn: object = None  # Of this turn alone: what began within it may still run when it is over.
 
     def begin(self) -> bool:
         """Wait for the turn, blocking the thread; False within a turn of the caller's own.
@@ -44,30 +45,30 @@ class Turns:
         need this thread.
         """
         held = _held.get()
-        if self in held:
+        if self._turn is not None and self._turn in held:
             return False
         if not self._lock.acquire(False):
             self._wait()
-        self._outer = held
-        _held.set((*held, self))
+        self._outer, self._turn = held, object()
+        _held.set((*held, self._turn))
         return True
 
     async def abegin(self) -> bool:
         """Do as :meth:`begin`, leaving the event loop to others."""
         held = _held.get()
-        if self in held:
+        if self._turn is not None and self._turn in held:
             return False
         while not self._lock.acquire(False):
             await asyncio.sleep(_POLL_SECONDS)
         self._is_held_by_task = True
-        self._outer = held
-        _held.set((*held, self))
+        self._outer, self._turn = held, object()
+        _held.set((*held, self._turn))
         return True
 
     def end(self) -> None:
         """Let the next one begin."""
         _held.set(self._outer)
-        self._is_held_by_task = False
+        self._is_held_by_task, self._turn = False, None
         self._lock.release()
 
     def _wait(self) -> None:

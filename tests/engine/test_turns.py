@@ -265,3 +265,26 @@ def test_turns_of_one_session_do_not_hold_up_another(engine: Any) -> None:
         session_ended.disconnect(hear)
     assert done == ["other"]
     assert isinstance(other, SessionStore)
+
+
+def test_a_task_that_began_within_a_turn_waits_for_its_own_when_that_is_over(ann: Any, asgi_browser: Browser) -> None:
+    asgi_browser.visit(login(ann))
+    taken: list[bool] = []
+
+    async def view(request: HttpRequest) -> None:
+        turns, is_over = request.session._turns, asyncio.Event()
+
+        async def later() -> None:
+            await is_over.wait()
+            taken.append(await turns.abegin())
+            if taken[0]:
+                turns.end()
+
+        assert await turns.abegin()
+        task = asyncio.create_task(later())  # As a receiver of a signal may do; it has the turn's context.
+        turns.end()
+        is_over.set()
+        await task
+
+    asgi_browser.visit(view)
+    assert taken == [True]
