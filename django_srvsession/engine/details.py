@@ -130,9 +130,15 @@ Change = Callable[[Details, int], Details]
 """What becomes of the details that stand when it is written, whichever those are, at that instant."""
 
 
-def then(first: Change, second: Change) -> Change:
-    """Return the one change after the other."""
-    return lambda details, now_ms: second(first(details, now_ms), now_ms)
+def in_order(*changes: Change) -> Change | None:
+    """Return these changes, one after the other, as one; None of none."""
+
+    def change(details: Details, now_ms: int) -> Details:
+        for each in changes:
+            details = each(details, now_ms)
+        return details
+
+    return change if changes else None
 
 
 class _Field(NamedTuple):

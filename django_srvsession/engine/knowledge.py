@@ -86,8 +86,8 @@ class Knowledge:
     """Whose credentials were checked in this request, by who says so: then signing in is no mere switch of users."""
     is_signing_out = False
     """Whether ``user_logged_out`` is being handled: what is flushed then is a logout."""
-    pending: Change | None = None
-    """What this request will make of the session's details when it is written next."""
+    pending: tuple[Change, ...] = ()
+    """What this request will make of the session's details when it is written next, in this order."""
 
     # What is sealed of the record, its details, and the lifetime that goes with the contents where it is another one.
     _mark = b""

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from django_srvsession.engine.details import Change, then
+from django_srvsession.engine.details import Change
 from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.knowledge import ENDED, Knowledge, Owner, Standing
 from django_srvsession.engine.lifetimes import Lifetime
@@ -63,7 +63,7 @@ class SessionState(Knowledge):
     def read_again(self, contents: SealedValues) -> None:
         """Have these contents, and nothing to save."""
         self.hold(contents)
-        self.is_modified, self.pending = False, None
+        self.is_modified, self.pending = False, ()
 
     def note_change(self, is_change: bool = True) -> None:
         """Take note that somebody says that there is something to save, or nothing."""
@@ -71,13 +71,13 @@ class SessionState(Knowledge):
 
     def change_later(self, change: Change) -> None:
         """Make this of the session's details when it is written next."""
-        self.pending = change if self.pending is None else then(self.pending, change)
+        self.pending = (*self.pending, change)
         self.note_change()
 
-    def note_changed(self, change: Change | None) -> None:
+    def note_changed(self, changes: tuple[Change, ...]) -> None:
         """Take note that the store has what was pending; what was added to it meanwhile stays pending."""
-        if self.pending is change:
-            self.pending = None
+        if self.pending[: len(changes)] == changes:
+            self.pending = self.pending[len(changes) :]
 
     def tell_browser(self) -> None:
         """Take note that the store has a new key, which the answer must bring."""
@@ -148,7 +148,7 @@ class SessionState(Knowledge):
     def begin_anew(self) -> None:
         """Be as if the request had come without a key: what was there has ended."""
         self.hold(self.close())
-        self.lost_key, self.pending, self.is_modified = None, None, True
+        self.lost_key, self.pending, self.is_modified = None, (), True
         self.needs_cookie = self.is_signing_out = False
 
     def clear(self) -> None:

@@ -6,7 +6,7 @@ import random
 from typing import Final
 
 from django_srvsession.engine import lifetimes
-from django_srvsession.engine.details import NONE, Change, Details, then
+from django_srvsession.engine.details import NONE, Change, Details, in_order
 from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.reading import USER_KEY, contents, find, user_id_in
 from django_srvsession.engine.seal import SealError
@@ -58,22 +58,27 @@ async def create(state: SessionState, face: Face, values: SealedValues) -> None:
     raise CreateError("The store found every new session key taken.")
 
 
-def _details_of_next_session(state: SessionState, values: SealedValues, pending: Change | None, now_ms: int) -> Details:
+def _details_of_next_session(
+    state: SessionState, values: SealedValues, pending: tuple[Change, ...], now_ms: int
+) -> Details:
     """Return the details of a session that begins with these contents: of the one before, what goes along."""
     user_id = user_id_in(values)
     if user_id is None:
         return NONE
-    details = _sign_in(state, user_id)(state.carried.of_next_session(user_id == came_as(state)), now_ms)
-    return details if pending is None else pending(details, now_ms)
+    details = state.carried.of_next_session(user_id == came_as(state))
+    for change in (_sign_in(state, user_id), *pending):
+        details = change(details, now_ms)
+    return details
 
 
-def change_of(state: SessionState, values: SealedValues, is_sign_in: bool, pending: Change | None) -> Change | None:
+def change_of(
+    state: SessionState, values: SealedValues, is_sign_in: bool, pending: tuple[Change, ...]
+) -> Change | None:
     """Return what saving these contents, and what is pending, makes of the session's details, or None."""
     user_id = user_id_in(values) if is_sign_in else None
     if user_id is None:
-        return pending
-    change = _sign_in(state, user_id)
-    return change if pending is None else then(change, pending)
+        return in_order(*pending)
+    return in_order(_sign_in(state, user_id), *pending)
 
 
 def _sign_in(state: SessionState, user_id: str) -> Change:

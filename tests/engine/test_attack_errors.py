@@ -73,3 +73,30 @@ def test_after_an_outage_is_known_what_was_known_before(
 
     browser.visit(view)
     assert seen[1] == seen[0]
+
+
+def test_what_is_noted_while_a_save_is_under_way_is_stored_once_and_what_was_noted_before_too(
+    store: WatchedStore, ann: Any
+) -> None:
+    browser = Browser(asgi=True)
+    browser.visit(login(ann))
+    found: list[tuple[int, int]] = []
+
+    async def view(request: HttpRequest) -> None:
+        session: Any = request.session
+        await session.aget("x")
+        added: list[str] = []
+
+        def note_more(verb: str) -> None:
+            if verb == "update" and not added:
+                added.append(verb)
+                session._state.change_later(lambda details, now_ms: details._replace(generation=details.generation + 1))
+
+        session._state.change_later(lambda details, now_ms: details._replace(level=details.level + 1))
+        store.before = note_more
+        await session.asave()
+        await session.asave()
+        found.append((session.details.level, session.details.generation))
+
+    browser.visit(view)
+    assert found == [(1, 1)]
