@@ -232,7 +232,7 @@ def execute(place: Place, sql: str, *params: Any) -> None:
 def measure(place: Place, options: argparse.Namespace) -> dict[str, Any]:
     from django.conf import settings
 
-    from django_srvsession.operations.clearing import Clearing
+    from django_srvsession.operations.clearing import PacedClearing
 
     place.use()
     settings.SESSION_ENGINE = f"django_srvsession.backends.{place.ours}"
@@ -242,7 +242,7 @@ def measure(place: Place, options: argparse.Namespace) -> dict[str, Any]:
     memory = Memory()
     with Traffic(place, used, options.writers) as busy:
         ended = EndOfExpired()
-        clearing = Clearing(batch_size=options.batch_size, pause=options.pause, on_progress=ended.note)
+        clearing = PacedClearing(batch_size=options.batch_size, pause=options.pause, on_progress=ended.note)
         clearing.run()
     result = {
         "store": place.name,

@@ -15,7 +15,7 @@ from django.conf import settings as django_settings
 from django.test import override_settings
 
 from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.memory.table import Table
+from django_srvsession.backends.memory.table import SessionTable
 from tests.databases import SendEverythingTo, empty_database, lent
 from tests.mongodb_servers import mongodb_settings, new_database
 from tests.trust import WHOLE
@@ -44,7 +44,7 @@ def every_store_fixture(
     else:
         settings.SESSION_ENGINE = f"django_srvsession.backends.{kind}"
         if kind == "memory":
-            monkeypatch.setattr(MemoryStore, "table", Table())
+            monkeypatch.setattr(MemoryStore, "table", SessionTable())
         else:
             request.getfixturevalue(FIXTURES[kind])
         yield kind
@@ -76,7 +76,7 @@ def lasting_store(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
                 "SESSION_ENGINE": "django_srvsession.backends.db",
                 "DATABASE_ROUTERS": [SendEverythingTo(alias)],
             }
-        patch.setattr(MemoryStore, "table", Table())
+        patch.setattr(MemoryStore, "table", SessionTable())
         with override_settings(**settings):
             yield kind
 

@@ -12,7 +12,7 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.memory.table import Table
+from django_srvsession.backends.memory.table import SessionTable
 from django_srvsession.engine import current_store
 from django_srvsession.store import Store
 
@@ -23,7 +23,7 @@ CLOCKS = ("django_srvsession.backends.memory.now_ms", "django_srvsession.operati
 def memory_store_fixture(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Store:
     """An empty memory store."""
     settings.SESSION_ENGINE = "django_srvsession.backends.memory"
-    monkeypatch.setattr(MemoryStore, "table", Table())
+    monkeypatch.setattr(MemoryStore, "table", SessionTable())
     return current_store()
 
 

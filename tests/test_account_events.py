@@ -19,7 +19,7 @@ from django.utils import timezone
 from django_srvsession import services
 from django_srvsession.accounts import failed_sign_ins
 from django_srvsession.backends.memory import MemoryStore, SessionStore
-from django_srvsession.backends.memory.table import Table
+from django_srvsession.backends.memory.table import SessionTable
 from django_srvsession.events import log as event_log
 from django_srvsession.models import SessionEvent
 from tests.activity import DAY_MS, now_ms, write
@@ -57,7 +57,7 @@ def _site(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.SESSION_ENGINE = "django_srvsession.backends.memory"
     settings.LOGIN_URL = "srvsession:login"
     settings.SRVSESSION_EVENT_LOG = 30
-    monkeypatch.setattr(MemoryStore, "table", Table())
+    monkeypatch.setattr(MemoryStore, "table", SessionTable())
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from django.utils.html import escape
 from django_srvsession import services
 from django_srvsession.admin.history import SessionEventAdmin, events_url
 from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.memory.table import Table
+from django_srvsession.backends.memory.table import SessionTable
 from django_srvsession.events import history, words
 from django_srvsession.events.history import Place, portion_of, recent
 from django_srvsession.models import SessionEvent
@@ -50,7 +50,7 @@ def _site(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.SESSION_ENGINE = "django_srvsession.backends.memory"
     settings.LOGIN_URL = "srvsession:login"
     settings.SRVSESSION_EVENT_LOG = 30
-    monkeypatch.setattr(MemoryStore, "table", Table())
+    monkeypatch.setattr(MemoryStore, "table", SessionTable())
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from django.urls import reverse
 from django_srvsession import services
 from django_srvsession.admin import EndSessionsMixin
 from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.memory.table import Table
+from django_srvsession.backends.memory.table import SessionTable
 from django_srvsession.checks import check_settings
 from django_srvsession.engine import current_store
 from django_srvsession.models import LiveSession, SessionEvent
@@ -42,7 +42,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.admin_site")]
 @pytest.fixture(autouse=True)
 def _empty_store(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.SESSION_ENGINE = "django_srvsession.backends.memory"
-    monkeypatch.setattr(MemoryStore, "table", Table())
+    monkeypatch.setattr(MemoryStore, "table", SessionTable())
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from django_srvsession.backends.db.database import Database, Runner
 from django_srvsession.engine import current_store
 from django_srvsession.models import ClearingRun, Session, SessionEvent
 from django_srvsession.operations import clearing
-from django_srvsession.operations.clearing import Clearing
+from django_srvsession.operations.clearing import PacedClearing
 from django_srvsession.records import EXPIRED, SessionRecord, Tombstone
 from django_srvsession.signals import session_ended
 from django_srvsession.store import Store
@@ -106,8 +106,8 @@ def statements(database: Database) -> list[str]:
     return [database.lists.due, database.lists.due_briefly]
 
 
-def cleared(**options: Any) -> Clearing:
-    one = Clearing(pause=0, **options)
+def cleared(**options: Any) -> PacedClearing:
+    one = PacedClearing(pause=0, **options)
     one.run()
     return one
 
@@ -238,7 +238,7 @@ def test_the_pause_is_a_part_of_the_time_that_the_batch_took(
         return 2
 
     monkeypatch.setattr(services, "clear_expired", clear_expired)
-    Clearing(pause=pause).run()
+    PacedClearing(pause=pause).run()
     assert waits[:2] == [pause * 1, pause * 2]
 
 
@@ -286,7 +286,7 @@ def test_old_events_are_deleted_and_newer_ones_stay(
     monkeypatch.setattr("django_srvsession.events.log._PORTION", 2)
     assert run("--dry-run")["events"] == 3
     waits: list[int] = []
-    monkeypatch.setattr(Clearing, "_wait", lambda self: waits.append(self.events))
+    monkeypatch.setattr(PacedClearing, "_wait", lambda self: waits.append(self.events))
     assert run()["events"] == 3
     assert waits[-2:] == [2, 3]  # This part keeps to the pace, and to the budget, too.
     assert SessionEvent.objects.count() == 2
@@ -329,8 +329,8 @@ def test_where_there_is_one_writer_each_pause_is_long_enough_for_who_waits_to_me
     monkeypatch.setattr(clearing.time, "monotonic", lambda: 0.0)  # A batch takes no time at all.
     monkeypatch.setattr(clearing.time, "sleep", waits.append)
     due(current_store(), 1)
-    Clearing().run()
+    PacedClearing().run()
     assert set(waits) == ({0.03} if every_store == "sqlite" else {0})
     waits.clear()
-    Clearing(pause=0).run()
+    PacedClearing(pause=0).run()
     assert set(waits) == {0}

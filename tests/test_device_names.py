@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from django_srvsession import services
 from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.memory.table import Table
+from django_srvsession.backends.memory.table import SessionTable
 from django_srvsession.engine.details import Details
 from django_srvsession.engine.naming import device_name_of
 from django_srvsession.records import Client as From
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.urls(__name__)
 def _site(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.SESSION_ENGINE = "django_srvsession.backends.memory"
     settings.LOGIN_URL = "srvsession:login"
-    monkeypatch.setattr(MemoryStore, "table", Table())
+    monkeypatch.setattr(MemoryStore, "table", SessionTable())
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from django_srvsession import services
 from django_srvsession.accounts import disowning, passwords
 from django_srvsession.accounts.disowning import Claim
 from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.memory.table import Table
+from django_srvsession.backends.memory.table import SessionTable
 from django_srvsession.engine import current_store
 from django_srvsession.events import words
 from django_srvsession.models import SessionEvent
@@ -66,7 +66,7 @@ def _site(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.SRVSESSION_NOTIFY_NEW_DEVICE = True
     settings.ALLOWED_HOSTS = ["testserver"]
     settings.SRVSESSION_EVENT_LOG = 30
-    monkeypatch.setattr(MemoryStore, "table", Table())
+    monkeypatch.setattr(MemoryStore, "table", SessionTable())
     cache.clear()  # It counts the mails of users whose ids come again.
 
 

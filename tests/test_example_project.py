@@ -22,7 +22,7 @@ from django.test import Client
 from django.urls import reverse
 
 from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.memory.table import Table
+from django_srvsession.backends.memory.table import SessionTable
 from example_project.demo import hold_lock, outage
 from example_project.demo.management.commands import demo_users
 from tests.patience import patient
@@ -154,7 +154,7 @@ def site(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.OUTAGE_SECONDS = 3
     settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [ROOT / "example_project" / "templates"]}]
     settings.DEBUG = True
-    monkeypatch.setattr(MemoryStore, "table", Table())
+    monkeypatch.setattr(MemoryStore, "table", SessionTable())
 
 
 def make_users() -> str:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from django_srvsession.backends.memory import MemoryStore, SessionStore
-from django_srvsession.backends.memory.table import Table
+from django_srvsession.backends.memory.table import SessionTable
 from django_srvsession.records import Ending
 from django_srvsession.store import UpdateError
 from tests.trust import rounds
@@ -32,7 +32,7 @@ class HoldersOfKeys(RuleBasedStateMachine):
     @initialize(target=keys)
     def begin(self) -> str:
         self.engine = "django_srvsession.backends.memory"
-        MemoryStore.table = Table()
+        MemoryStore.table = SessionTable()
         self.numbers = itertools.count()
         self.before: dict[str, set[str]] = {}
         self.written: dict[str, str] = {}  # The name of a value: the key that it was stored under.

@@ -17,7 +17,7 @@ from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
 from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.memory.table import Table
+from django_srvsession.backends.memory.table import SessionTable
 from django_srvsession.clients.geoip import location_of
 
 SEOUL = {"city": {"names": {"en": "Seoul"}}, "country": {"iso_code": "KR", "names": {"en": "South Korea"}}}
@@ -124,7 +124,7 @@ def test_the_database_is_opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.urls(__name__)
 @pytest.mark.usefixtures("cities")
 def test_the_list_of_sessions_shows_places_and_trusts_no_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MemoryStore, "table", Table())
+    monkeypatch.setattr(MemoryStore, "table", SessionTable())
     get_user_model().objects.create_user("alice", password="pass-alice")
     for ip in ("203.0.113.9", "192.0.2.1"):
         client = Client(REMOTE_ADDR=ip)

@@ -25,7 +25,7 @@ from django.views.generic import View
 from django_srvsession import conf
 from django_srvsession.accounts import reauthentication
 from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.memory.table import Table
+from django_srvsession.backends.memory.table import SessionTable
 from django_srvsession.engine import SessionStore
 from tests.later import Later
 
@@ -78,7 +78,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Later:
 def _site(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.SESSION_ENGINE = "django_srvsession.backends.memory"
     settings.LOGIN_URL = "srvsession:login"
-    monkeypatch.setattr(MemoryStore, "table", Table())
+    monkeypatch.setattr(MemoryStore, "table", SessionTable())
 
 
 @pytest.fixture

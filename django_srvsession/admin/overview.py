@@ -24,7 +24,7 @@ NEWEST: Final = 500
 WIDTH, HEIGHT = 480, 48
 
 
-class Bar(NamedTuple):
+class MinuteBar(NamedTuple):
     """Hold a bar of the chart, in its own units, and what it says on hover."""
 
     x: int
@@ -88,12 +88,12 @@ def _devices(newest: Portion) -> list[tuple[Any, str]]:
     return [(name, str(localize(counts[kind]))) for kind, name in DEVICE_KINDS if counts[kind]]
 
 
-def bars(minutes: tuple[int, ...], now: datetime) -> list[Bar]:
+def bars(minutes: tuple[int, ...], now: datetime) -> list[MinuteBar]:
     """Return a bar for each minute up to ``now``; a minute with anything in it shows."""
     most, step = max(*minutes, 1), WIDTH // len(minutes)
     found = []
     for number, count in enumerate(minutes):
         height = -(-count * HEIGHT // most)
         at = date_format(now - timedelta(minutes=len(minutes) - 1 - number), "TIME_FORMAT")
-        found.append(Bar(number * step, HEIGHT - height, step - 1, height, f"{at}: {localize(count)}"))
+        found.append(MinuteBar(number * step, HEIGHT - height, step - 1, height, f"{at}: {localize(count)}"))
     return found

@@ -34,7 +34,7 @@ class BudgetSpentError(Exception):
     """Report that the time is used up; what was done until then stays done."""
 
 
-class Clearing:
+class PacedClearing:
     """Clear once, and count what was done.
 
     ``batch_size``: end so many at a time, at most; None: as suits the store. Databases make batches smaller that would

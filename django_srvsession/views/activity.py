@@ -28,7 +28,7 @@ class Day(NamedTuple):
     entries: list[Entry]
 
 
-class Choice(NamedTuple):
+class FilterChoice(NamedTuple):
     """Hold what may be chosen to be shown: its name, and the query of its link."""
 
     name: str
@@ -60,7 +60,7 @@ class ActivityView(OwnSessionsView, TemplateView):
             entries=found.entries,
             days=_by_day(found.entries),
             further=found.further,
-            choices=[Choice(str(name), _query(show=word), word == show) for word, (name, _) in CHOICES.items()],
+            choices=[FilterChoice(str(name), _query(show=word), word == show) for word, (name, _) in CHOICES.items()],
             newest=_query(show=show),
             older=_query(show=show, after=str(found.further)) if found.further else "",
             is_newest=after is None,

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 
 from django_srvsession.backends import memory
 from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.memory.table import Table
+from django_srvsession.backends.memory.table import SessionTable
 from django_srvsession.records import EXPIRED, ROTATION_GRACE_MS, TOUCH, Delta, Ending, Loaded, SessionRecord, Tombstone
 from django_srvsession.signals import session_ended
 from django_srvsession.store import Store, UpdateError
@@ -36,7 +36,7 @@ def store() -> MemoryStore:
     """Make a memory store with a table of its own."""
 
     class OwnTable(MemoryStore):
-        table = Table()
+        table = SessionTable()
         lock = threading.Lock()
 
     return OwnTable()

@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from django_srvsession.backends.memory import MemoryStore
-from django_srvsession.backends.memory.table import Table
+from django_srvsession.backends.memory.table import SessionTable
 from django_srvsession.engine import registry
 from tests.engine.pages import STOCK, Browser, make_user
 from tests.engine.watched import WatchedStore
@@ -30,7 +30,7 @@ def engine(request: pytest.FixtureRequest, settings: Any, monkeypatch: pytest.Mo
     if kind in FIXTURES:
         request.getfixturevalue(FIXTURES[kind])
     if kind == "memory":
-        monkeypatch.setattr(MemoryStore, "table", Table())
+        monkeypatch.setattr(MemoryStore, "table", SessionTable())
     settings.SESSION_ENGINE = f"django_srvsession.backends.{kind}"
     return import_module(settings.SESSION_ENGINE)
 

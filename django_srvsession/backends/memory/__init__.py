@@ -20,7 +20,7 @@ from django.core.checks import CheckMessage
 from django_srvsession import engine
 from django_srvsession.backends.memory import checks as memory_checks
 from django_srvsession.backends.memory import health as memory_health
-from django_srvsession.backends.memory.table import Evicted, Table
+from django_srvsession.backends.memory.table import Evicted, SessionTable
 from django_srvsession.engine.ends import atell_ended, tell_ended
 from django_srvsession.records import EXPIRED, Delta, Ending, Loaded, SessionRecord, Tombstone, new_session
 from django_srvsession.store import Store, listings, rules
@@ -44,7 +44,7 @@ class MemoryStore(Store):
     """
 
     ends_at_once: ClassVar[int] = 100  # Keeps the lock for some tenths of a millisecond.
-    table: ClassVar[Table] = Table()
+    table: ClassVar[SessionTable] = SessionTable()
     lock: ClassVar[threading.Lock] = threading.Lock()
 
     @classmethod

@@ -39,7 +39,7 @@ class User:
         self.admissions = rules.Admissions()
 
 
-class Table:
+class SessionTable:
     """Keep sessions by sid, by last use, by expiry and by user.
 
     Every step costs O(log n) at most, on average. ``sessions`` are in two orders of last use, least recent first.

@@ -20,7 +20,7 @@ from django_srvsession.backends.redis import health as redis_health
 from django_srvsession.backends.redis import listing as redis_listing
 from django_srvsession.backends.redis.alias import open_transport
 from django_srvsession.backends.redis.audit import IndexAudit
-from django_srvsession.backends.redis.clearing import ClearingRun
+from django_srvsession.backends.redis.clearing import Clearing
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.completeness import Completeness
 from django_srvsession.backends.redis.face import RedisFace
@@ -188,7 +188,7 @@ class RedisStore(Store):
 
         Goes through all live sessions, in batches of two round trips; does not block Redis.
         """
-        clearing, total = ClearingRun(self.transport, self._tenant().keys, self.clock, batch_size), 0
+        clearing, total = Clearing(self.transport, self._tenant().keys, self.clock, batch_size), 0
         for due in clearing.due(forget=not dry_run):
             ended = [] if dry_run else clearing.expire(due)
             for record in ended:

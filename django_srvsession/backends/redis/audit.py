@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from django_srvsession.backends.redis.clearing import ClearingRun
+from django_srvsession.backends.redis.clearing import Clearing
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.commands import listed_record
 from django_srvsession.backends.redis.format import indexed_until_ms
@@ -33,7 +33,7 @@ class IndexAudit:
     def __init__(self, to: BlockingTransport, keys: Keys, clock: RedisClock) -> None:
         self._to = to
         self._keys = keys
-        self._lists = ClearingRun(to, keys, clock, _PORTION)
+        self._lists = Clearing(to, keys, clock, _PORTION)
 
     def run(self, repair: bool) -> IndexHealth:
         """Compare; raises ``StoreUnavailableError``."""

@@ -18,7 +18,7 @@ from django_srvsession.records import EXPIRED, SessionRecord
 from django_srvsession.store.face import run_blocking
 
 
-class ClearingRun:
+class Clearing:
     """Go through the indexes in batches. Others may clear, sign in and out meanwhile, and it may be interrupted.
 
     An entry without a session may be a login under way, so it goes only when it is a minute old.

@@ -35,7 +35,7 @@ _SEEK_FROM: Final = 1000
 """Pages that begin before this rank are cheaper to reach by reading what comes before them."""
 
 
-class Entry(NamedTuple):
+class ListedSession(NamedTuple):
     """Hold what a shard says of a session; entries compare by last use, then by sid, as Redis orders them."""
 
     score: float
@@ -172,18 +172,20 @@ class Lists:
                 found.append(record if record is not None and record.is_live(now_ms) else None)
         return found
 
-    async def _merged(self, to: Transport, score: float, count: int, of: Sequence[tuple[str, str]]) -> list[Entry]:
+    async def _merged(
+        self, to: Transport, score: float, count: int, of: Sequence[tuple[str, str]]
+    ) -> list[ListedSession]:
         """Return the first ``count`` entries with no greater score.
 
         Asks each shard for its fair share first, and again for all where a shard may hold more of them.
         """
         share = min(count, count // 8 + 8)
         shards = dict.fromkeys(of, share)
-        heads: dict[tuple[str, str], list[Entry]] = {}
+        heads: dict[tuple[str, str], list[ListedSession]] = {}
         while shards:
             replies = await to.call([_head(key, score, limit) for (_, key), limit in shards.items()])
             for shard, reply in zip(shards, replies, strict=True):
-                heads[shard] = [Entry(at, sid, shard[0]) for sid, at in scored(checked_index(reply))]
+                heads[shard] = [ListedSession(at, sid, shard[0]) for sid, at in scored(checked_index(reply))]
             merged = sorted((entry for head in heads.values() for entry in head), reverse=True)[:count]
             shards = {
                 shard: count
@@ -227,7 +229,7 @@ def _head(key: str, score: float, limit: int) -> Command:
     return ("ZREVRANGEBYSCORE", key, repr(score), "-inf", "WITHSCORES", "LIMIT", 0, limit)
 
 
-def _listed_as(entry: Entry, record: SessionRecord | None) -> SessionRecord | None:
+def _listed_as(entry: ListedSession, record: SessionRecord | None) -> SessionRecord | None:
     """Return the record if it is of the kind it is listed under: who has just signed in is listed twice."""
     return record if record is not None and kind_of(record.user_id) == entry.kind else None
 
@@ -236,7 +238,7 @@ def _kind(signed_in: bool) -> str:
     return USERS if signed_in else ANONYMOUS
 
 
-def _place(entry: Entry) -> str:
+def _place(entry: ListedSession) -> str:
     """Return the place behind an entry; scores are milliseconds, in whole microseconds.
 
     What is not of ours in the list is put where a place can say it is.
@@ -249,7 +251,7 @@ def _parse(after: str) -> tuple[float, str]:
     return microseconds / 1000, sid
 
 
-def _after(merged: Sequence[Entry], position: Position) -> Position:
+def _after(merged: Sequence[ListedSession], position: Position) -> Position:
     """Return the position behind the last of the entries that were read from a position's score on."""
     if not merged:
         return position

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from django_srvsession.management import arguments
 from django_srvsession.management.base import SessionCommand, counted
-from django_srvsession.operations.clearing import Clearing
+from django_srvsession.operations.clearing import PacedClearing
 
 
 class Command(SessionCommand):
@@ -68,7 +68,7 @@ not one of django-srvsession, when its store does not answer, or for a wrong bat
         self.is_dry_run = dry_run
         budget_ms = options["time_budget"]
         with self.bar() as bar:
-            self.clearing = Clearing(
+            self.clearing = PacedClearing(
                 batch_size=batch_size,
                 pause=options["pause"],
                 budget_seconds=None if budget_ms is None else budget_ms / 1000,
