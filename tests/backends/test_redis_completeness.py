@@ -20,7 +20,7 @@ from django_srvsession.backends.redis.alias import CLUSTER_FACTORY
 from django_srvsession.backends.redis.checks import messages
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.engine import current_store
-from django_srvsession.operations.clearing import Clearing
+from django_srvsession.operations.clearing import PacedClearing
 from django_srvsession.records import Ending, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import StoreUnavailableError
 from django_srvsession.store.health import IndexHealth
@@ -208,8 +208,8 @@ def test_clearing_whose_time_is_up_begins_with_the_lists_the_next_time(
 ) -> None:
     lost(store, server, keys, None)
 
-    def clear(**options: Any) -> Clearing:
-        clearing = Clearing(pause=0, **options)
+    def clear(**options: Any) -> PacedClearing:
+        clearing = PacedClearing(pause=0, **options)
         clearing.run()
         return clearing
 
