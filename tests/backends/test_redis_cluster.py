@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import threading
 from collections.abc import Callable
@@ -259,6 +260,7 @@ def test_a_node_that_hangs_costs_threads_no_connection_to_another(
     hanging = cluster.owner(keys.session(made[0].sid))
     others = [slots.pool_of(node) for node in slots.primaries() if node.name != hanging.address]
     store.alive(sids(made))
+    cast(Any, store.transport).map._refresh_from = math.inf  # To learn who is there, redis-py connects anew.
     before = {connection._sock for pool in others for connection in pool._available_connections}
     hanging.freeze()
     try:
