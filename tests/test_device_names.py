@@ -16,6 +16,7 @@ from django.utils import timezone
 from django_srvsession import services
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import SessionTable
+from django_srvsession.engine import current_store
 from django_srvsession.engine.details import Details
 from django_srvsession.engine.naming import device_name_of
 from django_srvsession.records import Client as From
@@ -135,6 +136,24 @@ def test_other_names_are_kept_as_they_are_and_escaped(ann: Any, name: str) -> No
     assert "<b>x" not in listed(client)
     shown = client.get("/api/sessions/").json()["sessions"][0]["device"]["name"]
     assert shown == f"{name} (Firefox on Linux)"
+
+
+def test_what_an_app_calls_its_device_is_stored_with_the_sign_in_and_by_no_write_of_its_own(
+    ann: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, written = current_store(), []
+    for verb in ("create", "update"):
+        real = getattr(store, verb)
+
+        def counted(*args: Any, real: Any = real, **options: Any) -> Any:
+            written.append(args[0])
+            return real(*args, **options)
+
+        monkeypatch.setattr(store, verb, counted)
+    assert sign_in_by_app().status_code == 200
+    without, written[:] = len(written), []
+    assert sign_in_by_app(device_name="MyApp 2.3 on Pixel 8").status_code == 200
+    assert len(written) == without > 0
 
 
 def test_an_app_says_at_its_sign_in_what_it_runs_on(ann: Any) -> None:

@@ -74,10 +74,10 @@ class LoginEndpoint(FormEndpoint):
         except SignInRefusedError as error:
             title = _("Too many sessions")
             raise ProblemError(403, str(error), kind=TOO_MANY_SESSIONS, title=title) from None
-        request.session.save()  # Now, so that the answer can show the session's record.
         if app := naming.cleaned_data["device_name"]:
             session: Any = request.session
-            session.change_details(lambda details, now_ms: details._replace(app=app))
+            session.note_app(app)
+        request.session.save()  # Now, so that the answer can show the session's record.
         return JsonResponse(person_as_json(request))
 
 

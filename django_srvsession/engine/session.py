@@ -237,6 +237,10 @@ class SessionStore(DjangoAPI):
 
         self._state.change_later(prove)
 
+    def note_app(self, app: str) -> None:
+        """Take note of what an app calls the device that it runs on; stored with all else that this request changes."""
+        self._state.change_later(lambda details, now_ms: details._replace(app=app))
+
 
 SessionStore.sender = SessionStore
 
