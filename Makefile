@@ -44,7 +44,7 @@ newest: $(STAMP) ## Run the tests of fences with the newest libraries, pre-relea
 	@.ci/packages
 	$(BIN)/tox run $(if $(PYENV_PYTHONS),--discover $(PYENV_PYTHONS)) -e newest -- $(or $(ARGS),-m fence)
 
-bench: $(STAMP) ## Measure against Django's engines, and write docs/performance.rst (ARGS=...: measure only that)
+bench: $(STAMP) ## Measure against Django's engines, and write docs/why/performance.rst (ARGS=...: measure only that)
 	@.ci/packages
 	$(BIN)/python -m benchmarks $(or $(ARGS),--pin --quick --runs 5 --write)
 	$(if $(ARGS),,$(BIN)/python -m benchmarks.tricks --pin --write)

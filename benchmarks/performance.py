@@ -1,4 +1,4 @@
-"""Put what was measured into ``docs/performance.rst``, between the comments that name its parts."""
+"""Put what was measured into ``docs/why/performance.rst``, between the comments that name its parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.report import Result
 
-PAGE = Path(__file__).parents[1] / "docs" / "performance.rst"
+PAGE = Path(__file__).parents[1] / "docs" / "why" / "performance.rst"
 
 
 def write(part: str, lines: Iterable[str]) -> None:

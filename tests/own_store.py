@@ -1,4 +1,4 @@
-"""The files that ``docs/writing-a-store.rst`` shows, by their captions."""
+"""The files that ``docs/how-to/writing-a-store.rst`` shows, by their captions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.runs import ROOT
 
-PAGE = (ROOT / "docs" / "writing-a-store.rst").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "writing-a-store.rst").read_text()
 
 
 def files() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The examples of ``docs/events.rst``, run as they stand there."""
+"""The examples of ``docs/reference/events.rst``, run as they stand there."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tests.runs import ROOT
 
 
 def example(name: str) -> str:
-    text = (ROOT / "docs" / "events.rst").read_text()
+    text = (ROOT / "docs" / "reference" / "events.rst").read_text()
     found = re.search(rf":name: {name}\n\n((?:    .*\n|\n)+)", text)
-    assert found, f"docs/events.rst has no example {name}"
+    assert found, f"docs/reference/events.rst has no example {name}"
     return textwrap.dedent(found[1])
 
 
@@ -52,7 +52,7 @@ def test_prometheus_counts_starts_and_ends_by_reason(store: Store, receivers: No
     from prometheus_client import REGISTRY
 
     module: dict[str, Any] = {}
-    exec(compile(example("prometheus"), "docs/events.rst", "exec"), module)
+    exec(compile(example("prometheus"), "docs/reference/events.rst", "exec"), module)
     try:
         sign_in_and_end()
         assert REGISTRY.get_sample_value("sessions_started_total") == 1
@@ -68,7 +68,7 @@ def test_the_logging_configuration_writes_a_line_for_each(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     module: dict[str, Any] = {}
-    exec(compile(example("logging"), "docs/events.rst", "exec"), module)
+    exec(compile(example("logging"), "docs/reference/events.rst", "exec"), module)
     logger = logging.getLogger("django_srvsession")
     try:
         logging.config.dictConfig(module["LOGGING"])

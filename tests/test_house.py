@@ -15,7 +15,7 @@ from django.test import override_settings
 from django_srvsession import conf
 
 ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs" / "settings.rst").read_text()
+PAGE = (ROOT / "docs" / "reference" / "settings.rst").read_text()
 
 WORDS = {
     "duration": "seconds or timedelta",

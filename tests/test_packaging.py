@@ -150,7 +150,7 @@ def test_the_contract_of_stores_can_be_used_from_the_wheel(built: Path, tmp_path
 
 @pytest.mark.skipif(not WHOLE, reason="make trust: builds an environment")
 def test_a_store_in_a_package_of_its_own_keeps_the_contract(built: Path, tmp_path: Path) -> None:
-    """Install the wheel, and what ``docs/writing-a-store.rst`` shows as a package, where nothing of this tree is."""
+    """Install the wheel, and what ``docs/how-to/writing-a-store.rst`` shows as a package, apart from this tree."""
     project, environment = tmp_path / "project", tmp_path / "environment"
     project.mkdir()
     write_files(project)

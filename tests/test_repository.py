@@ -81,7 +81,7 @@ def test_one_list_of_pythons_everywhere() -> None:
     assert [row["python"] for row in rows] == classifiers
     assert [row["factor"] for row in rows] == [f"py{version.replace('.', '')}" for version in classifiers]
     assert PROJECT["requires-python"] == f">={classifiers[0]}"
-    for name in ("README.rst", "docs/design.rst"):
+    for name in ("README.rst", "docs/why/design.rst"):
         said = re.findall(r"Python (3\.\d+) to (3\.\d+)", (ROOT / name).read_text())
         assert set(said) <= {(classifiers[0], classifiers[-1])}, name
     assert re.search(rf"Python {classifiers[0]} to {classifiers[-1]}", (ROOT / "README.rst").read_text())

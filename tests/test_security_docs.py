@@ -1,4 +1,4 @@
-"""``docs/security.rst`` names the tests that prove it: each exists, and no line goes without."""
+"""``docs/why/security.rst`` names the tests that prove it: each exists, and no line goes without."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.runs import ROOT
 
-PAGE = (ROOT / "docs" / "security.rst").read_text()
+PAGE = (ROOT / "docs" / "why" / "security.rst").read_text()
 LINES: list[str] = re.findall(r"^   \* - (?:.*\n)+?(?=   \* - |\n\S|\Z)", PAGE, re.MULTILINE)
 HEADS = ("   * - What they can and cannot do\n", "   * - Requirement\n")
 NAMED = sorted(set(re.findall(r"``([\w/]+\.py)::(\w+)``", PAGE)))

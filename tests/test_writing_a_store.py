@@ -1,4 +1,4 @@
-"""``docs/writing-a-store.rst``: its store keeps the contract, and what is wrong with a store the contract finds."""
+"""``docs/how-to/writing-a-store.rst``: its store keeps the contract, which finds what is wrong with a store."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Which program a user agent names: a browser, an app, or a library; as its makers call it.
 
-A table of words, since people are told what they know: the ones below are what people use (``docs/design.rst`` says how
-many that are, and what a parser of every program would cost). What is not in it is found by its form: an app that wraps
-a page, or that speaks for itself.
+A table of words, since people are told what they know: the ones below are what people use (``docs/why/design.rst`` says
+how many that are, and what a parser of every program would cost). What is not in it is found by its form: an app that
+wraps a page, or that speaks for itself.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ return %s; })().then(done, problem => done("failed: " + problem.message));
 
 def example() -> str:
     """Return the first block of JavaScript on the page about JSON."""
-    text = (ROOT / "docs" / "json.rst").read_text()
+    text = (ROOT / "docs" / "reference" / "json.rst").read_text()
     lines = text.split(".. code-block:: javascript\n\n")[1].split("\n")
     end = next(number for number, line in enumerate(lines) if line and not line.startswith("    "))
     return textwrap.dedent("\n".join(lines[:end]))

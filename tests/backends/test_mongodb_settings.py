@@ -312,7 +312,7 @@ def test_a_server_that_may_not_be_asked_is_still_examined(mongodb: str, monkeypa
 
 
 def test_a_password_in_the_options_is_hidden_in_error_reports(settings: Any) -> None:
-    """As ``docs/stores.rst`` says: Django looks at the names of settings, and of what is in them."""
+    """As ``docs/reference/stores.rst`` says: Django looks at the names of settings, and of what is in them."""
     options = {"username": "ann", "password": "s3cret"}
     where = of(settings, {"HOST": NOWHERE, "NAME": "site", "OPTIONS": options})
     assert options.items() <= where.client_options.items()

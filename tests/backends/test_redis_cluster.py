@@ -287,7 +287,7 @@ def test_a_session_that_could_not_be_listed_is_not_stored_on_a_cluster(
 
 def documented_alias() -> dict[str, Any]:
     """Return the alias that the docs show for a cluster."""
-    text = (ROOT / "docs" / "stores.rst").read_text()
+    text = (ROOT / "docs" / "reference" / "stores.rst").read_text()
     example = text.partition("Redis Cluster\n~~~~~")[2].partition("::\n\n")[2]
     code = "\n".join(re.match(r"((?:    .*\n|\n)*)", example)[1].splitlines())  # type: ignore[index]
     names: dict[str, Any] = {}

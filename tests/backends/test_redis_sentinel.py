@@ -53,7 +53,7 @@ def eventually(attempt: Callable[[], bool]) -> None:
 
 
 def test_the_alias_in_the_documentation_works(sentinels: SentinelGroup, redis_prefix: str, settings: Any) -> None:
-    text = (ROOT / "docs" / "stores.rst").read_text()
+    text = (ROOT / "docs" / "reference" / "stores.rst").read_text()
     _, _, after = text.partition("asks Sentinels which server is the primary::\n")
     lines = itertools.takewhile(lambda line: not line or line.startswith("    "), after.splitlines())
     documented: dict[str, Any] = {}

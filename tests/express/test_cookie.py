@@ -1,4 +1,4 @@
-"""The lines of docs/express.rst about the cookie."""
+"""The lines of docs/why/express.rst about the cookie."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines of docs/express.rst about what differs on purpose."""
+"""The lines of docs/why/express.rst about what differs on purpose."""
 
 from __future__ import annotations
 

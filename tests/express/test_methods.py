@@ -1,4 +1,4 @@
-"""The lines of docs/express.rst about ``req.session`` and the store's methods."""
+"""The lines of docs/why/express.rst about ``req.session`` and the store's methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines of docs/express.rst about options."""
+"""The lines of docs/why/express.rst about options."""
 
 from __future__ import annotations
 

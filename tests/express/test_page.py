@@ -1,4 +1,4 @@
-"""docs/express.rst and the tests of this directory keep up with each other, and the page's examples work."""
+"""docs/why/express.rst and the tests of this directory keep up with each other, and the page's examples work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from django_srvsession import conf, services
 from django_srvsession.engine import SessionStore
 
 HERE = Path(__file__).parent
-PAGE = (HERE.parent.parent / "docs" / "express.rst").read_text()
+PAGE = (HERE.parent.parent / "docs" / "why" / "express.rst").read_text()
 EXAMPLES = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", PAGE)
 TERMS = [
     *"secret resave saveUninitialized rolling unset genid name proxy store cookie".split(),

@@ -1,4 +1,4 @@
-"""The lines of docs/express.rst about the methods of a store."""
+"""The lines of docs/why/express.rst about the methods of a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines of docs/express.rst about stores."""
+"""The lines of docs/why/express.rst about stores."""
 
 from __future__ import annotations
 

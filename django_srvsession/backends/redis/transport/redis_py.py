@@ -1,7 +1,7 @@
 """All that is used of redis-py beyond its documentation: connections, what a pool was made of, the map of a cluster.
 
 ``tests/backends/test_redis_py.py`` says what is missing after an upgrade. What each trick here earns is in
-``docs/performance.rst``.
+``docs/why/performance.rst``.
 """
 
 from __future__ import annotations
