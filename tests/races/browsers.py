@@ -28,6 +28,9 @@ Request = tuple[str, str | None, dict[str, object]]
 class Wire:
     """A connection to one process of a site. ``send()`` and ``answer()`` are apart, so that one thread races many."""
 
+    # 400 is how stock Django says that the session was deleted under the request's feet.
+    statuses: tuple[int, ...] = (200, 400)
+
     def __init__(self, url: str) -> None:
         self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_SECONDS)
 
@@ -39,8 +42,7 @@ class Wire:
     def answer(self) -> Answer:
         """Wait for the answer to what was sent; a status that no race should bring about is an ``AssertionError``."""
         answer = Answer(self._connection.getresponse())
-        # 400 is how stock Django says that the session was deleted under the request's feet.
-        assert answer.status in (200, 400), f"{answer.status}: {answer.body[-2000:]!r}"
+        assert answer.status in self.statuses, f"{answer.status}: {answer.body[-2000:]!r}"
         return answer
 
     def get(self, path: str, cookie: str | None = None, **query: object) -> Answer:
@@ -66,11 +68,13 @@ def cookie_after(answer: Answer, cookie: str | None) -> str | None:
 
 
 class Lane:
-    """Several connections to a site, in turn to each of its processes."""
+    """Several connections to a site, in turn to each of its processes; on each only these ``statuses`` may come."""
 
-    def __init__(self, site: Site, size: int) -> None:
+    def __init__(self, site: Site, size: int, statuses: Sequence[int] = Wire.statuses) -> None:
         self.site = site
         self.wires = _spread(site, size)
+        for wire in self.wires:
+            wire.statuses = tuple(statuses)
 
     def __getitem__(self, number: int) -> Wire:
         return self.wires[number]

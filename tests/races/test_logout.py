@@ -66,7 +66,7 @@ def test_no_reader_and_no_writer_brings_a_session_back_after_its_logout(site: Si
     assert Race(crowd_and_logout).faults(site, ROUNDS) == 0
 
 
-@on_stock("cache", "file", "cached_db")
+@on_stock("cached_db", "cache", "file")
 def test_stock_readers_and_writers_bring_a_session_back_after_its_logout(stock_site: Site) -> None:
     assert Race(crowd_and_logout).shows(stock_site, rounds(3 * ROUNDS))
 
