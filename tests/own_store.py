@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tests.runs import ROOT
+from tests.docs.blocks import DOCS, blocks_of
 
-PAGE = (ROOT / "docs" / "how-to" / "writing-a-store.rst").read_text()
+NAME = "how-to/writing-a-store"
+PAGE = (DOCS / f"{NAME}.rst").read_text()
 
 
 def files() -> dict[str, str]:
     """Return each file that the page shows: its name and its text."""
-    blocks = re.findall(r"^\.\. code-block:: \w+\n    :caption: (\S+)\n\n((?:(?:    .*)?\n)+)", PAGE, re.MULTILINE)
-    return {name: textwrap.dedent(text).strip() + "\n" for name, text in blocks}
+    return {block.caption: f"{block.text}\n" for block in blocks_of(NAME) if block.caption}
 
 
 def write_files(directory: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import logging.config
 import re
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,12 @@ from django.test import Client as Browser
 from django_srvsession import services
 from django_srvsession.signals import session_ended, session_started
 from django_srvsession.store import Store
+from tests.docs.blocks import block
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
-from tests.runs import ROOT
 
 
 def example(name: str) -> str:
-    text = (ROOT / "docs" / "reference" / "events.rst").read_text()
-    found = re.search(rf":name: {name}\n\n((?:    .*\n|\n)+)", text)
-    assert found, f"docs/reference/events.rst has no example {name}"
-    return textwrap.dedent(found[1])
+    return block("reference/events", name).text
 
 
 def sign_in_and_end() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from tests.browser.browsers import Browser, Driver
 from tests.browser.conftest import FIREFOX, opened
 from tests.browser.demo import DemoSite
-from tests.runs import ROOT
+from tests.docs.blocks import blocks_of
 
 FRAME = """
 const done = arguments[0];
@@ -22,10 +21,7 @@ return %s; })().then(done, problem => done("failed: " + problem.message));
 
 def example() -> str:
     """Return the first block of JavaScript on the page about JSON."""
-    text = (ROOT / "docs" / "reference" / "json.rst").read_text()
-    lines = text.split(".. code-block:: javascript\n\n")[1].split("\n")
-    end = next(number for number, line in enumerate(lines) if line and not line.startswith("    "))
-    return textwrap.dedent("\n".join(lines[:end]))
+    return next(block.text for block in blocks_of("reference/json") if block.language == "javascript")
 
 
 @pytest.fixture

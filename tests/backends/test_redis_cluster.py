@@ -25,8 +25,9 @@ from django_srvsession.records import Delta, Ending, Loaded, SessionRecord, Tomb
 from django_srvsession.store import StoreUnavailableError
 from django_srvsession.testing.sessions import create, new_delta, new_sid, new_user, new_verifier, sids, stored
 from tests.backends.redis_tools import not_stored_without_a_list, own_pool
+from tests.docs.blocks import block
 from tests.redis_servers import ClusterNode, ReplicatedCluster, TLSRedisServer
-from tests.runs import ROOT, wait_until
+from tests.runs import wait_until
 from tests.servers import free_port
 
 
@@ -287,11 +288,8 @@ def test_a_session_that_could_not_be_listed_is_not_stored_on_a_cluster(
 
 def documented_alias() -> dict[str, Any]:
     """Return the alias that the docs show for a cluster."""
-    text = (ROOT / "docs" / "reference" / "stores.rst").read_text()
-    example = text.partition("Redis Cluster\n~~~~~")[2].partition("::\n\n")[2]
-    code = "\n".join(re.match(r"((?:    .*\n|\n)*)", example)[1].splitlines())  # type: ignore[index]
     names: dict[str, Any] = {}
-    exec("if True:\n" + code, names)
+    exec(block("how-to/redis-cluster", "cluster-alias").text, names)
     return dict(names["CACHES"]["sessions"])
 
 

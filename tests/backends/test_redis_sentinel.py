@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import textwrap
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,9 +16,9 @@ from django_srvsession.records import TOUCH, Ending, Loaded, Tombstone
 from django_srvsession.store import StoreUnavailableError
 from django_srvsession.testing.sessions import create, new_user, sids, stored
 from tests.backends.redis_tools import use_alias
+from tests.docs.blocks import block
 from tests.patience import patient
 from tests.redis_sentinels import ReplicatedServer, SentinelGroup
-from tests.runs import ROOT
 
 SECONDS = patient(15)
 """How long something may take that takes a second where the machine has time."""
@@ -53,11 +52,8 @@ def eventually(attempt: Callable[[], bool]) -> None:
 
 
 def test_the_alias_in_the_documentation_works(sentinels: SentinelGroup, redis_prefix: str, settings: Any) -> None:
-    text = (ROOT / "docs" / "reference" / "stores.rst").read_text()
-    _, _, after = text.partition("asks Sentinels which server is the primary::\n")
-    lines = itertools.takewhile(lambda line: not line or line.startswith("    "), after.splitlines())
     documented: dict[str, Any] = {}
-    exec(textwrap.dedent("\n".join(lines)), documented)
+    exec(block("how-to/redis-sentinel", "sentinel-alias").text, documented)
     entry = documented["CACHES"][documented["SESSION_CACHE_ALIAS"]]
     entry["OPTIONS"]["SENTINELS"] = sentinels.cache_settings()["OPTIONS"]["SENTINELS"]
     use_alias(settings, entry)

@@ -15,10 +15,11 @@ from django.urls import path
 
 from django_srvsession import conf, services
 from django_srvsession.engine import SessionStore
+from tests.docs.blocks import blocks_of
 
 HERE = Path(__file__).parent
 PAGE = (HERE.parent.parent / "docs" / "why" / "express.rst").read_text()
-EXAMPLES = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", PAGE)
+EXAMPLES = [block.text for block in blocks_of("why/express") if block.language == "python"]
 TERMS = [
     *"secret resave saveUninitialized rolling unset genid name proxy store cookie".split(),
     *(f"cookie.{name}" for name in "domain expires httpOnly maxAge originalMaxAge partitioned path priority".split()),
@@ -96,7 +97,7 @@ def examples() -> Any:
     """Run the page's Python, and return the module that it makes."""
     module = types.ModuleType("examples")
     for example in EXAMPLES:
-        exec(re.sub(r"^    ", "", example, flags=re.MULTILINE), module.__dict__)
+        exec(example, module.__dict__)
     return module
 
 

@@ -1,0 +1,40 @@
+"""Every block of code in the documentation is run, or says on the page that it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+from tests.docs.blocks import blocks_of, pages
+from tests.docs.site import LANGUAGES, Site
+from tests.runs import ROOT
+
+ELSEWHERE: Final = {
+    "how-to/writing-a-store": "tests/test_writing_a_store.py",
+    "why/express": "tests/express/test_page.py",
+}
+"""Pages whose blocks of Python another test runs, all of them."""
+INCLUDED: Final = ["../CHANGELOG", "../CONTRIBUTING", "../SECURITY"]
+HERE: Final = [page for page in [*pages(), *INCLUDED] if any(block.is_run for block in blocks_of(page))]
+
+
+def test_every_block_has_a_language_that_a_test_knows_or_shows_that_it_is_not_run() -> None:
+    blocks = [block for page in [*pages(), *INCLUDED] for block in blocks_of(page)]
+    unknown = [block.place for block in blocks if block.is_run and block.language not in LANGUAGES]
+    assert unknown == [], "Name its language, or give it the class not-run."
+    assert [block.place for block in blocks if not block.language] == []
+
+
+def test_what_another_test_runs_it_names() -> None:
+    for page, test in ELSEWHERE.items():
+        assert f"docs/{page}.rst" in (ROOT / test).read_text()
+
+
+@pytest.mark.parametrize("page", HERE)
+def test_what_a_page_shows_can_be_done(site_of: Callable[[str], Site], page: str) -> None:
+    site = site_of(page)
+    for block in blocks_of(page):
+        if block.is_run and not (page in ELSEWHERE and block.language == "python"):
+            site.do(block)
