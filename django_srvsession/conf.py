@@ -23,6 +23,8 @@ from django.utils.module_loading import import_string
 PREFIX: Final = "SRVSESSION_"
 _PATH: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 _HEADER: Final = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
+_OWN_HEADER: Final = re.compile(r"X(-[A-Za-z0-9]+)+")
+_OTHERS_HEADERS: Final = re.compile(r"X-(Forwarded-.*|Real-IP|Requested-With|CSRF-?Token)", re.IGNORECASE)
 _SITE: Final = re.compile(r"https?://[\w.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:]+\](:\d{1,5})?")
 
 
@@ -30,7 +32,7 @@ class Setting(NamedTuple):
     """Describe one setting.
 
     ``kind`` is "duration" (seconds or timedelta), "count", "limit", "prefix", "choice", "choices", "names", "flag",
-    "url", "site", "function", "mapping" or "plain".
+    "url", "site", "function", "header", "mapping" or "plain".
     A "duration or None" or "count or None" may be switched off by None, though that is not its default.
     """
 
@@ -102,6 +104,11 @@ SETTINGS: Final[dict[str, Setting]] = {
         "What the browser is asked to drop at sign-out: the words of the header Clear-Site-Data. Empty: nothing.",
         ("cache", "cookies", "storage", "executionContexts", "clientHints", "prefetchCache", "prerenderCache", "*"),
     ),
+    "HEADER": Setting(
+        None,
+        "header",
+        'The header in which native apps send the session\'s key, such as "X-Session-Token". None: only cookies count.',
+    ),
     "CLIENT_IP": Setting(
         None,
         "client_ip",
@@ -150,6 +157,7 @@ notify_new_device: bool
 new_device_mails: int | None
 site_url: str | None
 clear_site_data: tuple[str, ...]
+header: str | None
 client_ip: str | Callable[[Any], Any] | None
 trusted_proxies: Any
 store_ip: str
@@ -250,6 +258,8 @@ def _checked(name: str, setting: Setting, value: Any) -> Any:
         return _prefix(name, value)
     if setting.kind == "client_ip":
         return _client_ip(name, value)
+    if setting.kind == "header":
+        return _header(name, value)
     if setting.kind == "function":
         return _function(name, value)
     if setting.kind == "names" and not _are_names(value):
@@ -293,6 +303,16 @@ def _function(name: str, value: Any) -> Callable[..., Any] | None:
     if value is None or callable(value):
         return value  # type: ignore[no-any-return]
     raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be a function, the path of one, or None.")
+
+
+def _header(name: str, value: Any) -> str | None:
+    """Return a header of the site's own: what browsers and proxies add by themselves would stand for an app."""
+    if value is None:
+        return None
+    if isinstance(value, str) and _OWN_HEADER.fullmatch(value) and not _OTHERS_HEADERS.fullmatch(value):
+        return value
+    text = 'it must be None, or the name of a header that nothing else uses and that begins with "X-"'
+    raise ImproperlyConfigured(f'{PREFIX}{name} is {value!r}; {text}, such as "X-Session-Token".')
 
 
 def _client_ip(name: str, value: Any) -> str | Callable[[Any], Any] | None:

@@ -19,8 +19,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 
-from django_srvsession import services
+from django_srvsession import conf, services
 from django_srvsession.accounts import current_request, new_devices
+from django_srvsession.clients import header
 from django_srvsession.clients.address import client_of
 from django_srvsession.engine import SessionStore, cookies
 from django_srvsession.engine.settling import INTERRUPTED
@@ -39,7 +40,8 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
         """Answer a request; under ASGI, return the coroutine that does."""
         if self.async_mode:
             return self.__acall__(request)
-        self.process_request(request)
+        if (refusal := self.process_request(request)) is not None:
+            return refusal
         outer = current_request.enter(request)
         try:
             return self.process_response(request, self._answer(request))
@@ -55,7 +57,8 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         # Django's would hop to a thread twice.
-        self.process_request(request)
+        if (refusal := self.process_request(request)) is not None:
+            return refusal
         outer = current_request.enter(request)
         try:
             return await self.aprocess_response(request, await self._aanswer(request))
@@ -68,14 +71,34 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
         except StoreUnavailableError:
             return unavailable(request)
 
-    def process_request(self, request: HttpRequest) -> None:
-        """Attach the session, without any I/O."""
-        is_settled = not issubclass(self.SessionStore, SessionStore) or cookies.settle(request)
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:  # type: ignore[override]
+        """Attach the session, without any I/O; refuse a request that names two."""
+        if not issubclass(self.SessionStore, SessionStore):
+            super().process_request(request)
+            return None
+        if header.is_used(request):
+            return self._attach_by_header(request)
+        is_settled = cookies.settle(request)
         super().process_request(request)
-        if isinstance(request.session, SessionStore):
-            if not is_settled:
-                request.session.stand_aside()
-            request.session.note_client(partial(client_of, request))
+        self._prepare(request, is_settled)
+        return None
+
+    def _attach_by_header(self, request: HttpRequest) -> HttpResponse | None:
+        if header.is_contradicted(request):
+            request.session = self.SessionStore()
+            self._prepare(request, is_settled=False)
+            return named_twice(request)
+        request.session = self.SessionStore(header.key_text_of(request))
+        self._prepare(request, is_settled=True)
+        # As Django says it itself: no CSRF token is needed, since nothing that a browser adds stands for somebody.
+        request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
+        return None
+
+    def _prepare(self, request: HttpRequest, is_settled: bool) -> None:
+        session = cast(SessionStore, request.session)
+        if not is_settled:
+            session.stand_aside()
+        session.note_client(partial(client_of, request))
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer 503 for an outage of the store and 400 for a session that ended meanwhile: neither is a bug."""
@@ -95,11 +118,11 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
         try:
             if session.outage is None:
                 _end_session_of_missing_user(request, session)
-                put_cookie(request, response, session, session.settle(response.status_code))
+                tell_key(request, response, session, session.settle(response.status_code))
                 new_devices.tell(request, session, response)
         except StoreUnavailableError as error:
             session.note_outage(error)
-        return response if session.outage is None else _unavailable_with_cookie(request, session)
+        return response if session.outage is None else _unavailable_with_key(request, session)
 
     async def aprocess_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Do as :meth:`process_response`, awaiting the store."""
@@ -111,11 +134,36 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
             if session.outage is None:
                 if _user_may_be_missing(request, session):
                     await sync_to_async(_end_session_of_missing_user)(request, session)
-                put_cookie(request, response, session, await session.asettle(response.status_code))
+                tell_key(request, response, session, await session.asettle(response.status_code))
                 await new_devices.atell(request, session, response)
         except StoreUnavailableError as error:
             session.note_outage(error)
-        return response if session.outage is None else _unavailable_with_cookie(request, session)
+        return response if session.outage is None else _unavailable_with_key(request, session)
+
+
+def tell_key(request: HttpRequest, response: HttpResponseBase, session: SessionStore, extended: bool) -> None:
+    """Tell the client what it must know of its key, once the session is settled: the way that its own key came."""
+    if header.is_used(request):
+        put_header(request, response, session)
+    else:
+        put_cookie(request, response, session, extended)
+    _clear_after_logout_of_admin(request, response)
+
+
+def put_header(request: HttpRequest, response: HttpResponseBase, session: SessionStore) -> None:
+    """Put a new key into the header, or nothing if the app's opens nothing any more; and let no cookie go out."""
+    accessed = session.accessed
+    if session.must_send_cookie:
+        header.put(response, session.session_key or "")
+        accessed = True
+    elif session.must_drop_token and header.key_text_of(request) is not None:
+        header.put(response, "")
+        accessed = True
+    if accessed:
+        vary(response)
+    # Also where the CSRF middleware stands before ours, and is still to set it.
+    request.META.pop("CSRF_COOKIE_NEEDS_UPDATE", None)
+    response.cookies.pop(settings.CSRF_COOKIE_NAME, None)
 
 
 def put_cookie(request: HttpRequest, response: HttpResponseBase, session: SessionStore, extended: bool) -> None:
@@ -131,8 +179,12 @@ def put_cookie(request: HttpRequest, response: HttpResponseBase, session: Sessio
         _set_cookie(session, response)
         accessed = True
     if accessed:
-        patch_vary_headers(response, ("Cookie",))
-    _clear_after_logout_of_admin(request, response)
+        vary(response)
+
+
+def vary(response: HttpResponseBase) -> None:
+    """Say that the answer depends on all that may name a session."""
+    patch_vary_headers(response, ("Cookie",) if conf.header is None else ("Cookie", conf.header))
 
 
 def _set_cookie(session: SessionStore, response: HttpResponseBase) -> None:
@@ -185,6 +237,21 @@ def _end_session_of_missing_user(request: HttpRequest, session: SessionStore) ->
         session.forget()
 
 
+def named_twice(request: HttpRequest) -> HttpResponse:
+    """Answer 400: a header and a cookie name a session, so nobody can say whose request it is."""
+    text = (
+        f"The request has a session's key in {conf.header} and in the cookie {settings.SESSION_COOKIE_NAME}. Send one."
+    )
+    log.warning("A request to %s has a key in %s and a session cookie.", escaped(request.path), conf.header)
+    if request.get_preferred_type(["application/json", "text/html"]) == "text/html":
+        response = HttpResponse(text, status=400, content_type="text/plain")
+    else:
+        problem = {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": text}
+        response = JsonResponse(problem, status=400, content_type="application/problem+json")
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
 def unavailable(request: HttpRequest) -> HttpResponse:
     """Answer 503: the store did not answer. The cookie stays, and nobody is signed out."""
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS), "Cache-Control": "no-store", "X-Frame-Options": "DENY"}
@@ -202,11 +269,13 @@ def unavailable(request: HttpRequest) -> HttpResponse:
     return HttpResponse("Service Unavailable", status=503, headers=headers, content_type="text/plain")
 
 
-def _unavailable_with_cookie(request: HttpRequest, session: SessionStore) -> HttpResponse:
-    """Answer 503 with no cookie but that of a rotation or a creation which the store acknowledged."""
+def _unavailable_with_key(request: HttpRequest, session: SessionStore) -> HttpResponse:
+    """Answer 503 with no key but that of a rotation or a creation which the store acknowledged."""
     log.error("The session store did not answer: %s", escaped(session.outage))
     response = unavailable(request)
-    if session.must_send_cookie:
+    if session.must_send_cookie and header.is_used(request):
+        header.put(response, session.session_key or "")
+    elif session.must_send_cookie:
         _set_cookie(session, response)
-    patch_vary_headers(response, ("Cookie",))
+    vary(response)
     return response

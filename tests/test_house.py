@@ -31,6 +31,7 @@ WORDS = {
     "url": "URL, name of one, or None",
     "site": "URL without a path, or None",
     "function": "function of the record, its path, or None",
+    "header": "name of a header that begins with X-, or None",
     "client_ip": "name of a header, function of the request, its path, or None",
     "mapping": "dict, or None",
     "plain": "list of networks",

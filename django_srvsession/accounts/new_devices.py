@@ -23,6 +23,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from django_srvsession import conf, services
 from django_srvsession.accounts import current_request
 from django_srvsession.accounts.account_changes import HASH_BEFORE, password_field_name
+from django_srvsession.clients import header
 from django_srvsession.engine import SessionStore
 from django_srvsession.events import log as event_log
 from django_srvsession.records import SessionRecord
@@ -59,7 +60,8 @@ def tell(request: HttpRequest, session: SessionStore, response: HttpResponseBase
     others = [mark for mark in marks if not mark.is_of(sign_in.user)]
     if not sign_in.is_first and len(others) == len(marks):
         session.store().on_commit(partial(_send, record, sign_in, request))
-    _remember(response, sign_in.user, others)
+    if not header.is_used(request):  # An app keeps no cookies.
+        _remember(response, sign_in.user, others)
 
 
 async def atell(request: HttpRequest, session: SessionStore, response: HttpResponseBase) -> None:

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.middleware.csrf import get_token
 
 from django_srvsession.accounts import reasons
+from django_srvsession.clients import header
 from django_srvsession.clients.devices import device_kind, device_name
 from django_srvsession.clients.geoip import location_of
 from django_srvsession.engine.naming import device_name_of
@@ -88,14 +89,16 @@ def person_as_json(request: HttpRequest) -> dict[str, Any]:
     """Return who asks, in which session, and the CSRF token that the next change needs; sets the token's cookie.
 
     User and session are None for a visitor, who learns instead why the session whose key the browser still holds was
-    ended elsewhere. The session alone is None where the user needs no session.
+    ended elsewhere. The session alone is None where the user needs no session, and the token where the key came in a
+    header: no change needs one then.
     """
     user: Any = request.user
     who = {"id": user_id_of(user), "username": user.get_username()} if user.is_authenticated else None
     record = getattr(request.session, "record", None) if who else None
     session = None if record is None else session_as_json(record, record.sid)
     ended = None if who else _ended_as_json(getattr(request.session, "ended", None))
-    return {"user": who, "session": session, "ended": ended, "csrf_token": get_token(request)}
+    token = None if header.is_used(request) else get_token(request)
+    return {"user": who, "session": session, "ended": ended, "csrf_token": token}
 
 
 def _ended_as_json(ended: Ended | None) -> dict[str, str] | None:

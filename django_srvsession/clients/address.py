@@ -20,6 +20,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 
 from django_srvsession import conf
+from django_srvsession.clients import header
+from django_srvsession.clients.devices import APP_MARK
 from django_srvsession.records import Client
 
 MAX_USER_AGENT: Final = 256
@@ -47,9 +49,13 @@ class Trusted:
 def client_of(request: HttpRequest) -> Client:
     """Return address and user agent of a request, cleaned, cut, and kept as ``SRVSESSION_STORE_IP`` says.
 
+    The user agent of an app, which brings its key in a header, is marked as one.
+
     Raises ``ImproperlyConfigured`` when ``SRVSESSION_TRUSTED_PROXIES`` is no list of networks.
     """
     agent = _printable(str(request.META.get("HTTP_USER_AGENT", "")))
+    if header.is_used(request):
+        agent = (APP_MARK + agent)[:MAX_USER_AGENT]
     return Client(ip=_stored_form(address_of(request)), user_agent=agent)
 
 

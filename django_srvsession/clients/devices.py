@@ -45,6 +45,9 @@ BROWSERS: Final = {
 }
 """The browsers that there is an icon of."""
 
+APP_MARK: Final = "(app) "
+"""Stands before the user agent of a request whose key came in a header: it is an app, whatever it calls itself."""
+
 _MAX_PARSED: Final = 256
 _BOT: Final = re.compile(r"(?<!cu)bot\b|crawler|spider\b|slurp")  # Cubot makes telephones.
 # The first of which all words are there: a Chromebook says X11 too, an Android device Linux, an iPhone "like Mac OS X".
@@ -108,11 +111,14 @@ def browser_icon(user_agent: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _device(user_agent: str) -> _Device:
-    from django_srvsession.clients.programs import bot_name, program_of  # Not before a device is to be named.
+    from django_srvsession.clients.programs import app_name, bot_name, program_of  # Not before a device is to be named.
 
-    if _BOT.search(user_agent.lower()):
+    is_app, user_agent = user_agent.startswith(APP_MARK), user_agent.removeprefix(APP_MARK)
+    if not is_app and _BOT.search(user_agent.lower()):
         return _Device("bot", bot_name(user_agent), "")
     signs = (sign for sign in _SIGNS if all(word in user_agent for word in sign[2]))
     family, system, _words = next(signs, ("", "", ()))
+    if is_app:
+        return _Device("app", app_name(user_agent), system)
     program = program_of(user_agent, family in _APPLE)
     return _Device(family or ("app" if program else "unknown"), program, system)

@@ -73,6 +73,14 @@ def program_of(user_agent: str, is_apple: bool) -> Name:
     return known or ("Safari" if is_apple and {"Version", "Safari"} <= words.keys() else "")
 
 
+def app_name(user_agent: str) -> Name:
+    """Return the name of what is known to be an app; "App" where it speaks as a browser or a library does."""
+    if user_agent.startswith("Mozilla/"):
+        return _wrapping_app(user_agent, frozenset(_KNOWN))
+    name = _app(user_agent)
+    return APP if name in ("", OTHER_APPS) else name
+
+
 def bot_name(user_agent: str) -> Name:
     """Return what a bot calls itself."""
     found = _BOT_NAME.search(user_agent)
@@ -89,9 +97,10 @@ def _app(user_agent: str) -> Name:
     return _named(found) if found["version"] else ""
 
 
-def _wrapping_app(user_agent: str) -> Name:
+def _wrapping_app(user_agent: str, browsers: frozenset[str] = frozenset()) -> Name:
     """Return the name of an app that shows pages in a frame of its own: it adds its name at the end, or none."""
-    found = [one for one in _PRODUCT.finditer(user_agent) if one["version"] and one["name"] not in _ENGINES]
+    others = _ENGINES | browsers
+    found = [one for one in _PRODUCT.finditer(user_agent) if one["version"] and one["name"] not in others]
     return (_named(found[-1]) if found else "") or APP
 
 

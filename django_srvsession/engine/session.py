@@ -18,6 +18,7 @@ from django_srvsession.engine import changing, ending, lifetimes, settling, writ
 from django_srvsession.engine.details import Change, Details
 from django_srvsession.engine.django_api import DjangoAPI
 from django_srvsession.engine.keys import SessionKey
+from django_srvsession.engine.knowledge import Standing
 from django_srvsession.engine.values import refuse_mark
 from django_srvsession.records import Client, Ended, SessionRecord
 from django_srvsession.store import Store, StoreUnavailableError
@@ -199,6 +200,14 @@ class SessionStore(DjangoAPI):
         An answer never deletes a cookie that another answer may just have set.
         """
         return self.is_empty() and (self._state.was_ended_here or not self._state.came_with_genuine_key)
+
+    @property
+    def must_drop_token(self) -> bool:
+        """Tell whether an app's token is to go: what it opened has ended, or it is no key of this site.
+
+        Not while another answer may have brought the app a newer one.
+        """
+        return self.must_delete_cookie or (self.is_empty() and self._state.standing is Standing.NOTHING)
 
     def cookie_age(self) -> int | None:
         """Return the cookie's Max-Age in seconds, so that it ends with the record; None: with the browser."""

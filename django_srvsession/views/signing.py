@@ -23,6 +23,7 @@ from django_srvsession import conf
 from django_srvsession.accounts import destinations, reasons
 from django_srvsession.accounts.forms import SignInForm
 from django_srvsession.accounts.sign_in import clear_site_data, sign_in
+from django_srvsession.clients import header
 from django_srvsession.records import Ended
 from django_srvsession.services import SignInRefusedError
 from django_srvsession.views.questions import question
@@ -86,7 +87,7 @@ class LoginView(auth_views.LoginView):
         text = reasons.text_of(ended) if ended else ""
         self.extra_context = {**(self.extra_context or {}), "ended_text": text}
         response = super().get(request, *args, **kwargs)
-        if ended is not None:
+        if ended is not None and not header.is_used(request):
             _note_as_told(ended, request, response)
         return response
 
