@@ -25,6 +25,7 @@ from django.views.generic import View
 
 from django_srvsession.api.bodies import Kinds, parse_members, read_body
 from django_srvsession.api.problems import CSRF, ProblemError, bad_request, not_signed_in
+from django_srvsession.api.shown import ended_as_json
 from django_srvsession.store import UpdateError
 
 SAFE_METHODS = ("get", "head", "options")
@@ -99,7 +100,7 @@ class Endpoint(View):
     def protected(self, request: HttpRequest, method: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer a request that no other site has sent."""
         if self.needs_user and method != "options" and not request.user.is_authenticated:
-            raise not_signed_in()
+            raise not_signed_in(ended_as_json(request))
         self.members = parse_members(self.body, self.kinds)
         return getattr(self, method)(request, *args, **kwargs)  # type: ignore[no-any-return]
 

@@ -70,9 +70,13 @@ def bad_request(detail: Text) -> ProblemError:
     return ProblemError(400, detail)
 
 
-def not_signed_in() -> ProblemError:
-    """Return the problem of a visitor, with the challenge that RFC 9110 wants of a 401; no browser acts on this one."""
-    return ProblemError(401, _("Sign in first."), headers={"WWW-Authenticate": 'Cookie realm="session"'})
+def not_signed_in(ended: Mapping[str, str] | None = None) -> ProblemError:
+    """Return the problem of a visitor, with the challenge that RFC 9110 wants of a 401; no browser acts on this one.
+
+    ``ended`` says what became of their session, if that is known.
+    """
+    members: dict[str, Any] = {} if ended is None else {"ended": ended}
+    return ProblemError(401, _("Sign in first."), headers={"WWW-Authenticate": 'Cookie realm="session"'}, **members)
 
 
 def not_found() -> ProblemError:

@@ -96,12 +96,14 @@ def person_as_json(request: HttpRequest) -> dict[str, Any]:
     who = {"id": user_id_of(user), "username": user.get_username()} if user.is_authenticated else None
     record = getattr(request.session, "record", None) if who else None
     session = None if record is None else session_as_json(record, record.sid)
-    ended = None if who else _ended_as_json(getattr(request.session, "ended", None))
+    ended = None if who else ended_as_json(request)
     token = None if header.is_used(request) else get_token(request)
     return {"user": who, "session": session, "ended": ended, "csrf_token": token}
 
 
-def _ended_as_json(ended: Ended | None) -> dict[str, str] | None:
+def ended_as_json(request: HttpRequest) -> dict[str, str] | None:
+    """Return what became of the session whose key a visitor came with, where it was ended elsewhere."""
+    ended: Ended | None = getattr(request.session, "ended", None)
     text = reasons.text_of(ended) if ended is not None else ""
     return {"sid": ended.sid, "reason": escaped(ended.reason), "detail": text} if ended is not None and text else None
 

@@ -372,6 +372,12 @@ def test_of_two_lines_none_counts(asgi: bool, ann: Any) -> None:
     assert json.loads(raw(name_user, [(b"x-session-token", b" \t" + one + b" ")], asgi).content)["shown"] == "ann"
 
 
+def test_under_asgi_a_name_with_underscores_is_another_one(ann: Any) -> None:
+    token = signed_in(ann).token.encode()
+    for name, user in ((b"x-session-token", "ann"), (b"x_session_token", ""), (b"x-session_token", "")):
+        assert json.loads(raw(name_user, [(name, token)], True).content)["shown"] == user
+
+
 @pytest.mark.parametrize("name", NO_NAMES)
 def test_a_name_that_something_else_uses_is_refused(settings: Any, name: Any) -> None:
     settings.SRVSESSION_HEADER = name
