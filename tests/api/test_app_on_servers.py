@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 import subprocess
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,9 +12,9 @@ import pytest
 
 from tests.app import HEADER
 from tests.browser.demo import DemoSite
+from tests.docs.blocks import block
 from tests.patience import patient
 from tests.processes import Site, Visitor
-from tests.runs import ROOT
 from tests.servers import find_program, missing
 
 STORY = """
@@ -49,16 +47,8 @@ def site() -> Iterator[Site]:
         yield site
 
 
-def recipe() -> str:
-    """Return the page's JavaScript."""
-    text = (ROOT / "docs" / "how-to" / "native-apps.rst").read_text()
-    found = re.search(r"code-block:: javascript\n   :name: app\n((?:\n|   .*\n)+)", text)
-    assert found is not None
-    return textwrap.dedent(found[1])
-
-
 def test_the_recipe_for_javascript_works(site: Site) -> None:
-    program = f"{recipe().replace('https://example.com', site.url)}\n{STORY}"
+    program = block("how-to/native-apps", "app").text.replace("https://example.com", site.url) + STORY
     command = [str(find_program("node") or missing("node")), "--input-type=module", "-"]
     done = subprocess.run(command, input=program, capture_output=True, text=True, timeout=patient(60), check=False)
     assert done.returncode == 0, done.stderr
