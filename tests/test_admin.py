@@ -133,7 +133,7 @@ def test_the_newest_activity_comes_first_with_who_where_and_when(boss: Client, a
     assert "7\xa0minutes ago" in text
     assert "anonymous" in text
     assert text.count("srvsession-online") == 1
-    assert text.count("this session") == 1
+    assert text.count("(this device)") == 1
     assert services.contents_of(own).record.user_id == services.user_id_of(
         get_user_model().objects.get(username="boss")
     )
@@ -336,7 +336,7 @@ def test_the_detail_tells_the_user_s_recent_activity_where_events_are_kept(
         at_ms=1, kind="ended", sid=gone, user_id=services.user_id_of(alice), reason="revoked", by="<b>the test"
     )
     text = page(viewer.get(f"{LIST}{record.sid}/change/"))
-    assert "revoked (&lt;b&gt;the test)" in text
+    assert "Signed out remotely" in text and "by &lt;b&gt;the test" in text
     assert gone in text
     settings.SRVSESSION_EVENT_LOG = None
     assert gone not in page(viewer.get(f"{LIST}{record.sid}/change/"))
@@ -384,15 +384,14 @@ def ended_by(client: Client, *sids: str) -> None:
 
 def test_one_session_is_ended_when_asked_twice(boss: Client, alice: Any) -> None:
     record, other = session_of(alice), session_of(alice)
-    assert ">End session</a>" in page(boss.get(f"{LIST}{record.sid}/change/"))
+    assert ">Sign out</a>" in page(boss.get(f"{LIST}{record.sid}/change/"))
     answer = boss.get(f"{LIST}{record.sid}/delete/")
-    assert "End this session?" in page(answer)
-    assert "<h1>End session</h1>" in page(answer)
+    assert "<h1>Sign out 1 session?</h1>" in page(answer)
     for text in (page(boss.get(f"{LIST}{record.sid}/change/")), page(answer)):
         assert not re.search(r">[^<]*\bdelet", text, re.IGNORECASE)
     assert services.contents_of(record.sid) is not None
     answer = boss.post(f"{LIST}{record.sid}/delete/", {"post": "yes"}, follow=True)
-    assert "Ended 1 session." in page(answer)
+    assert "Signed out 1 session." in page(answer)
     ended_by(boss, record.sid)
     assert services.contents_of(other.sid) is not None
 
@@ -403,7 +402,7 @@ def test_selected_sessions_are_ended_when_asked_twice(boss: Client, alice: Any) 
     assert first.sid in page(answer)
     assert len(services.sessions_of(alice)) == 2
     answer = act(boss, "end_selected", first.sid, second.sid, "0" * 18, post="yes")
-    assert "Ended 2 sessions." in page(answer)
+    assert "Signed out 2 sessions." in page(answer)
     ended_by(boss, first.sid, second.sid)
     assert services.contents_of(other.sid) is not None
 
@@ -421,7 +420,7 @@ def test_all_sessions_of_a_user_are_ended_when_asked_twice(boss: Client, alice: 
 def test_all_sessions_of_a_user_can_be_ended_from_the_list_of_them(boss: Client, alice: Any) -> None:
     first, second = session_of(alice), session_of(alice)
     answer = boss.get(LIST, {"user": alice.pk})
-    assert "End all sessions of this user" in page(answer)
+    assert "Sign out this user everywhere" in page(answer)
     url = answer.context["end_user_url"]
     assert "alice" in page(boss.get(url))
     assert len(services.sessions_of(alice)) == 2
@@ -620,12 +619,12 @@ def user_list(client: Client, action: str, *users: Any, **fields: str) -> Any:
 
 def test_selected_users_are_logged_out_when_asked_twice(boss: Client, alice: Any) -> None:
     first, second, other = session_of(alice), session_of(alice), session_of()
-    assert "Log out selected users" in page(boss.get("/admin/auth/user/"))
+    assert "Sign out selected users" in page(boss.get("/admin/auth/user/"))
     answer = user_list(boss, "log_out_selected_users", alice)
     assert "alice" in page(answer)
     assert len(services.sessions_of(alice)) == 2
     answer = user_list(boss, "log_out_selected_users", alice, post="yes")
-    assert "Ended 2 sessions." in page(answer)
+    assert "Signed out 2 sessions." in page(answer)
     ended_by(boss, first.sid, second.sid)
     assert services.contents_of(other.sid) is not None
 
@@ -644,7 +643,7 @@ def test_who_may_not_end_sessions_is_not_offered_to_log_out_users(alice: Any) ->
     user = member("clerk", "view")
     user.user_permissions.add(*Permission.objects.filter(codename__in=["view_user", "change_user", "delete_user"]))
     client, record = signed_in(user), session_of(alice)
-    assert "Log out selected users" not in page(client.get("/admin/auth/user/"))
+    assert "Sign out selected users" not in page(client.get("/admin/auth/user/"))
     user_list(client, "log_out_selected_users", alice, post="yes")
     assert services.contents_of(record.sid) is not None
 

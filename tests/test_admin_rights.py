@@ -76,7 +76,7 @@ def test_only_a_superuser_ends_sessions_of_superusers(ender: Client, root: Any, 
     theirs, hers = session_of(root), session_of(alice)
     url = f"{LIST}{theirs.sid}/delete/"
     assert ender.get(url).status_code == ender.post(url, {"post": "yes"}).status_code == 403
-    assert "End session" not in page(ender.get(f"{LIST}{theirs.sid}/change/"))
+    assert "Sign out" not in page(ender.get(f"{LIST}{theirs.sid}/change/"))
     url = f"{LIST}end-user/?user={root.pk}"
     assert ender.get(url).status_code == ender.post(url, {"post": "yes", "user": root.pk}).status_code == 403
     assert "end_user_url" not in ender.get(LIST, {"user": root.pk}).context
@@ -86,7 +86,7 @@ def test_only_a_superuser_ends_sessions_of_superusers(ender: Client, root: Any, 
     assert is_live(theirs)
     answer = act(ender, "end_selected", theirs.sid, hers.sid, post="yes")
     assert "left alone" in page(answer)
-    assert "Ended 1 session." in page(answer)
+    assert "Signed out 1 session." in page(answer)
     assert (is_live(theirs), is_live(hers)) == (True, False)
     assert [entry.object_id for entry in LogEntry.objects.all()] == [hers.sid]
 
@@ -217,7 +217,7 @@ def test_ending_hours_after_the_sign_in_asks_for_the_password(
     assert "not your password" in page(answer)
     key = ender.cookies["sessionid"].value
     answer = ender.post(url, {**data, "post": "yes", "password": "secret"}, follow=True)
-    assert "Ended 1 session." in page(answer)
+    assert "Signed out 1 session." in page(answer)
     assert not is_live(record)
     assert ender.cookies["sessionid"].value != key
     other = session_of(alice)

@@ -109,6 +109,19 @@ def test_every_store_ends_for_good_and_tells_once(boss: Client) -> None:
     assert listed(boss, f"?user={alice.pk}") == []
 
 
+def test_no_page_loads_its_sessions_one_by_one(boss: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice = get_user_model().objects.create_user("alice")
+    for _ in range(12):
+        session_of(alice, PHONE, "203.0.113.9")
+    store, loaded = current_store(), list[str]()
+    load = type(store).load
+    monkeypatch.setattr(type(store), "load", lambda self, sid: loaded.append(sid) or load(self, sid))
+    for query in ("", "?kind=user", f"?user={alice.pk}", "?q=alice", f"end-user/?user={alice.pk}"):
+        loaded.clear()
+        assert boss.get(LIST + query).status_code == 200
+        assert set(loaded) <= {boss.session.sid}, query
+
+
 @pytest.mark.parametrize("name", ["q", "after", "user"])
 def test_no_text_that_is_asked_for_is_an_error(boss: Client, name: str) -> None:
     boss.raise_request_exception = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -17,12 +17,15 @@ from django.utils.translation import gettext as _
 from django_srvsession import services
 from django_srvsession.admin.filters import SessionFilter
 from django_srvsession.admin.people import Viewer
-from django_srvsession.admin.rows import rows_of
+from django_srvsession.admin.rows import rows_of, with_end_urls
 from django_srvsession.models import LiveSession
 from django_srvsession.records import SessionRecord, is_sid
 from django_srvsession.store.listings import Filter, Portion
 
 AFTER_VAR: Final = "after"
+START_OF_SID: Final = re.compile(r"[0-9a-f]{8,17}")
+"""What a list shows of a session's public name, or more of it."""
+
 _START_OF_ADDRESS: Final = re.compile(r"\d{1,3}\.[\d.]{0,11}|[0-9a-f]{1,4}:[0-9a-f:.]{0,39}", re.IGNORECASE)
 
 
@@ -69,6 +72,7 @@ class LiveSessionList(ChangeList):
         except ValueError as error:
             raise IncorrectLookupParameters from error
         self.result_list: Any = rows_of(request, self.model_admin.admin_site, portion.records)
+        with_end_urls(self.result_list, request, self.model_admin)
         self.result_count = self.full_result_count = len(self.result_list)
         self.show_full_result_count = False
         self.show_admin_actions = bool(self.result_list)
@@ -91,7 +95,14 @@ class LiveSessionList(ChangeList):
         if _START_OF_ADDRESS.fullmatch(text):
             wanted = _from_address(wanted, text)
         elif text:
-            users = _both(users, self.viewer.people_named(text))
+            people = _both(users, self.viewer.people_named(text))
+            portion = self._portion_of(wanted, people)
+            if portion.records or not START_OF_SID.fullmatch(text):
+                return portion
+            wanted = _where(wanted, lambda record: record.sid.startswith(text))
+        return self._portion_of(wanted, users)
+
+    def _portion_of(self, wanted: Filter, users: list[Any] | None) -> Portion:
         return services.portion_of_sessions(wanted, count=self.list_per_page, after=self.after, users=users)
 
     def _one(self, sid: str, wanted: Filter, users: list[Any] | None) -> Portion:
@@ -126,14 +137,16 @@ def _both(first: list[Any] | None, second: list[Any] | None) -> list[Any] | None
 
 def _from_address(wanted: Filter, text: str) -> Filter:
     """Return what is wanted, and comes from an address or one that begins so."""
-    matches, start = wanted.matches, text.lower()
+    start = text.lower()
     if _is_address(start):
         return wanted._replace(ip=str(ipaddress.ip_address(start)))
+    return _where(wanted, lambda record: record.client.ip.startswith(start))
 
-    def holds(record: SessionRecord) -> bool:
-        return record.client.ip.startswith(start) and (matches is None or matches(record))
 
-    return wanted._replace(matches=holds)
+def _where(wanted: Filter, holds: Callable[[SessionRecord], bool]) -> Filter:
+    """Return what is wanted, and meets a condition too that no index answers."""
+    matches = wanted.matches
+    return wanted._replace(matches=lambda record: holds(record) and (matches is None or matches(record)))
 
 
 def _is_address(text: str) -> bool:

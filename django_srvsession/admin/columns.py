@@ -1,25 +1,21 @@
-"""The columns of the list and the fields of the detail; all text of users is escaped."""
+"""The columns of the list and the fields of the detail."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.conf import settings
 from django.contrib import admin
-from django.utils import timezone
-from django.utils.formats import date_format, localize
+from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
-from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_srvsession.admin import cells
 from django_srvsession.admin.rows import is_online, name_of, shown
 from django_srvsession.escaping import escaped
 from django_srvsession.models import LiveSession
-from django_srvsession.records import as_datetime
 
 _MOST_SHOWN: Final = 2000
 """How many characters of a value are shown."""
@@ -29,13 +25,6 @@ class Columns:
     """Show a session; mixed into a ``ModelAdmin``."""
 
     admin_site: admin.AdminSite
-
-    @admin.display(description=_("session"))
-    def session(self, row: LiveSession) -> str:
-        """Show the public name, which is the link to the detail, and whether it is the viewer's own."""
-        if not shown(row).is_own:
-            return format_html("<code>{}</code>", row.sid)
-        return format_html('<code>{}</code> <span class="srvsession-own">{}</span>', row.sid, gettext("this session"))
 
     @admin.display(description=_("user"))
     def user(self, row: LiveSession) -> str:
@@ -47,76 +36,103 @@ class Columns:
 
     @admin.display(description=_("device"))
     def device(self, row: LiveSession) -> str:
-        """Show browser and system; the user agent on hover."""
-        return format_html('<span title="{}">{}</span>', escaped(row.user_agent), shown(row).device)
+        """Show browser and system, and whether it is the viewer's own; the user agent on hover."""
+        cell = cells.device(shown(row).device, row.user_agent)
+        if not shown(row).is_own:
+            return cell
+        return format_html('{} <span class="srvsession-own">({})</span>', cell, gettext("this device"))
 
-    @admin.display(description=_("address"), empty_value="-")
-    def address(self, row: LiveSession) -> str:
-        """Show the address."""
-        return escaped(row.ip)
+    @admin.display(description=_("IP address"))
+    def location(self, row: LiveSession) -> str:
+        """Show the address, and its place where that is known."""
+        return cells.labelled(_("IP address"), cells.location(row.ip))
+
+    @admin.display(description=_("last active"))
+    def last_active(self, row: LiveSession) -> str:
+        """Show how long ago the session was used; and a mark for who was here just now."""
+        cell = cells.ago(row.last_seen_ms)
+        if is_online(row):
+            cell = format_html('{} <span class="srvsession-online">{}</span>', cell, gettext("online"))
+        return cells.labelled(_("Last active"), cell)
+
+    @admin.display(description=_("started"))
+    def started(self, row: LiveSession) -> str:
+        """Show how long ago the session was created."""
+        return cells.labelled(_("Started"), cells.ago(row.created_ms))
+
+    @admin.display(description=_("expires"))
+    def expires(self, row: LiveSession) -> str:
+        """Show in how long the session ends by itself if it is not used again."""
+        return cells.labelled(_("Expires"), cells.until(row.expires_ms))
+
+    @admin.display(description=_("session"))
+    def session(self, row: LiveSession) -> str:
+        """Show the beginning of the public name, which is the link to the detail."""
+        return cells.short(row.sid)
+
+    @admin.display(description=_("sign out"))
+    def sign_out(self, row: LiveSession) -> str:
+        """Show the link to the question whether to end the session; nothing for who may not end it."""
+        url = shown(row).end_url
+        if not url:
+            return ""
+        whose = gettext("Sign out %(device)s") % {"device": f"{shown(row).device}, {name_of(row)}"}
+        link = '<a class="srvsession-end" href="{}" aria-label="{}">{}</a>'
+        return format_html(link, url, whose, gettext("Sign out"))
+
+    # On the detail, in full.
+
+    @admin.display(description=_("session"))
+    def full_sid(self, row: LiveSession) -> str:
+        """Show the public name."""
+        return format_html("<code>{}</code>", row.sid)
+
+    @admin.display(description=_("IP address"))
+    def location_in_full(self, row: LiveSession) -> str:
+        """Show the address, and its place where that is known."""
+        return cells.location(row.ip)
 
     @admin.display(description=_("user agent"), empty_value="-")
     def agent(self, row: LiveSession) -> str:
         """Show the whole user agent."""
         return escaped(row.user_agent)
 
-    @admin.display(description=_("last active"))
-    def last_active(self, row: LiveSession) -> str:
-        """Show how long ago the session was used, the moment on hover; and a mark for who was here just now."""
-        ago = _ago(row.last_seen_ms)
-        if not is_online(row):
-            return ago
-        return format_html('{} <span class="srvsession-online">{}</span>', ago, gettext("online"))
-
-    @admin.display(description=_("started"))
-    def started(self, row: LiveSession) -> str:
-        """Show how long ago the session was created; the moment on hover."""
-        return _ago(row.created_ms)
-
-    @admin.display(description=_("expires"))
-    def expires(self, row: LiveSession) -> str:
-        """Show in how long the session ends by itself if it is not used again; the moment on hover."""
-        moment = as_datetime(row.expires_ms)
-        return _time(moment, gettext("in %(time)s") % {"time": timeuntil(moment, depth=1)})
-
-    # On the detail, to the second.
-
     @admin.display(description=_("started"))
     def started_at(self, row: LiveSession) -> str:
         """Show when the session was created."""
-        return _moment(row.created_ms)
+        return cells.exactly(row.created_ms)
 
     @admin.display(description=_("signed in"))
     def signed_in_at(self, row: LiveSession) -> str:
         """Show when the user signed in."""
-        return _moment(row.signed_in_ms)
+        return cells.exactly(row.signed_in_ms)
 
     @admin.display(description=_("last active"))
     def last_active_at(self, row: LiveSession) -> str:
         """Show when the session was used."""
-        return _moment(row.last_seen_ms)
+        return cells.exactly(row.last_seen_ms)
 
     @admin.display(description=_("expires"))
     def expires_at(self, row: LiveSession) -> str:
         """Show when the session ends by itself if it is not used again."""
-        return _moment(row.expires_ms)
+        return cells.exactly(row.expires_ms)
 
     @admin.display(description=_("ends at the latest"))
     def deadline(self, row: LiveSession) -> str:
         """Show the moment that no activity moves."""
-        return _moment(row.deadline_ms)
+        return cells.exactly(row.deadline_ms)
 
     @admin.display(description=_("key changed"))
     def key_changed_at(self, row: LiveSession) -> str:
         """Show when the key was changed last."""
-        return _moment(row.rotated_ms)
+        return cells.exactly(row.rotated_ms)
 
-    @admin.display(description=_("contents"), empty_value="-")
+    @admin.display(description=_("contents"))
     def contents(self, row: LiveSession) -> str:
         """Show names and sizes of what is in the session, and only those values that the site allows to show."""
         more = shown(row)
         if not more.sizes:
-            return ""
+            return gettext("Nothing is kept in this session.")
         lines = format_html_join(
             "",
             "<tr><th scope=row><code>{}</code></th><td>{}</td><td>{}</td></tr>",
@@ -129,29 +145,6 @@ class Columns:
     def store(self, row: LiveSession) -> str:
         """Show the engine's name."""
         return str(settings.SESSION_ENGINE)
-
-
-def _local(moment: datetime) -> datetime:
-    return timezone.localtime(moment) if settings.USE_TZ else timezone.make_naive(moment)
-
-
-def _time(moment: datetime, text: str) -> SafeString:
-    exact = date_format(_local(moment), "DATETIME_FORMAT")
-    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(timespec="seconds"), exact, text)
-
-
-def _ago(moment_ms: int) -> SafeString:
-    moment, now = as_datetime(moment_ms), datetime.now(UTC)
-    if (now - moment).total_seconds() < 60:
-        return _time(moment, gettext("just now"))  # Also when another machine's clock is ahead of ours.
-    return _time(moment, gettext("%(time)s ago") % {"time": timesince(moment, now, depth=1)})
-
-
-def _moment(moment_ms: int | None) -> str:
-    if moment_ms is None:
-        return "-"
-    moment = as_datetime(moment_ms)
-    return _time(moment, date_format(_local(moment), "DATETIME_FORMAT"))
 
 
 def _bytes(size: int) -> str:

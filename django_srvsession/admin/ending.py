@@ -1,8 +1,7 @@
-"""End sessions from the admin: ask first, end, write it in the log, say how many it was.
+"""End sessions from the admin, once that was asked (``questions``): end, write it in the log, say how many it was.
 
-Who is asked proves who they are, unless they have done so a short time ago. Only a superuser ends the sessions of
-superusers, and of accounts that are not found. Accounts and sessions change while a password is hashed: who may be
-ended is decided after that.
+Only a superuser ends the sessions of superusers, and of accounts that are not found. Accounts and sessions change while
+a password is hashed: who may be ended is decided after that.
 """
 
 from __future__ import annotations
@@ -12,13 +11,9 @@ from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.admin import AdminSite
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import DELETION, LogEntry
-from django.contrib.auth.views import redirect_to_login
 from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest
-from django.http.response import HttpResponseBase
-from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -30,7 +25,8 @@ from django_srvsession.models import LiveSession
 from django_srvsession.records import SessionRecord
 
 PERMISSION = "srvsession.delete_livesession"
-_MOST_REASON = 200
+MOST_REASON = 200
+"""How many letters of the reason that is typed go into the log."""
 
 
 def may_end(request: HttpRequest) -> bool:
@@ -96,15 +92,15 @@ def _end(request: HttpRequest, site: AdminSite, ending: Iterable[SessionRecord],
         _log(request, site, ended, what)
     if ended:
         count = len(ended)
-        text = ngettext("Ended %(count)d session.", "Ended %(count)d sessions.", count) % {"count": count}
+        text = ngettext("Signed out %(count)d session.", "Signed out %(count)d sessions.", count) % {"count": count}
         messages.success(request, text)
     else:
-        messages.warning(request, _("There was no session to end any more."))
+        messages.warning(request, _("Already signed out: there was no session to end any more."))
 
 
 def _tell_of_superusers(request: HttpRequest, are_some: bool) -> None:
     if are_some:
-        text = _("Only superusers end sessions of superusers, or of unknown accounts. These were left alone.")
+        text = _("Only superusers sign out superusers, and accounts that are not found. These are left alone.")
         messages.warning(request, text)
 
 
@@ -135,52 +131,6 @@ def _repr(record: SessionRecord, user: Any) -> str:
 
 def _why(request: HttpRequest, what: str) -> str:
     """Say from where a session was ended, and why; an address that the site does not keep is not kept here either."""
-    address, reason = client_address.client_of(request).ip, request.POST.get("reason", "").strip()[:_MOST_REASON]
+    address, reason = client_address.client_of(request).ip, request.POST.get("reason", "").strip()[:MOST_REASON]
     where = f" from {address}" if address else ""
     return escaped(f"Ended{where} ({what})" + (f": {reason}" if reason else "."))
-
-
-def ask_first(
-    request: HttpRequest, model_admin: Any, question: str, items: Sequence[str], **context: Any
-) -> HttpResponseBase | None:
-    """Return the page that asks whether to end, until the answer is yes and the last proof is recent; None then.
-
-    The page asks for the password, too, where that is needed; it posts what ``hidden`` holds. Who has no password
-    proves elsewhere who they are, and begins again from this page, or from the list.
-    """
-    from django_srvsession.accounts import reauthentication
-    from django_srvsession.accounts.forms import ConfirmForm
-
-    vars(request)["sensitive_post_parameters"] = ["password"]  # As Django's decorator does.
-    is_proven, is_answer = reauthentication.is_recent(request), request.POST.get("post") == "yes"
-    way_back = request.get_full_path()
-    if not is_proven and not reauthentication.can_confirm(request):
-        return reauthentication.ask(request, way_back)
-    form = None if is_proven else ConfirmForm(request, request.POST if "password" in request.POST else None)
-    if is_answer and (form is None or form.is_valid()):
-        return None
-    if not request.user.is_authenticated:  # Who guesses a password is signed out in the end.
-        return redirect_to_login(way_back, f"{model_admin.admin_site.name}:login")
-    request.current_app = model_admin.admin_site.name
-    return TemplateResponse(
-        request,
-        "admin/srvsession/end_confirmation.html",
-        {
-            **model_admin.admin_site.each_context(request),
-            "title": _("End sessions"),
-            "question": question,
-            "items": items,
-            "opts": model_admin.opts,
-            "media": model_admin.media,
-            "form": form,
-            "reason": request.POST.get("reason", ""),
-            "most_reason": _MOST_REASON,
-            "hidden": [],
-            **context,
-        },
-    )
-
-
-def chosen(action: str, keys: Iterable[Any]) -> list[tuple[str, str]]:
-    """Return the hidden fields that send an action again."""
-    return [("action", action), *((ACTION_CHECKBOX_NAME, str(key)) for key in keys)]

@@ -65,7 +65,7 @@ class ReasonFilter(EventFilter):
 
     def valid_values(self) -> list[tuple[str, Any]]:
         """Return the choices that a request may make."""
-        return [*((reason, reason) for reason in REASONS), (_OTHER, _("Other"))]
+        return [*REASONS.items(), (_OTHER, _("Other"))]
 
     def wanted(self) -> Q:
         """Return the condition."""

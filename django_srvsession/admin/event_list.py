@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext
 
 from django_srvsession import services
-from django_srvsession.admin.changelist import LiveSessionList
+from django_srvsession.admin.changelist import START_OF_SID, LiveSessionList
 from django_srvsession.admin.rows import named
 from django_srvsession.events import history
 from django_srvsession.models import SessionEvent
@@ -55,7 +55,10 @@ class EventList(LiveSessionList):
         if _START_OF_ADDRESS.fullmatch(text):
             return Q(), Q(ip__startswith=text.lower())
         # The text itself too: the id of a user who is gone.
-        ids = [services.user_id_of(user) for user in self.viewer.people_named(text)]
+        people = self.viewer.people_named(text)
+        if START_OF_SID.fullmatch(text) and people in ([], [text]):
+            return Q(), Q(sid__startswith=text) | Q(user_id=text)
+        ids = [services.user_id_of(user) for user in people]
         return Q(user_id__in=[*ids, text.replace("\0", "")]), Q()
 
     def _show(self, rows: list[SessionEvent]) -> None:

@@ -9,20 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.options import ShowFacets
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
-from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_srvsession.admin import event_filters
+from django_srvsession import moments
+from django_srvsession.admin import cells, event_filters
 from django_srvsession.admin.rows import shown
 from django_srvsession.escaping import escaped
 from django_srvsession.events import log as event_log
@@ -58,29 +56,38 @@ def _name(event: SessionEvent, user_id: str) -> str:
     return escaped(names.get(user_id, user_id))
 
 
-def _why(event: SessionEvent) -> str:
-    reason = escaped(event.reason)
-    return f"{reason} ({_name(event, event.by)})" if event.by else reason
+def _by(event: SessionEvent) -> str:
+    """Return by whom, in words; empty where nobody did it, or it is not known."""
+    if not event.by:
+        return ""
+    return (
+        gettext("by the user")
+        if event.by == event.user_id
+        else gettext("by %(name)s") % {"name": _name(event, event.by)}
+    )
 
 
 def _what(event: SessionEvent) -> str:
-    """Return what happened as its user reads it; below it the reason as code and log name it, and who did it."""
-    text = text_of(event.kind, event.reason)
-    return format_html('{} <span class="srvsession-reason">{}</span>', text, _why(event)) if _why(event) else text
+    """Return what happened, as its user reads it; below it, who did it."""
+    text, by = text_of(event.kind, event.reason), _by(event)
+    return format_html('{} <span class="srvsession-by">{}</span>', text, by) if by else text
 
 
 def _time(event: SessionEvent) -> str:
-    moment = timezone.localtime(event.at) if settings.USE_TZ else timezone.make_naive(event.at)
-    exact, short = (date_format(moment, name) for name in ("DATETIME_FORMAT", "SHORT_DATETIME_FORMAT"))
-    at = event.at.isoformat(timespec="milliseconds")
-    return format_html('<time datetime="{}" title="{}">{}</time>', at, exact, short)
+    moment = event.at.isoformat(timespec="milliseconds")
+    return format_html('<time datetime="{}">{}</time>', moment, moments.exactly(event.at))
+
+
+def _device(event: SessionEvent) -> str:
+    name = device_of(event)
+    return cells.device(name, event.user_agent) if name else "-"
 
 
 @admin.register(SessionEvent)
 class SessionEventAdmin(ModelAdmin):
     """List what was written down of sessions."""
 
-    list_display = ("when", "happened", "person", "device", "address", "session")
+    list_display = ("when", "happened", "person", "device", "location", "session")
     list_display_links = None
     list_filter = (
         event_filters.EventUserFilter,
@@ -129,6 +136,10 @@ class SessionEventAdmin(ModelAdmin):
 
         return EventList
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Show the list."""
+        return super().changelist_view(request, {"title": gettext("Session events"), **(extra_context or {})})
+
     @admin.display(description=_("time"))
     def when(self, event: SessionEvent) -> str:
         """Show the moment."""
@@ -148,12 +159,12 @@ class SessionEventAdmin(ModelAdmin):
     @admin.display(description=_("device"))
     def device(self, event: SessionEvent) -> str:
         """Show browser and system; the user agent on hover."""
-        return format_html('<span title="{}">{}</span>', escaped(event.user_agent), device_of(event))
+        return _device(event)
 
-    @admin.display(description=_("address"), empty_value="-")
-    def address(self, event: SessionEvent) -> str:
-        """Show the address."""
-        return escaped(event.ip)
+    @admin.display(description=_("IP address"))
+    def location(self, event: SessionEvent) -> str:
+        """Show the address, and its place where that is known."""
+        return cells.location(event.ip)
 
     @admin.display(description=_("session"))
     def session(self, event: SessionEvent) -> str:
@@ -161,7 +172,7 @@ class SessionEventAdmin(ModelAdmin):
         if not event.sid:
             return "-"  # What is said of a user, and of no session.
         url = events_url(self.admin_site, q=event.sid)
-        return format_html('<a href="{}"><code>{}</code></a>', url, escaped(event.sid))
+        return format_html('<a href="{}">{}</a>', url, cells.short(event.sid))
 
 
 class History:
@@ -174,7 +185,7 @@ class History:
         """Show the last events of the session's user, this session's own in bold, and links to all of them."""
         lines = format_html_join(
             "",
-            '<tr class="{}"><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td><code>{}</code></td></tr>',
+            '<tr class="{}"><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>',
             (_line(event, row.sid) for event in shown(row).events),
         )
         table = format_html('<table class="srvsession-contents"><tbody>{}</tbody></table>', lines)
@@ -190,4 +201,4 @@ class History:
 
 def _line(event: SessionEvent, sid: str) -> tuple[str, ...]:
     own = "srvsession-own-event" if event.sid == sid else ""
-    return own, _time(event), _what(event), device_of(event), escaped(event.ip), escaped(event.sid)
+    return own, _time(event), _what(event), _device(event), cells.location(event.ip), cells.short(event.sid)

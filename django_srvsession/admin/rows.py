@@ -28,7 +28,8 @@ _KEPT: Final = ("created_ms", "signed_in_ms", "last_seen_ms", "lifetime_ms", "ex
 class Shown(NamedTuple):
     """Hold what a row shows beside its columns; ``user`` is None for who may not see the session's user.
 
-    ``is_for_superusers``: the viewer may not end it, because only superusers may.
+    ``is_for_superusers``: the viewer may not end it, because only superusers may. ``end_url`` is where the list asks
+    whether to end it.
     """
 
     device: str
@@ -40,6 +41,7 @@ class Shown(NamedTuple):
     sizes: Mapping[str, int]
     revealed: Mapping[str, Any]
     events: Sequence[SessionEvent] = ()
+    end_url: str = ""
 
 
 def rows_of(request: HttpRequest, site: AdminSite, records: Iterable[SessionRecord]) -> list[LiveSession]:
@@ -68,6 +70,15 @@ def row_of(
     events = named(_events_of(record), Viewer(request, site))
     vars(row)["shown"] = shown(row)._replace(sizes=sizes, revealed=revealed, events=events)
     return row
+
+
+def with_end_urls(rows: Iterable[LiveSession], request: HttpRequest, model_admin: Any) -> None:
+    """Let each row that the viewer may end know where that is asked; the way back leads to the list as it is here."""
+    kept = model_admin.get_preserved_filters(request)
+    for row in rows:
+        if model_admin.has_delete_permission(request, row):
+            url = reverse(f"{model_admin.admin_site.name}:srvsession_livesession_delete", args=[row.sid])
+            vars(row)["shown"] = shown(row)._replace(end_url=f"{url}?{kept}" if kept else url)
 
 
 def _events_of(record: SessionRecord) -> Sequence[SessionEvent]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin, messages
 from django.contrib.admin.options import ShowFacets
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -19,12 +20,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_srvsession import services
-from django_srvsession.admin import ending, filters
+from django_srvsession.admin import ending, filters, questions
 from django_srvsession.admin.columns import Columns
 from django_srvsession.admin.history import History, events_url
-from django_srvsession.admin.people import Viewer
-from django_srvsession.admin.rows import name_of, row_of, shown
-from django_srvsession.escaping import escaped
+from django_srvsession.admin.rows import name_of, row_of, rows_of, shown
 from django_srvsession.models import LiveSession
 from django_srvsession.records import is_sid
 
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 else:
     ModelAdmin = admin.ModelAdmin
 
+_WHAT: Final = ("user", "device", "location_in_full", "agent", "full_sid", "store")
 _TIMES: Final = ("started_at", "signed_in_at", "last_active_at", "expires_at", "deadline", "key_changed_at")
 
 
@@ -61,8 +61,8 @@ class Chosen:
 class LiveSessionAdmin(History, Columns, ModelAdmin):
     """List, show and end live sessions: who may view sees, who may delete ends, nobody adds or changes."""
 
-    list_display = ("session", "user", "last_active", "device", "address", "started", "expires")
-    list_display_links = ("session",)
+    list_display = ("user", "device", "location", "last_active", "started", "expires", "session", "sign_out")
+    list_display_links = ("device", "session")
     list_filter = (
         filters.UserFilter,
         filters.SignedInFilter,
@@ -78,11 +78,11 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
     search_help_text = _("The beginning of a user name, an e-mail address, an IP address, or a session's name.")
     actions = ("end_selected", "end_all_of_users")
     fieldsets = (
-        (None, {"fields": ("session", "user", "device", "address", "agent", "store")}),
+        (None, {"fields": _WHAT}),
         (_("Times"), {"fields": _TIMES}),
         (_("Contents"), {"fields": ("contents",)}),
     )
-    readonly_fields = ("session", "user", "device", "address", "agent", "store", *_TIMES, "contents", "events")
+    readonly_fields = (*_WHAT, *_TIMES, "contents", "events")
 
     class Media:
         css = {"all": ("srvsession/admin.css",)}
@@ -103,11 +103,23 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
         """Say that nobody changes a session."""
         return False
 
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Return the columns; the one that signs out is for those who may."""
+        columns = super().get_list_display(request)
+        return columns if self.has_delete_permission(request) else [name for name in columns if name != "sign_out"]
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return the fieldsets, with one for the user's recent activity where there is any."""
         fieldsets = super().get_fieldsets(request, obj)
         has_events = obj is not None and shown(obj).events
         return [*fieldsets, (_("Recent activity"), {"fields": ("events",)})] if has_events else fieldsets
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """Show the detail below the name of its user and device."""
+        row = kwargs["obj"]
+        return super().render_change_form(
+            request, {**context, "subtitle": f"{name_of(row)}, {shown(row).device}"}, *args, **kwargs
+        )
 
     # What Django would read from the table.
 
@@ -147,14 +159,15 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Show the list, on its first page below the overview; or do an action."""
-        context = {"overview_url": self._url("overview"), **(extra_context or {})}
+        context = {"title": gettext("Live sessions"), "overview_url": self._url("overview"), **(extra_context or {})}
         if request.method == "GET" and not request.GET and self.has_view_permission(request):
             context["overview"] = _overview()
         user_id = request.GET.get("user")
         if user_id:
             context["events_url"] = events_url(self.admin_site, user=user_id)
         if user_id and self.has_delete_permission(request) and ending.may_end_of(request, [user_id]):
-            context["end_user_url"] = f"{self._url('end_user')}?{urlencode({'user': user_id})}"
+            query = urlencode({"user": user_id, "_changelist_filters": request.GET.urlencode()})
+            context["end_user_url"] = f"{self._url('end_user')}?{query}"
         return super().changelist_view(request, context)
 
     def overview_view(self, request: HttpRequest) -> HttpResponse:
@@ -180,13 +193,11 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
         if not self.has_delete_permission(request, row):
             raise PermissionDenied
-        question = gettext("End this session? Whoever uses it is signed out at once.")
-        title = gettext("End session")
-        asking = ending.ask_first(request, self, question, [_item(row)], title=title, verb=title)
+        asking = questions.about_sessions(request, self, [row])
         if asking is not None:
             return asking
         ending.end_sessions(request, self.admin_site, [row], "one session")
-        return HttpResponseRedirect(self._url("changelist"))
+        return HttpResponseRedirect(self._way_back(request))
 
     def end_user_view(self, request: HttpRequest) -> HttpResponseBase:
         """End all sessions of one user, having asked."""
@@ -197,19 +208,16 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
             return HttpResponseRedirect(self._url("changelist"))
         if not ending.may_end_of(request, [user_id]):
             raise PermissionDenied
-        asking = self._ask_about(request, [user_id], [("user", user_id)])
+        asking = questions.about_users(request, self, [user_id], [("user", user_id)])
         if asking is not None:
             return asking
         ending.end_sessions_of(request, self.admin_site, [user_id], "all sessions of the user")
-        return HttpResponseRedirect(self._url("changelist"))
+        return HttpResponseRedirect(self._way_back(request))
 
-    def _ask_about(
-        self, request: HttpRequest, user_ids: list[str], hidden: list[tuple[str, str]]
-    ) -> HttpResponseBase | None:
-        people = Viewer(request, self.admin_site).people_of(user_ids)
-        names = [escaped(people[user_id].get_username() if user_id in people else user_id) for user_id in user_ids]
-        question = gettext("End all sessions of these users? They are signed out everywhere, at once.")
-        return ending.ask_first(request, self, question, names, hidden=hidden)
+    def _way_back(self, request: HttpRequest) -> str:
+        """Return the list as it was, with its filter."""
+        kept: Any = {"preserved_filters": self.get_preserved_filters(request), "opts": self.opts}
+        return add_preserved_filters(kept, self._url("changelist"))
 
     def _url(self, name: str) -> str:
         return reverse(f"{self.admin_site.name}:srvsession_livesession_{name}")
@@ -226,18 +234,21 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
         actions = super().get_actions(request, **where)
         return {name: action for name, action in actions.items() if name in self.actions}
 
-    @admin.action(permissions=["delete"], description=_("End selected sessions"))
+    @admin.action(permissions=["delete"], description=_("Sign out selected sessions"))
     def end_selected(self, request: HttpRequest, queryset: Any) -> HttpResponseBase | None:
         """End the chosen sessions, having asked."""
         rows = self._rows(request, queryset)
-        question = gettext("End these sessions? Whoever uses them is signed out at once.")
-        hidden = ending.chosen("end_selected", [row.sid for row in rows])
-        asking = ending.ask_first(request, self, question, [_item(row) for row in rows], hidden=hidden)
+        if not rows:
+            messages.warning(request, gettext("Already signed out: there was no session to end any more."))
+            return None
+        asking = questions.about_sessions(
+            request, self, rows, questions.chosen("end_selected", [row.sid for row in rows])
+        )
         if asking is None:
             ending.end_sessions(request, self.admin_site, rows, "chosen in the list")
         return asking
 
-    @admin.action(permissions=["delete"], description=_("End all sessions of the selected sessions' users"))
+    @admin.action(permissions=["delete"], description=_("Sign out the users of selected sessions everywhere"))
     def end_all_of_users(self, request: HttpRequest, queryset: Any) -> HttpResponseBase | None:
         """End all sessions of those whose sessions were chosen, having asked."""
         rows = self._rows(request, queryset)
@@ -245,15 +256,12 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
         if not user_ids:
             messages.warning(request, gettext("Nobody is signed in in these sessions."))
             return None
-        asking = self._ask_about(request, user_ids, ending.chosen("end_all_of_users", [row.sid for row in rows]))
+        hidden = questions.chosen("end_all_of_users", [row.sid for row in rows])
+        asking = questions.about_users(request, self, user_ids, hidden)
         if asking is None:
             ending.end_sessions_of(request, self.admin_site, user_ids, "all sessions of the user")
         return asking
 
     def _rows(self, request: HttpRequest, chosen: Chosen) -> list[LiveSession]:
-        found = (self.get_object(request, sid) for sid in chosen.sids[: self.list_per_page])
-        return [row for row in found if row is not None]
-
-
-def _item(row: LiveSession) -> str:
-    return f"{name_of(row)}, {escaped(row.ip) or '-'} ({row.sid})"
+        found = (services.contents_of(sid) for sid in chosen.sids[: self.list_per_page])
+        return rows_of(request, self.admin_site, [contents.record for contents in found if contents is not None])

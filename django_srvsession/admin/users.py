@@ -16,7 +16,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_srvsession import services
-from django_srvsession.admin import ending
+from django_srvsession.admin import ending, questions
 from django_srvsession.admin.history import events_url
 
 ACTION: Final = "log_out_selected_users"
@@ -24,7 +24,7 @@ MOST_USERS: Final = 1000
 
 
 class EndSessionsMixin:
-    """Add "Log out selected users" and a link to a user's sessions to a ``ModelAdmin`` of users.
+    """Add "Sign out selected users" and a link to a user's sessions to a ``ModelAdmin`` of users.
 
     Name it before the admin class: ``class UserAdmin(EndSessionsMixin, auth.admin.UserAdmin)``. The action is for who
     may delete live sessions, the link for who may view them.
@@ -42,19 +42,17 @@ class EndSessionsMixin:
             actions[ACTION] = self.get_action(ACTION)  # type: ignore[attr-defined]
         return actions
 
-    @admin.action(description=_("Log out selected users"))
+    @admin.action(description=_("Sign out selected users"))
     def log_out_selected_users(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
         """End all sessions of the chosen users, having asked."""
         users = list(queryset[: MOST_USERS + 1])
         if len(users) > MOST_USERS:
             messages.warning(request, gettext("Choose no more than %(count)d users at once.") % {"count": MOST_USERS})
             return None
-        items = [user.get_username() for user in users]
-        question = gettext("End all sessions of these users? They are signed out everywhere, at once.")
-        hidden = ending.chosen(ACTION, [user.pk for user in users])
-        asking = ending.ask_first(request, self, question, items, hidden=hidden)
+        user_ids = [services.user_id_of(user) for user in users]
+        hidden = questions.chosen(ACTION, [user.pk for user in users])
+        asking = questions.about_users(request, self, user_ids, hidden)
         if asking is None:
-            user_ids = map(services.user_id_of, users)
             ending.end_sessions_of(request, self.admin_site, user_ids, "all sessions of the user")
         return asking
 

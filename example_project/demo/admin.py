@@ -1,4 +1,4 @@
-"""The demo's admin: Django's for users, with "Log out selected users" and a link to a user's sessions."""
+"""The demo's admin: Django's for users, with "Sign out selected users" and a link to a user's sessions."""
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
 
 import pytest
 
 from tests.browser.accessibility import violations
 from tests.browser.browsers import Browser
 from tests.browser.demo import DemoSite
+from tests.browser.test_second_clicks import place_of
+from tests.trust import WHOLE
 
 LIST = "/admin/srvsession/livesession/"
 
@@ -47,9 +49,9 @@ def test_an_administrator_sees_who_is_here_and_ends_one_session(admin: Browser) 
     admin.run("document.querySelectorAll('#result_list tbody tr')[1].querySelector('.field-session a').click()")
     admin.wait_for("document.querySelector('.srvsession-contents') !== null")
     assert "_auth_user_hash" in admin.find(".srvsession-contents").text
-    admin.follow("End session")
+    admin.follow("Sign out")
     submit(admin, "#content input[type=submit]")
-    assert admin.texts(".messagelist li") == ["Ended 1 session."]
+    assert admin.texts(".messagelist li") == ["Signed out 1 session."]
     assert rows(admin) == ["admin", "alice", "alice", "alice"]
     assert admin.console == []
 
@@ -59,10 +61,10 @@ def test_selected_sessions_are_ended_after_a_question(admin: Browser) -> None:
         box.click()
     admin.run("document.querySelector('.actions [name=action]').value = 'end_selected'")
     submit(admin, ".actions button")
-    assert admin.heading == "End sessions"
-    assert len(admin.texts("#content ul li")) == 2
+    assert admin.texts("#content h1") == ["Sign out 2 sessions?"]
+    assert len(admin.texts(".srvsession-asked tbody tr")) == 2
     submit(admin, "#content input[type=submit]")
-    assert admin.texts(".messagelist li") == ["Ended 2 sessions."]
+    assert admin.texts(".messagelist li") == ["Signed out 2 sessions."]
     assert rows(admin) == ["admin", "alice", "alice"]
 
 
@@ -72,7 +74,7 @@ def test_users_are_logged_out_from_their_own_list(admin: Browser) -> None:
     admin.run("document.querySelector('.actions [name=action]').value = 'log_out_selected_users'")
     submit(admin, ".actions button")
     submit(admin, "#content input[type=submit]")
-    assert admin.texts(".messagelist li") == ["Ended 4 sessions."]
+    assert admin.texts(".messagelist li") == ["Signed out 4 sessions."]
     admin.go(LIST)
     assert rows(admin) == ["admin"]
 
@@ -114,8 +116,80 @@ def test_what_is_looked_for_is_found(admin: Browser) -> None:
     assert admin.console == []
 
 
-def test_the_list_speaks_to_a_narrow_screen_too(admin: Browser, tmp_path: Any) -> None:
-    admin.prefer(width=390)
+CUT = """
+const wide = [...document.querySelectorAll("#content *")].filter((part) => {
+  const style = getComputedStyle(part);
+  if (style.position === "absolute" || style.overflowX === "visible") return false;
+  return part.scrollWidth > part.clientWidth + 1;
+});
+const beyond = document.documentElement.scrollWidth - innerWidth;
+return [...wide.map((part) => part.className || part.tagName), ...(beyond > 0 ? ["page: " + beyond] : [])];
+"""
+SIZES = {"1366": 1366, "1280": 1280, "1280 at 200 %": 640, "phone": 390, "narrow": 320}
+AS_LONG_AS_THEY_GET = """
+const row = document.querySelector("#result_list tbody tr:nth-child(2)");
+row.querySelector(".field-user").textContent = "w".repeat(150);
+row.querySelector(".srvsession-ip").textContent = "2001:0db8:1234:5678:9abc:def0:1234:5678";
+row.querySelector(".srvsession-device > :last-child").textContent = "a".repeat(60);
+"""
+ASKED = "document.querySelector('.srvsession-asked') !== null"
+
+
+@pytest.mark.parametrize(("scheme", "language"), [("light", "en"), ("dark", "ko")])
+def test_nothing_is_cut_and_nobody_is_shut_out_in_any_window(admin: Browser, scheme: str, language: str) -> None:
+    found: dict[str, object] = {}
+    admin.prefer(scheme=scheme, language=language, width=1280)
     admin.go(LIST)
-    assert admin.run("return document.documentElement.scrollWidth <= innerWidth")
+    admin.run(AS_LONG_AS_THEY_GET)
+    found["axe"] = violations(admin, "#result_list")
+    for name, width in SIZES.items():
+        admin.prefer(scheme=scheme, language=language, width=width)
+        found[name] = admin.run(CUT)
+        stacked = admin.run("return getComputedStyle(document.querySelector('#result_list thead')).display === 'none'")
+        assert stacked is (width < 1000)
+    admin.run("document.querySelectorAll('.srvsession-end')[1].click()")
+    admin.wait_for(ASKED)
+    found["axe question"] = violations(admin, "#content")
+    for name, width in SIZES.items():
+        admin.prefer(scheme=scheme, language=language, width=width)
+        found[f"question {name}"] = admin.run(CUT)
+    admin.prefer()
+    assert not any(found.values()), found
+
+
+def test_the_keyboard_alone_signs_a_device_out_and_comes_back_to_the_filter(admin: Browser) -> None:
+    admin.go(f"{LIST}?kind=user&device=phone")
+    admin.run("document.querySelector('.srvsession-end').focus()")
+    admin.press_key("ENTER")
+    admin.wait_for(ASKED)
+    admin.run("document.querySelector('#id_reason').focus()")
+    admin.press_key("TAB")
+    admin.press_key("ENTER")
+    admin.wait_for("document.querySelector('.messagelist') !== null")
+    assert admin.texts(".messagelist li") == ["Signed out 1 session."]
+    assert admin.run("return location.search") == "?kind=user&device=phone"
+    assert admin.texts(".srvsession-empty") == ["No session matches. Show all"]
+
+
+PRESSES = [("end", 1, 0.45), ("start", 2, 0.2), ("center", 1, 0.2), ("end", 3, 0.9)]
+
+
+@pytest.mark.parametrize(("width", "first"), [(1280, 0), (390, 1)])
+def test_a_repeated_press_on_a_row_or_on_the_answer_signs_out_no_other(admin: Browser, width: int, first: int) -> None:
+    admin.prefer(width=width)
+    for ended, (at, times, later) in enumerate(PRESSES if WHOLE else PRESSES[first : first + 1], 1):
+        admin.go(LIST)
+        place = place_of(admin, ".srvsession-end", 1, at)
+        admin.press_at(place, times=times)
+        admin.wait_for(ASKED)
+        time.sleep(later)
+        admin.press_at(place)
+        assert len(admin.texts(".srvsession-asked tbody tr")) == 1, "the second press has answered the question"
+        place = place_of(admin, ".srvsession-confirm input[type=submit]", 0, "nearest")
+        admin.press_at(place, times=times)
+        admin.wait_for("document.querySelector('.messagelist') !== null")
+        time.sleep(later)
+        admin.press_at(place)
+        admin.go(LIST)
+        assert len(rows(admin)) == 5 - ended
     admin.prefer()
