@@ -121,6 +121,9 @@ SETTINGS: Final[dict[str, Setting]] = {
         "prefix",
         "Comes before every key of ours in Redis: a text, or a function (or its path) that returns one for each use.",
     ),
+    "CACHE_CHECK": Setting(
+        60, "duration", "How long backends.cached_db believes a copy in Redis before it asks the database again."
+    ),
     "ADMIN_REVEAL": Setting((), "names", "Session keys whose values the admin shows; of all others it shows the size."),
     "DEVICE_NAME": Setting(
         None,
@@ -162,6 +165,7 @@ client_ip: str | Callable[[Any], Any] | None
 trusted_proxies: Any
 store_ip: str
 redis_prefix: str | Callable[[], Any]
+cache_check_ms: int
 admin_reveal: Collection[str]
 device_name: Callable[[Any], Any] | None
 event_log: int | None

@@ -11,7 +11,7 @@ from django_srvsession.engine.state import SessionState, Standing
 from django_srvsession.engine.values import HASH_KEY
 from django_srvsession.records import EXPIRED, Ending, Loaded, SessionRecord
 from django_srvsession.signals import session_ended
-from django_srvsession.store import CorruptSessionError, Store
+from django_srvsession.store import CorruptSessionError, Store, StoreUnavailableError
 from django_srvsession.store.face import BlockingFace, Face, run_blocking
 
 # Any session. What ends is told by signal, with ``sender``.
@@ -20,14 +20,17 @@ from django_srvsession.store.face import BlockingFace, Face, run_blocking
 async def end(face: Face, sender: Any, sid: str, ending: Ending) -> SessionRecord | None:
     """End a live session; the record to the one caller that ended it, None to others.
 
-    What is damaged opens for nobody, and is nothing to end.
+    What is damaged opens for nobody, and is nothing to end. What has ended though the store has failed is told, too.
     """
     try:
         record = await face.end(sid, ending)
     except CorruptSessionError:
         return None
+    except StoreUnavailableError as error:
+        await _tell(face, sender, error.ended, ending)
+        raise
     if record is not None:
-        await tell_ended(face, sender, [record], ending.reason or record.expiry_reason, ending.by)
+        await _tell(face, sender, [record], ending)
     return record
 
 
@@ -36,10 +39,18 @@ async def end_many(face: Face, sender: Any, sids: Sequence[str], ending: Ending)
     if len(sids) == 1:
         record = await end(face, sender, sids[0], ending)
         return [] if record is None else [record]
-    records = await face.end_many(sids, ending)
-    if records:
-        await tell_ended(face, sender, records, ending.reason or "", ending.by)
+    try:
+        records = await face.end_many(sids, ending)
+    except StoreUnavailableError as error:
+        await _tell(face, sender, error.ended, ending)
+        raise
+    await _tell(face, sender, records, ending)
     return records
+
+
+async def _tell(face: Face, sender: Any, records: Sequence[SessionRecord], ending: Ending) -> None:
+    if records:
+        await tell_ended(face, sender, records, ending.reason or records[0].expiry_reason, ending.by)
 
 
 async def expire(face: Face, sender: Any, sid: str) -> SessionRecord | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 from django.contrib.sessions.backends.base import CreateError, UpdateError
+
+if TYPE_CHECKING:
+    from django_srvsession.records import SessionRecord
 
 __all__ = [
     "GONE",
@@ -29,7 +32,10 @@ class StoreUnavailableError(Exception):
     """Report that the store did not answer, or not in time.
 
     What is not known after it: whether a write that was sent took effect. A session is never "gone" because of it.
+    ``ended`` holds the records of sessions of which it *is* known that this very call has ended them.
     """
+
+    ended: Sequence[SessionRecord] = ()
 
 
 class ConflictError(Exception):

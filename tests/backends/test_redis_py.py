@@ -16,7 +16,7 @@ import redis.asyncio as aioredis
 from redis.cluster import ClusterNode, RedisCluster
 from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection, SentinelManagedSSLConnection
 
-from django_srvsession.backends.redis.transport import redis_py
+from django_srvsession.backends.redis.transport import redis_py, runs
 from tests.patience import patient
 from tests.redis_servers import ReplicatedCluster
 from tests.servers import RedisServer
@@ -168,3 +168,34 @@ def test_the_client_of_a_cluster_has_the_map_of_its_slots(replicated_cluster: Re
     assert redis_py.twin_of(redis_py.Slots(hook).pool_of(hook.get_primaries()[0]), hook) is None
     for each in (client, hook):
         each.close()
+
+
+def test_a_pool_of_our_own_gives_up_soon_and_knows_which_run_it_leads_to(redis_server: RedisServer) -> None:
+    options: dict[str, Any]
+    for options in ({}, {"socket_timeout": 0.2, "health_check_interval": 5}):
+        pool = redis.ConnectionPool.from_url(redis_server.url, **options)
+        own = runs.impatient_pool(pool, 0.3)
+        assert own is not None, f"redis-py {VERSION}: a plain pool has an option that twin_of() does not know"
+        connection = own.get_connection()
+        must_have(connection, "on_connect", "redis_connect_func", "retry")
+        limits = connection.socket_timeout, connection.socket_connect_timeout
+        assert limits == (options.get("socket_timeout", 0.3), 0.3), "the shorter one"
+        assert connection.retry.get_retries() == 0
+        run = runs.run_of(connection)
+        assert run is not None
+        assert len(run) == runs.RUN_BYTES
+        assert asyncio.run(_run_by_loop(pool)) == run
+        own.disconnect()
+        assert runs.run_of(pool.get_connection()) is None
+        pool.disconnect()
+
+
+async def _run_by_loop(pool: Any) -> bytes | None:
+    twin = runs.impatient_twin(pool, 0.3)
+    assert twin is not None
+    own = twin.pool()
+    connection = await own.get_connection()
+    must_take(type(connection).__init__, "redis_connect_func", "retry")
+    run = runs.run_of(connection)
+    await own.disconnect()
+    return run

@@ -13,8 +13,9 @@ from django_redis.client import DefaultClient
 
 from django_srvsession.backends.redis.alias import CLUSTER_FACTORY, open_transport, why_unusable
 from django_srvsession.backends.redis.completeness import incarnation
-from django_srvsession.backends.redis.health import config, parse_info
+from django_srvsession.backends.redis.health import config
 from django_srvsession.backends.redis.transport import Ask
+from django_srvsession.backends.redis.transport.replies import parse_info
 from django_srvsession.store import StoreUnavailableError
 
 _TIMEOUTS = ("SOCKET_TIMEOUT", "SOCKET_CONNECT_TIMEOUT")
@@ -31,22 +32,26 @@ _OF_STOCK_SESSIONS: Final = ("get", "set", "add", "delete", "has_key", "encode",
 def messages(deploy: bool) -> list[CheckMessage]:
     """Return what is wrong with ``CACHES[SESSION_CACHE_ALIAS]``; with ``deploy``, with its server."""
     alias = settings.SESSION_CACHE_ALIAS
-    entry = settings.CACHES.get(alias)
-    if entry is None:
+    if unusable := alias_messages(alias):
+        return [] if deploy else unusable
+    return list(_server_messages(alias) if deploy else _entry_messages(alias, settings.CACHES[alias]))
+
+
+def alias_messages(alias: str) -> list[CheckMessage]:
+    """Return why an alias leads to no Redis; nothing if it does."""
+    if alias not in settings.CACHES:
         text = f"SESSION_CACHE_ALIAS is {alias!r}, which is not in CACHES."
-        return [] if deploy else [Error(text, hint="Add an alias of its own for sessions.", id="srvsession.E101")]
+        return [Error(text, hint="Add an alias of its own for sessions.", id="srvsession.E101")]
     why, hint = why_unusable(alias)
-    if why:
-        text = f"SESSION_CACHE_ALIAS names the cache {alias!r}, {why}"
-        return [] if deploy else [Error(text, hint=hint, id="srvsession.E102")]
-    return list(_server_messages(alias) if deploy else _entry_messages(alias, entry))
+    text = f"SESSION_CACHE_ALIAS names the cache {alias!r}, {why}"
+    return [Error(text, hint=hint, id="srvsession.E102")] if why else []
 
 
 def _entry_messages(alias: str, entry: dict[str, Any]) -> Iterator[CheckMessage]:
     sharing = [other for other, its in settings.CACHES.items() if other != alias and _servers(its) & _servers(entry)]
     if alias == "default" or sharing:
         text = f"CACHES[{alias!r}] is {'the default cache' if not sharing else 'also ' + ', '.join(sharing)}."
-        own = "a cluster" if _is_for_a_cluster(entry) else "a database number"  # A cluster has database 0 only.
+        own = "a cluster" if is_for_a_cluster(entry) else "a database number"  # A cluster has database 0 only.
         hint = f"cache.clear() empties the whole Redis database, and ends every session. Give sessions {own}."
         yield Warning(text, hint=hint, id="srvsession.W101")
     missing = [name for name in _TIMEOUTS if not (entry.get("OPTIONS") or {}).get(name)]
@@ -99,7 +104,8 @@ def _patience_with_sentinels(options: dict[str, Any]) -> list[str]:
     return [name for name in needed if (own or {}).get(name) is None]
 
 
-def _is_for_a_cluster(entry: dict[str, Any]) -> bool:
+def is_for_a_cluster(entry: dict[str, Any]) -> bool:
+    """Tell whether an entry of ``CACHES`` leads to a Redis Cluster."""
     everywhere = getattr(settings, "DJANGO_REDIS_CONNECTION_FACTORY", None)
     return bool((entry.get("OPTIONS") or {}).get("CONNECTION_FACTORY", everywhere) == CLUSTER_FACTORY)
 

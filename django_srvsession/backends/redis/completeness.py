@@ -13,10 +13,9 @@ from collections.abc import Callable
 from redis.exceptions import ResponseError
 
 from django_srvsession.backends.redis.audit import IndexAudit
-from django_srvsession.backends.redis.health import parse_info
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.backends.redis.transport import Ask, BlockingTransport
-from django_srvsession.backends.redis.transport.replies import checked_index
+from django_srvsession.backends.redis.transport.replies import checked_index, parse_info, run_in
 
 
 class Completeness:
@@ -81,5 +80,5 @@ def incarnation(ask: Ask) -> str | None:
     info = parse_info(reply)
     # The process that runs, the history of its data; it evicts nothing that lists anything under any other policy.
     lost = info.get("evicted_keys", "") if info.get("maxmemory_policy", "").startswith("allkeys") else ""
-    run, history = info.get("run_id"), info.get("master_replid")
-    return f"{run}:{history}:{lost}" if run and history else None
+    run = run_in(info)
+    return None if run is None else f"{run}:{lost}"

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 
 from django_srvsession.backends.redis.commands import as_pairs
 from django_srvsession.backends.redis.transport import Ask, BlockingTransport
-from django_srvsession.backends.redis.transport.replies import checked_index
+from django_srvsession.backends.redis.transport.replies import checked_index, parse_info
 from django_srvsession.store import StoreUnavailableError
 from django_srvsession.store.health import Finding, Level, StorageInfo, clock_finding
 
@@ -80,7 +80,7 @@ class RedisExam:
 
     def findings(self) -> Iterator[Finding]:
         """Yield what there is to say; raises ``StoreUnavailableError``."""
-        yield from self._distance()
+        yield from self.distance()
         reply = self._ask("INFO")
         if isinstance(reply, ResponseError):
             advice = "Look up its version, maxmemory-policy, persistence and replicas where it is managed."
@@ -96,7 +96,7 @@ class RedisExam:
     def _ask(self, *command: str) -> Any:
         return self._ask_server(command)
 
-    def _distance(self) -> Iterator[Finding]:
+    def distance(self) -> Iterator[Finding]:
         """Yield how long Redis takes to answer, and how far its clock is from ours, by the quickest of five answers."""
         took_ms, ahead_ms = min(self._clock_sample() for _ in range(_SAMPLES))
         text = f"Redis answers, in {took_ms:.1f} ms."
@@ -143,12 +143,6 @@ class RedisExam:
             if info.get(name, "ok") != "ok":
                 advice = "See the server's log: the disk may be full."
                 yield Finding(Level.ERROR, "persistence", f"Redis could not write to its disk ({name}).", advice)
-
-
-def parse_info(reply: bytes) -> dict[str, str]:
-    """Read the reply to INFO."""
-    lines = (line for line in reply.decode().splitlines() if ":" in line and not line.startswith("#"))
-    return dict(line.split(":", 1) for line in lines)
 
 
 def version(info: Mapping[str, str]) -> Finding:

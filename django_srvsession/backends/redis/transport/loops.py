@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from redis.exceptions import NoScriptError
@@ -18,15 +18,18 @@ from django_srvsession.store import waiting
 from django_srvsession.store.loops import Close
 
 
-async def exchanged_over(pool: Any, commands: Sequence[Command]) -> list[Any]:
+async def exchanged_over(
+    pool: Any, commands: Sequence[Command], also: Callable[[Any], list[Any]] | None = None
+) -> list[Any]:
     """Send commands over a pool of the running loop and return their replies; raises what redis-py raises.
 
-    A cancelled call discards its connection.
+    ``also`` says what of the connection is to follow the replies. A cancelled call discards its connection.
     """
     connection = await pool.get_connection()
     try:
         async with asyncio.timeout(waiting.limit()):
-            return await async_exchanged(connection, commands)
+            replies = await async_exchanged(connection, commands)
+        return replies if also is None else replies + also(connection)
     except BaseException:
         await connection.disconnect(nowait=True)
         raise
@@ -38,6 +41,8 @@ class LoopTransport:
     """Send commands to one server from one event loop."""
 
     is_one_server = True
+    also: Callable[[Any], list[Any]] | None = None
+    """What of the connection follows the replies, if anything."""
 
     def __init__(self, twin: Twin) -> None:
         self.twin = twin
@@ -49,13 +54,13 @@ class LoopTransport:
             replies = await self._exchange(commands)
             for number, reply in enumerate(replies):
                 if isinstance(reply, NoScriptError):
-                    (replies[number],) = await self._exchange([with_text(commands[number])])
+                    replies[number] = (await self._exchange([with_text(commands[number])]))[0]
         except FAILURES as error:
             raise unavailable(error) from error
         return replies
 
     async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        return await exchanged_over(self.pool, commands)
+        return await exchanged_over(self.pool, commands, self.also)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -74,7 +79,7 @@ class SentinelTransport(LoopTransport):
         await self._follow()
         pool = self.pool
         try:
-            return await exchanged_over(pool, commands)
+            return await exchanged_over(pool, commands, self.also)
         except FAILURES:
             self._sentinels.forget()  # Whose connection broke, or who refused, may be the primary no more.
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from redis.exceptions import (
@@ -35,6 +36,21 @@ def unavailable(error: Exception) -> StoreUnavailableError:
 def senseless() -> StoreUnavailableError:
     """Make the error that says that a reply is none to what was asked."""
     return StoreUnavailableError("Redis gave no answer to what it was asked.")
+
+
+def parse_info(reply: bytes) -> dict[str, str]:
+    """Read the reply to INFO."""
+    lines = (line for line in reply.decode().splitlines() if ":" in line and not line.startswith("#"))
+    return dict(line.split(":", 1) for line in lines)
+
+
+def run_in(info: Mapping[str, str]) -> str | None:
+    """Return a word for the process that runs and the history of its data; None where INFO does not tell both.
+
+    A restart, a snapshot that is read again and a fail-over each make it another.
+    """
+    run, history = info.get("run_id"), info.get("master_replid")
+    return f"{run}:{history}" if run and history else None
 
 
 def is_from_the_primary(error: ResponseError) -> bool:

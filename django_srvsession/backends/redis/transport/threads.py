@@ -48,23 +48,27 @@ class ThreadTransport:
             replies = self._converse(self.connections.take(), commands)
             for number, reply in enumerate(replies):
                 if isinstance(reply, NoScriptError):  # Not run, so it is safe to send it again.
-                    (replies[number],) = self._converse(self.connections.take(), [with_text(commands[number])])
+                    replies[number] = self._converse(self.connections.take(), [with_text(commands[number])])[0]
         except FAILURES as error:
             raise unavailable(error) from error
         return replies
 
     def read(self, command: Command) -> Any:
-        """Send one command that changes nothing, and return its reply.
+        """Send one command that changes nothing, and return its reply."""
+        return self.look([command])[0]
 
-        To ask first whether the server has closed the connection costs a tenth of the whole: it is sent again if so.
+    def look(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands that change nothing, and return their replies.
+
+        To ask first whether the server has closed the connection costs a tenth of the whole: they are sent again if so.
         """
         connection = self.connections.take_kept()
         if connection is None:
-            return self.exchange([command])[0]
+            return self.exchange(commands)
         try:
-            return self._converse(connection, [command])[0]
+            return self._converse(connection, commands)
         except ConnectionError:
-            return self.exchange([command])[0]
+            return self.exchange(commands)
         except FAILURES as error:
             raise unavailable(error) from error
 

@@ -1,0 +1,94 @@
+"""What the key of a session holds in the Redis in front of a database: a guard, a lease, or a copy.
+
+A guard says that somebody changes the session: nothing is stored in its place but by whom it is of. A lease says that
+somebody reads it from the database: a copy may take its place. Both are a letter and 16 random bytes, a *generation*
+that no later one is like. A copy: ``_HEAD``, and the session as the Redis store keeps it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import struct
+from typing import Any, Final, NamedTuple
+
+from django_srvsession.backends.redis.format import NEVER, read_image, session_image
+from django_srvsession.records import Loaded
+from django_srvsession.store import CorruptSessionError
+
+GUARD: Final = b"G"
+LEASE: Final = b"L"
+COPY: Final = b"C"
+
+_HEAD: Final = struct.Struct("<c8sqq")
+"""Kind; the run of Redis that took it; when it was taken, by Redis' clock, in milliseconds; by how many the database's
+clock was ahead of Redis' then."""
+
+
+class Generation(NamedTuple):
+    """Hold what stood under a key before the database was asked, which run of Redis had it, and when that was (ms)."""
+
+    value: bytes
+    run: bytes | None
+    taken_ms: int
+
+
+def new_guard() -> bytes:
+    """Make a guard like no other."""
+    return GUARD + secrets.token_bytes(16)
+
+
+def new_lease() -> bytes:
+    """Make a lease like no other."""
+    return LEASE + secrets.token_bytes(16)
+
+
+def new_copy(generation: Generation, session: Loaded, now_ms: int) -> bytes | None:
+    """Make the copy of a session that the database has just given; ``now_ms`` is Redis' clock.
+
+    None for what the Redis store has no room for, and where Redis does not tell its runs apart.
+    """
+    if generation.run is None:
+        return None
+    try:
+        image = session_image(session.record, session.values, NEVER)
+    except (ValueError, struct.error):
+        return None
+    return _HEAD.pack(COPY, generation.run, generation.taken_ms, session.now_ms - now_ms) + image
+
+
+def is_copy(value: Any) -> bool:
+    """Tell whether this is a copy, whoever believes it."""
+    return type(value) is bytes and value[:1] == COPY and len(value) >= _HEAD.size
+
+
+def is_lease(value: Any) -> bool:
+    """Tell whether this is a lease."""
+    return type(value) is bytes and value[:1] == LEASE
+
+
+def head_of(copy: bytes) -> bytes:
+    """Return what tells a copy from others of the same session."""
+    return copy[: _HEAD.size]
+
+
+def taken_ms(copy: bytes) -> int:
+    """Return when a copy was taken, by Redis' clock."""
+    return int(_HEAD.unpack_from(copy)[2])
+
+
+def read_copy(sid: str, value: Any, run: bytes | None, from_ms: int, now_ms: int) -> Loaded | None:
+    """Return the session of a copy as of now; None unless this run of Redis took it, at that moment or later.
+
+    ``from_ms`` and ``now_ms`` are instants of Redis' clock. What is damaged is no copy, and a session whose time is up
+    is the database's to judge: it may have ended there.
+    """
+    if not is_copy(value):
+        return None
+    _, of_run, taken, ahead_ms = _HEAD.unpack_from(value)
+    if of_run != run or taken < from_ms:
+        return None
+    try:
+        session = read_image(sid, value[_HEAD.size :], now_ms + ahead_ms)
+    except CorruptSessionError:
+        return None
+    return session if isinstance(session, Loaded) and session.record.is_live(session.now_ms) else None

@@ -1,0 +1,40 @@
+"""Which sessions the caller's transaction has written: it reads them from the database, and no copy is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+class Transactions:
+    """Remember, of each connection, what was written in its transaction; usually there is nothing."""
+
+    def __init__(self) -> None:
+        self._written: WeakKeyDictionary[BaseDatabaseWrapper, set[str]] = WeakKeyDictionary()
+
+    def __bool__(self) -> bool:
+        return bool(self._written)
+
+    def note(self, connection: BaseDatabaseWrapper, sids: Iterable[str]) -> None:
+        """Take note of sessions that are about to be written in this connection's transaction."""
+        self._written.setdefault(connection, set()).update(sids)
+
+    def wrote(self, connection: BaseDatabaseWrapper, sid: str) -> bool:
+        """Tell whether the transaction of this connection has written a session.
+
+        Nothing says that a transaction was rolled back: what is remembered of it goes when there is none, or with the
+        next.
+        """
+        if is_open(connection):
+            return sid in self._written.get(connection, ())
+        self._written.pop(connection, None)
+        return False
+
+
+def is_open(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether what this connection writes now is not final, and may not be seen by others."""
+    return connection.in_atomic_block or (connection.connection is not None and not connection.autocommit)
