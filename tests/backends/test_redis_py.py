@@ -195,7 +195,7 @@ async def _run_by_loop(pool: Any) -> bytes | None:
     assert twin is not None
     own = twin.pool()
     connection = await own.get_connection()
-    must_take(type(connection).__init__, "redis_connect_func", "retry")
+    must_take(aioredis.connection.AbstractConnection.__init__, "redis_connect_func", "retry")
     run = runs.run_of(connection)
     await own.disconnect()
     return run

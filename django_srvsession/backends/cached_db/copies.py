@@ -69,7 +69,7 @@ class Copies:
     def believed(self, sid: str, value: Any, run: bytes | None) -> Loaded | None:
         """Return the session of a copy, unless it is of another run, or older than it may be."""
         now_ms = self.clock.now_ms
-        from_ms = max(self.breaker.trusted_from_ms, now_ms - conf.cache_check_ms)
+        from_ms = max(self.breaker.trusted_from_ms, now_ms - conf.cache_check_ms + 1)
         return read_copy(sid, value, run, from_ms, now_ms)
 
     async def look(self, to: Transport, key: bytes, sid: str) -> Loaded | Generation | None:
