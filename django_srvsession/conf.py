@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
@@ -32,7 +33,7 @@ class Setting(NamedTuple):
     """Describe one setting.
 
     ``kind`` is "duration" (seconds or timedelta), "count", "limit", "prefix", "choice", "choices", "names", "flag",
-    "url", "site", "function", "header", "mapping" or "plain".
+    "url", "site", "function", "header", "mapping", "engine" (the path of a module), "path", "date" or "plain".
     A "duration or None" or "count or None" may be switched off by None, though that is not its default.
     """
 
@@ -139,6 +140,18 @@ SETTINGS: Final[dict[str, Setting]] = {
         "Where the MongoDB of the sessions is: HOST, NAME and OPTIONS, or USING, an alias in DATABASES.",
     ),
     "MEMORY_MAX_SESSIONS": Setting(10_000, "count", "How many sessions the memory store holds at most."),
+    "MIGRATE_FROM": Setting(
+        None, "engine", "The engine that visitors come from: who has a key of it is carried over to SESSION_ENGINE."
+    ),
+    "MIGRATE_TO": Setting(
+        None,
+        "engine",
+        "The engine that visitors will go to, or have gone to: who has a key of it is served from there.",
+    ),
+    "MIGRATE_UNTIL": Setting(None, "date", "When that ends. After it no key of the other engine opens anything."),
+    "MIGRATE_SERIALIZER": Setting(
+        None, "path", "What reads the values of the other engine. None: SESSION_SERIALIZER, unless it makes objects."
+    ),
 }
 
 # What code reads, by type. The first use finds the value (``__getattr__``); from then on it is a plain attribute.
@@ -171,11 +184,15 @@ device_name: Callable[[Any], Any] | None
 event_log: int | None
 mongodb: dict[str, Any] | None
 memory_max_sessions: int
+migrate_from: str | None
+migrate_to: str | None
+migrate_until_ms: int | None
+migrate_serializer: type[Any] | None
 
 
 def attribute_of(name: str) -> str:
     """Return what the setting ``SRVSESSION_<name>`` is called in this module."""
-    return name.lower() + ("_ms" if SETTINGS[name].kind.startswith("duration") else "")
+    return name.lower() + ("_ms" if SETTINGS[name].kind.startswith(("duration", "date")) else "")
 
 
 _NAMES: Final = {attribute_of(name): name for name in SETTINGS}
@@ -190,7 +207,7 @@ def __getattr__(attribute: str) -> Any:
 
 
 def read(name: str) -> Any:
-    """Return the setting ``SRVSESSION_<name>`` as it stands now; a duration as milliseconds, or None.
+    """Return the setting ``SRVSESSION_<name>`` as it stands now; a duration or a date as milliseconds, or None.
 
     Raises ``ImproperlyConfigured`` for a value that is not of the setting's kind.
     """
@@ -276,6 +293,12 @@ def _checked(name: str, setting: Setting, value: Any) -> Any:
         raise ImproperlyConfigured(f"{PREFIX}{name} is {type(value).__name__}; it must be a dict, or None.")
     if setting.kind == "flag" and not isinstance(value, bool):
         raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be True or False.")
+    if setting.kind == "engine" and not (value is None or (isinstance(value, str) and _PATH.fullmatch(value))):
+        raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be the path of a session engine, or None.")
+    if setting.kind == "path":
+        return _class(name, value)
+    if setting.kind == "date":
+        return _instant_ms(name, value)
     if setting.kind == "choices":
         return _chosen(name, setting, value)
     if setting.kind == "choice" and value not in setting.choices:
@@ -317,6 +340,29 @@ def _header(name: str, value: Any) -> str | None:
         return value
     text = 'it must be None, or the name of a header that nothing else uses and that begins with "X-"'
     raise ImproperlyConfigured(f'{PREFIX}{name} is {value!r}; {text}, such as "X-Session-Token".')
+
+
+def _class(name: str, value: Any) -> type[Any] | None:
+    found = _imported(name, value) if isinstance(value, str) else value
+    if found is None or isinstance(found, type):
+        return found
+    raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be the path of a class, or None.")
+
+
+def _instant_ms(name: str, value: Any) -> int | None:
+    """Return a date's beginning, or an instant, in milliseconds since 1970 UTC; naive ones in the site's time zone."""
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if not isinstance(moment, datetime):
+            moment = datetime.combine(moment, time.min)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.get_default_timezone())
+        return int(moment.timestamp() * 1000)
+    except (TypeError, ValueError, OverflowError):
+        text = 'it must be a date, an aware datetime, or a text such as "2030-01-31"'
+        raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; {text}.") from None
 
 
 def _client_ip(name: str, value: Any) -> str | Callable[[Any], Any] | None:

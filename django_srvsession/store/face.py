@@ -45,6 +45,10 @@ class Face:
         """Store a new session."""
         return await self.call(self.store.create, sid, verifier, delta)
 
+    async def restore(self, session: Loaded) -> Loaded:
+        """Store a session as it stood elsewhere."""
+        return await self.call(self.store.restore, session)
+
     async def load(self, sid: str) -> Loaded | Tombstone | None:
         """Read a session."""
         return await self.call(self.store.load, sid)

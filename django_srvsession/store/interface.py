@@ -21,7 +21,7 @@ from typing import ClassVar
 
 from django.core.checks import CheckMessage
 
-from django_srvsession.records import Delta, Ending, Loaded, SessionRecord, Tombstone
+from django_srvsession.records import UNSET, Delta, Ending, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import listings
 from django_srvsession.store.errors import CorruptSessionError
 from django_srvsession.store.face import Face, ThreadFace
@@ -178,6 +178,26 @@ class Store(ABC):
         """
 
     # What follows from the verbs; a store that can do better overrides it.
+
+    def restore(self, session: Loaded) -> Loaded:
+        """Store a session as it stood elsewhere, with all its instants; return and raise as :meth:`create`.
+
+        Here it is created anew: the instants are those of this call, and it expires no later than it would have. A
+        store from which, or to which, sites are to move overrides this.
+        """
+        record, left_ms = session.record, max(session.record.expires_ms - session.now_ms, 0)
+        return self.create(
+            record.sid,
+            record.verifier,
+            Delta(
+                changed=session.values,
+                user_id=UNSET if record.user_id is None else record.user_id,
+                client=record.client,
+                lifetime_ms=min(record.lifetime_ms, left_ms),
+                deadline_ms=record.deadline_ms,
+                details=record.details,
+            ),
+        )
 
     def end_many(self, sids: Sequence[str], ending: Ending) -> Sequence[SessionRecord]:
         """End sessions, as :meth:`end` does, and return the records of those that this call has ended.

@@ -5,12 +5,14 @@ Nothing here does I/O. ``current`` is what the store read under the lock that it
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from hmac import compare_digest
 from typing import Final
 
 from django_srvsession import conf
 from django_srvsession.records import (
+    LATEST_MS,
     UNSET,
     Delta,
     Ending,
@@ -29,9 +31,31 @@ LEAVING_MS: Final = 60_000
 Stored = Loaded | Tombstone | None
 
 
+def kept_until_ms(ended_ms: int) -> int:
+    """Return until when the tombstone of a session that ended then is kept (milliseconds).
+
+    While the site moves from other sessions, until it has moved: what has ended must not be carried over once more.
+    """
+    return max(ended_ms + conf.ended_keep_ms, conf.migrate_until_ms or 0)
+
+
+def keep_ms() -> int:
+    """Return how long the tombstone of a session that ends now is kept, in milliseconds; by this machine's clock."""
+    if conf.migrate_until_ms is None:
+        return conf.ended_keep_ms  # Every save asks.
+    now_ms = time.time_ns() // 1_000_000
+    return kept_until_ms(now_ms) - now_ms
+
+
+def leaves_none_after_ms() -> int:
+    """Return how long ago a session must have expired to leave no tombstone when it is cleared, in milliseconds."""
+    is_moving = (conf.migrate_until_ms or 0) * 1_000_000 > time.time_ns()
+    return LATEST_MS if is_moving else conf.ended_keep_ms
+
+
 def as_of(stored: Stored, now_ms: int) -> Stored:
     """Return what a store holds as of now: a tombstone that is past its time is nothing any more."""
-    if isinstance(stored, Tombstone) and now_ms - stored.ended_ms >= conf.ended_keep_ms:
+    if isinstance(stored, Tombstone) and now_ms >= kept_until_ms(stored.ended_ms):
         return None
     return None if stored is None else stored._replace(now_ms=now_ms)
 

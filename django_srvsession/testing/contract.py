@@ -14,6 +14,7 @@ from django_srvsession.testing.listing import RecordsContract
 from django_srvsession.testing.portions import PortionContract
 from django_srvsession.testing.random_steps import RandomStepsContract
 from django_srvsession.testing.refusing import RefusalContract
+from django_srvsession.testing.restoring import RestoreContract
 from django_srvsession.testing.rotating import RotateContract
 from django_srvsession.testing.threads import ThreadsContract
 from django_srvsession.testing.updating import UpdateContract
@@ -29,6 +30,7 @@ class StoreContract(
     ContentsContract,
     DetailsContract,
     RotateContract,
+    RestoreContract,
     EndContract,
     EndManyContract,
     ExpireContract,

@@ -11,7 +11,7 @@ from typing import ClassVar, TypeVar
 
 from django.db import connections, router, transaction
 
-from django_srvsession import conf, engine
+from django_srvsession import engine
 from django_srvsession.backends.db import connection as db_connection
 from django_srvsession.backends.db import listing
 from django_srvsession.backends.db.database import Database
@@ -19,8 +19,8 @@ from django_srvsession.backends.db.format import ending_params, records_of
 from django_srvsession.backends.db.sql import Params, Row
 from django_srvsession.backends.db.table import Table
 from django_srvsession.models import Session
-from django_srvsession.records import Delta, Ending, Loaded, SessionRecord, Tombstone, is_sid, is_storable
-from django_srvsession.store import GONE, Store, UpdateError
+from django_srvsession.records import Delta, Ending, Loaded, SessionRecord, Tombstone, is_sid, is_storable, new_session
+from django_srvsession.store import GONE, Store, UpdateError, rules
 from django_srvsession.store.health import Finding, StorageInfo
 from django_srvsession.store.listings import EVERYONE, Activity, Filter, Step
 
@@ -77,7 +77,11 @@ class DatabaseStore(Store):
         Raises ``ValueError`` for a user's id of more than 255 characters, and ``TooLargeError`` for a session that the
         server takes in no statement (``max_allowed_packet`` of MariaDB and MySQL). So do the other writes.
         """
-        return self._run(lambda table: table.insert(sid, verifier, delta))
+        return self._run(lambda table: table.insert(new_session(sid, verifier, delta, table.now_ms())))
+
+    def restore(self, session: Loaded) -> Loaded:
+        """Do as the interface says; raises as :meth:`create`."""
+        return self._run(lambda table: table.insert(session._replace(now_ms=table.now_ms()), was_elsewhere=True))
 
     def load(self, sid: str) -> Loaded | Tombstone | None:
         """Do as the interface says; a ``sid`` of any other form than ours is unknown, without a statement."""
@@ -98,14 +102,14 @@ class DatabaseStore(Store):
         """Do as the interface says; values that are damaged are not the ``expected`` ones."""
         if not is_sid(sid):
             return None
-        params = ending_params(ending, conf.ended_keep_ms)
+        params = ending_params(ending, rules.keep_ms())
         return self._run(lambda table: table.end(sid, ending, params))
 
     def end_many(self, sids: Sequence[str], ending: Ending) -> Sequence[SessionRecord]:
         """Do as the interface says, in one statement; MariaDB and MySQL need two."""
         if ending.reason is None or ending.verifier is not None or ending.expected:
             return super().end_many(sids, ending)
-        params = ending_params(ending, conf.ended_keep_ms)
+        params = ending_params(ending, rules.keep_ms())
         return self._run(lambda table: table.end_many(list(filter(is_sid, sids)), params))
 
     def alive(self, sids: Sequence[str]) -> frozenset[str]:
@@ -179,7 +183,7 @@ class DatabaseStore(Store):
         from django_srvsession.backends.db.clearing import Clearing
 
         total = 0
-        clearing = Clearing(batch_size, conf.ended_keep_ms, with_records=on_ended is not None)
+        clearing = Clearing(batch_size, rules.keep_ms(), with_records=on_ended is not None)
         while not clearing.is_done:
             batch = self._run(clearing.batch)
             total += batch.ended

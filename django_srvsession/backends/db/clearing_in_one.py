@@ -25,7 +25,7 @@ _MANY_ON_A_PAGE: Final = 0.5
 _PATIENCE: Final = "SET LOCAL lock_timeout = '20ms'"
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 
-_PAST: Final = "({ended_ms} IS NOT NULL OR {expires_ms} + %(keep_ms)s <= {now})"
+_PAST: Final = "({ended_ms} IS NOT NULL OR {expires_ms} + %(past_ms)s <= {now})"
 # The index cannot serve the sum: the pages are to be read in order.
 _ON_PAGES: Final = (
     "ctid >= CAST(%(first)s AS tid) AND ctid < CAST(%(behind)s AS tid) AND {expires_ms} + 0 <= {now} AND "

@@ -12,6 +12,7 @@ from django_srvsession.backends.db.database import Runner
 from django_srvsession.backends.db.format import records_of
 from django_srvsession.backends.db.sql import Params, Row
 from django_srvsession.records import SessionRecord
+from django_srvsession.store import rules
 
 
 class Batch:
@@ -40,7 +41,8 @@ class Walk(ABC):
 
     def __init__(self, keep_ms: int, with_records: bool) -> None:
         self.keep_ms = keep_ms
-        self.burial: Params = {"keep_ms": keep_ms, "nothing": b""}
+        self.past_ms = rules.leaves_none_after_ms()
+        self.burial: Params = {"keep_ms": keep_ms, "past_ms": self.past_ms, "nothing": b""}
         self.with_records = with_records
         self.is_done = False
 
@@ -90,4 +92,4 @@ class RowsWalk(IndexWalk):
         return Batch(len(live), len(rows) - len(live), ended, locked_s)
 
     def _is_long_past(self, row: Row) -> bool:
-        return bool(row[self._EXPIRES] + self.keep_ms <= row[self._NOW])
+        return bool(row[self._EXPIRES] + self.past_ms <= row[self._NOW])

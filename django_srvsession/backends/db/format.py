@@ -150,7 +150,9 @@ def new_params(new: Loaded) -> Params:
         check_user_id(new.record.user_id)
     params = new.record._asdict()
     client = params.pop("client")
-    return {**params, "verifier": digest(new.record.verifier), **_client_params(client), "data": frame(new.values)}
+    previous = new.record.previous_verifier
+    digests = {"verifier": digest(new.record.verifier), "previous_verifier": previous and digest(previous)}
+    return {**params, **digests, **_client_params(client), "data": frame(new.values)}
 
 
 def changed_columns(delta: Delta, verifier: str, current: Loaded) -> tuple[str, ...]:

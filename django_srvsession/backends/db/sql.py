@@ -126,8 +126,7 @@ class Statements:
 
     def _build_writes(self) -> None:
         spell, columns, words = self.spelling.spell, self.spelling.columns, self.spelling.words
-        given = ", ".join(f"%({name})s" for name in _INSERTED)
-        self.insert = spell(f"INSERT INTO {{table}} ({columns(*_INSERTED)}) VALUES ({given})", "{on_conflict}")
+        self.insert = self._inserting(_INSERTED)
         was = columns(*RECORD_COLUMNS).replace(words["expires_ms"], words["ended_expires_ms"])
         self.returning = f" RETURNING {was}" if self.ends_in_one else ""
         end = spell("UPDATE {table} SET ", _END, " WHERE {sid} = %(sid)s AND ", LIVE)
@@ -137,6 +136,16 @@ class Statements:
         self.expire = expire + self.returning
         self.end_of_version = spell(end, " AND ", _SAME_VERSION)
         self.expire_of_version = spell(expire, " AND ", _SAME_VERSION)
+
+    def _inserting(self, names: tuple[str, ...]) -> str:
+        given = ", ".join(f"%({name})s" for name in names)
+        head = f"INSERT INTO {{table}} ({self.spelling.columns(*names)}) VALUES ({given})"
+        return self.spelling.spell(head, "{on_conflict}")
+
+    @cached_property
+    def restore(self) -> str:
+        """Insert a session as it stood elsewhere, where its key may have been replaced."""
+        return self._inserting((*_INSERTED, "previous_verifier", "rotated_ms"))
 
     def update(self, names: tuple[str, ...]) -> str:
         """Return the statement that sets these columns where version and verifier stand.

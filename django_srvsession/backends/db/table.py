@@ -25,7 +25,7 @@ from django_srvsession.backends.db.format import (
     version_step,
 )
 from django_srvsession.backends.db.sql import RECORD_COLUMNS, Params
-from django_srvsession.records import Delta, Ending, Loaded, SessionRecord, new_session
+from django_srvsession.records import Delta, Ending, Loaded, SessionRecord
 from django_srvsession.store import (
     GONE,
     TAKEN,
@@ -81,19 +81,19 @@ class Table(Runner):
 
     # Insert.
 
-    def insert(self, sid: str, verifier: str, delta: Delta) -> Loaded:
-        """Store a new session; raises ``CreateError`` when the sid is not free."""
-        new = new_session(sid, verifier, delta, self.now_ms())
+    def insert(self, new: Loaded, *, was_elsewhere: bool = False) -> Loaded:
+        """Store a new session, or one that ``was_elsewhere``; raises ``CreateError`` when the sid is not free."""
         params = new_params(new)
         packets.check(self, params["data"])
+        sql = self.sql.restore if was_elsewhere else self.sql.insert
         try:
-            is_stored = self.count(self.sql.insert, params, often=True) > 0
+            is_stored = self.count(sql, params, often=not was_elsewhere) > 0
         except IntegrityError as error:
             # MariaDB and MySQL have no "on conflict do nothing" that does not hide other errors too.
             if error.args[:1] != (_DUPLICATE_KEY,):
                 raise
             is_stored = False
-        return new if is_stored else self._inserted_before(sid, verifier)
+        return new if is_stored else self._inserted_before(new.record.sid, new.record.verifier)
 
     def _inserted_before(self, sid: str, verifier: str) -> Loaded:
         try:

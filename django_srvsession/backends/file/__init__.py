@@ -21,7 +21,7 @@ from typing import ClassVar
 
 from django.core.checks import CheckMessage
 
-from django_srvsession import conf, engine
+from django_srvsession import engine
 from django_srvsession.backends.file import checks as file_checks
 from django_srvsession.backends.file import health as file_health
 from django_srvsession.backends.file import limit as file_limit
@@ -31,7 +31,18 @@ from django_srvsession.backends.file.directory import SessionDirectory
 from django_srvsession.backends.file.listing import Listing
 from django_srvsession.backends.file.system import answering
 from django_srvsession.backends.file.users import UserMarkers
-from django_srvsession.records import EXPIRED, Delta, Ending, Loaded, SessionRecord, Tombstone, is_sid, new_session
+from django_srvsession.records import (
+    EXPIRED,
+    UNSET,
+    Delta,
+    Ending,
+    Loaded,
+    SessionRecord,
+    Tombstone,
+    Unset,
+    is_sid,
+    new_session,
+)
 from django_srvsession.store import CorruptSessionError, CreateError, Store, rules
 from django_srvsession.store.health import Finding, IndexHealth, StorageInfo
 from django_srvsession.store.listings import EVERYONE, Filter, Step
@@ -70,15 +81,25 @@ class FileStore(Store):
         Raises ``ValueError`` for what is no sid (18 lower-case hex digits), and ``TooLargeError`` for a session
         above 16 MiB.
         """
+        return self._create(sid, verifier, delta.user_id, lambda now: new_session(sid, verifier, delta, now))
+
+    @answering
+    def restore(self, session: Loaded) -> Loaded:
+        """Do as :meth:`Store.restore`; raises as :meth:`create`."""
+        record = session.record
+        user_id = UNSET if record.user_id is None else record.user_id
+        return self._create(record.sid, record.verifier, user_id, lambda now: session._replace(now_ms=now))
+
+    def _create(self, sid: str, verifier: str, user_id: str | Unset, new: Callable[[int], Loaded]) -> Loaded:
         if not is_sid(sid):
             raise ValueError("A sid is 18 lower-case hex digits: it becomes the name of a file.")
-        with self._listing.listed(delta.user_id, sid), self._sessions.locked(sid):
+        with self._listing.listed(user_id, sid), self._sessions.locked(sid):
             now = self._sessions.now_ms
             try:
                 existing = rules.already_created(self._sessions.read(sid, now), verifier, now)
             except CorruptSessionError as error:
                 raise CreateError("Something that is no session has this sid.") from error
-            return existing or self._sessions.write(new_session(sid, verifier, delta, now))
+            return existing or self._sessions.write(new(now))
 
     @answering
     def load(self, sid: str) -> Loaded | Tombstone | None:
@@ -115,7 +136,7 @@ class FileStore(Store):
             record = rules.may_end(self._sessions.read_sound(sid, now), ending, now)
             if record is None:
                 return None
-            if is_cleared and record.expires_ms + conf.ended_keep_ms <= now:
+            if is_cleared and record.expires_ms + rules.leaves_none_after_ms() <= now:
                 self._sessions.remove(record)
             else:
                 self._sessions.bury(record, rules.tombstone(record, ending, now), durable=ending.reason is not None)

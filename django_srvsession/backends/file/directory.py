@@ -13,7 +13,6 @@ from typing import Final
 
 from django.core.exceptions import ImproperlyConfigured
 
-from django_srvsession import conf
 from django_srvsession.backends.file import format as file_format
 from django_srvsession.backends.file.minutes import MINUTE_MS, MinuteMarkers, minute_of
 from django_srvsession.backends.file.system import (
@@ -144,7 +143,7 @@ class SessionDirectory:
     def _bury(self, tombstone: Tombstone, durable: bool) -> None:
         path = self._file(tombstone.sid)
         try:
-            keep_until_ms = tombstone.ended_ms + conf.ended_keep_ms
+            keep_until_ms = rules.kept_until_ms(tombstone.ended_ms)
             write_file(path, file_format.encode(tombstone), keep_until_ms, durable=durable)
         except OSError as error:
             if error.errno not in _FULL:

@@ -56,13 +56,17 @@ class MemoryStore(Store):
 
     def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
         """Do as :meth:`Store.create`; may end other sessions to make room."""
-        return self._tell(*self._create(sid, verifier, delta))
+        return self._tell(*self._create(new_session(sid, verifier, delta, now_ms())))
 
-    def _create(self, sid: str, verifier: str, delta: Delta) -> tuple[Loaded, list[Evicted]]:
+    def restore(self, session: Loaded) -> Loaded:
+        """Do as :meth:`Store.restore`; may end other sessions to make room."""
+        return self._tell(*self._create(session._replace(now_ms=now_ms())))
+
+    def _create(self, new: Loaded) -> tuple[Loaded, list[Evicted]]:
         with self.lock:
-            now = now_ms()
-            existing = rules.already_created(self.table.find(sid, now), verifier, now)
-            return (existing, []) if existing else self._put(new_session(sid, verifier, delta, now))
+            found = self.table.find(new.record.sid, new.now_ms)
+            existing = rules.already_created(found, new.record.verifier, new.now_ms)
+            return (existing, []) if existing else self._put(new)
 
     def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
         """Do as :meth:`Store.update`; a sign-in may end other sessions to make room."""
@@ -200,7 +204,11 @@ class MemoryFace(ThreadFace):
 
     async def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
         """Do as :meth:`MemoryStore.create`, and await the receivers of the signals."""
-        return await self._tell(*self.store._create(sid, verifier, delta))
+        return await self._tell(*self.store._create(new_session(sid, verifier, delta, now_ms())))
+
+    async def restore(self, session: Loaded) -> Loaded:
+        """Do as :meth:`MemoryStore.restore`, and await the receivers of the signals."""
+        return await self._tell(*self.store._create(session._replace(now_ms=now_ms())))
 
     async def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
         """Do as :meth:`MemoryStore.update`, and await the receivers of the signals."""

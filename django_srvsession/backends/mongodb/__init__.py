@@ -90,6 +90,10 @@ class MongoStore(Store):
         """
         return self.learn(run_blocking(sessions.create(self.transport, sid, verifier, delta)))
 
+    def restore(self, session: Loaded) -> Loaded:
+        """Store a session as it stood elsewhere, in one command; raises as :meth:`create`."""
+        return run_blocking(sessions.restore(self.transport, session._replace(now_ms=self.clock_ms)))
+
     def load(self, sid: str) -> Loaded | Tombstone | None:
         """Read the session."""
         return self.learn(run_blocking(sessions.load(self.transport, sid)))

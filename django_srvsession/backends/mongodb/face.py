@@ -36,6 +36,11 @@ class MongoFace(ThreadFace):
         """Store a new session."""
         return self.store.learn(await self._do(lambda to: sessions.create(to, sid, verifier, delta)))
 
+    async def restore(self, session: Loaded) -> Loaded:
+        """Store a session as it stood elsewhere."""
+        known = session._replace(now_ms=self.store.clock_ms)
+        return await self._do(lambda to: sessions.restore(to, known))
+
     async def load(self, sid: str) -> Loaded | Tombstone | None:
         """Read a session."""
         return self.store.learn(await self._do(lambda to: sessions.load(to, sid)))

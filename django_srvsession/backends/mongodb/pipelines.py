@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from bson import Int64
 
-from django_srvsession import conf
 from django_srvsession.backends.mongodb.format import FORMAT, check_user_id, field, fields_of, storable
 from django_srvsession.backends.mongodb.transport import Document, Pipeline
 from django_srvsession.records import (
@@ -24,9 +23,11 @@ from django_srvsession.records import (
     Client,
     Delta,
     Ending,
+    Loaded,
     checked_details,
     given,
 )
+from django_srvsession.store import rules
 
 NOW: Final[Mapping[str, Any]] = {"$toLong": "$$NOW"}
 """The server's clock in milliseconds: one instant for a whole command."""
@@ -117,6 +118,38 @@ def created(verifier: str, delta: Delta, nonce: bytes) -> Pipeline:
         "signed_in": None if user_id is None else NOW,
         "expires": _expiry(literal(delta.lifetime_ms), literal(deadline_ms)),
     }
+    return _made_of(fixed, timed)
+
+
+def restored(session: Loaded, nonce: bytes) -> Pipeline:
+    """Do as :func:`created` with a session as it stood elsewhere."""
+    record = session.record
+    numbers = {
+        "created": record.created_ms,
+        "seen": record.last_seen_ms,
+        "signed_in": record.signed_in_ms,
+        "expires": record.expires_ms,
+        "lifetime": record.lifetime_ms,
+        "deadline": record.deadline_ms,
+        "rotated": record.rotated_ms,
+        "version": record.version,
+    }
+    fixed = {
+        "format": FORMAT,
+        "nonce": nonce,
+        "verifier": record.verifier,
+        "previous": record.previous_verifier,
+        "final": record.rotation_final,
+        "user_id": None if record.user_id is None else check_user_id(record.user_id),
+        **_client_fields(record.client),
+        "details": checked_details(record.details),
+        "values": fields_of(session.values),
+        **{name: None if number is None else Int64(number) for name, number in numbers.items()},
+    }
+    return _made_of(fixed, {})
+
+
+def _made_of(fixed: Document, timed: Document) -> Pipeline:
     whole = {"$mergeObjects": [{"_id": "$_id"}, {"$literal": fixed}, timed]}
     return [{"$replaceWith": {"$cond": [{"$eq": ["$$ROOT", {"_id": "$_id"}]}, whole, "$$ROOT"]}}]
 
@@ -200,7 +233,7 @@ def ended(ending: Ending, nonce: bytes | None = None) -> Pipeline:
         "by": literal(None if ending.by is None else storable(ending.by)),
         "user_id": "$user_id",
         "verifiers": {"$cond": [{"$eq": ["$previous", None]}, ["$verifier"], ["$verifier", "$previous"]]},
-        "gone": {"$add": ["$$NOW", conf.ended_keep_ms]},
+        "gone": {"$add": ["$$NOW", rules.keep_ms()]},
         "nonce": literal(nonce),
     }
     return [{"$replaceWith": tombstone}]

@@ -25,7 +25,18 @@ _TRIES: Final = 5
 async def create(to: Transport, sid: str, verifier: str, delta: Delta) -> Loaded:
     """Do as ``Store.create``."""
     nonce = new_nonce()
-    document = await _made(to, sid, pipelines.created(verifier, delta, nonce))
+    return await _stored(to, sid, verifier, nonce, pipelines.created(verifier, delta, nonce))
+
+
+async def restore(to: Transport, session: Loaded) -> Loaded:
+    """Do as ``Store.restore``."""
+    nonce, record = new_nonce(), session.record
+    stored = await _stored(to, record.sid, record.verifier, nonce, pipelines.restored(session, nonce))
+    return stored._replace(now_ms=max(session.now_ms, stored.now_ms))
+
+
+async def _stored(to: Transport, sid: str, verifier: str, nonce: bytes, pipeline: Pipeline) -> Loaded:
+    document = await _made(to, sid, pipeline)
     if document.get("nonce") == nonce:
         return session_of(document, document["created"])
     try:

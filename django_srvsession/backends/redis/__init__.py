@@ -87,6 +87,10 @@ class RedisStore(Store):
         """Store a new session: its indexes and itself, in this order; on one server in one round trip."""
         return run_blocking(self._tenant().sessions.create(self.transport, sid, verifier, delta))
 
+    def restore(self, session: Loaded) -> Loaded:
+        """Do as :meth:`create` with a session as it stood elsewhere."""
+        return run_blocking(self._tenant().sessions.restore(self.transport, session))
+
     def load(self, sid: str) -> Loaded | Tombstone | None:
         """Read the session."""
         sessions = self._tenant().sessions

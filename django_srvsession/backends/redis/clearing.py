@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django_srvsession import conf
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.commands import end_command, forget_commands, is_absent, listed_record, scored
 from django_srvsession.backends.redis.format import indexed_until_ms, is_tombstone
@@ -15,6 +14,7 @@ from django_srvsession.backends.redis.scripts import ADMITTED_FROM, CONDEMNED_FR
 from django_srvsession.backends.redis.transport import BlockingTransport, Command
 from django_srvsession.backends.redis.transport.replies import checked_index
 from django_srvsession.records import EXPIRED, SessionRecord
+from django_srvsession.store import rules
 from django_srvsession.store.face import run_blocking
 
 
@@ -54,7 +54,7 @@ class Clearing:
     def expire(self, sids: Sequence[str]) -> list[SessionRecord]:
         """End those whose time is still up, by Redis' clock; return the ones that this call has ended."""
         replies = self._call(
-            [end_command([self._keys.session(sid)], sid, EXPIRED, None, conf.ended_keep_ms) for sid in sids]
+            [end_command([self._keys.session(sid)], sid, EXPIRED, None, rules.keep_ms()) for sid in sids]
         )
         answers = zip(sids, map(checked_index, replies), strict=True)
         ended = (listed_record(sid, answer[2]) for sid, answer in answers if answer[0] == b"ok")

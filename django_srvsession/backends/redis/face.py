@@ -35,6 +35,10 @@ class RedisFace(ThreadFace):
         """Store a new session."""
         return await self._do(lambda of, to: of.sessions.create(to, sid, verifier, delta))
 
+    async def restore(self, session: Loaded) -> Loaded:
+        """Store a session as it stood elsewhere."""
+        return await self._do(lambda of, to: of.sessions.restore(to, session))
+
     async def load(self, sid: str) -> Loaded | Tombstone | None:
         """Read a session."""
         return await self._do(lambda of, to: of.sessions.load(to, sid))

@@ -10,7 +10,6 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
-from django_srvsession import conf
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.commands import (
     end_command,
@@ -47,6 +46,7 @@ from django_srvsession.store import (
     CreateError,
     StoreUnavailableError,
     UpdateError,
+    rules,
 )
 from django_srvsession.store.framing import frame
 
@@ -98,9 +98,17 @@ class Sessions:
     # Create.
 
     async def create(self, to: Transport, sid: str, verifier: str, delta: Delta) -> Loaded:
+        """Store a new session."""
+        return await self.store(to, new_session(sid, verifier, delta, await self._now_ms(to)))
+
+    async def restore(self, to: Transport, session: Loaded) -> Loaded:
+        """Store a session as it stood elsewhere."""
+        return await self.store(to, session._replace(now_ms=await self._now_ms(to)))
+
+    async def store(self, to: Transport, new: Loaded) -> Loaded:
         """List the session and store it, in this order: on one server in one round trip, on a cluster step by step."""
-        new = new_session(sid, verifier, delta, await self._now_ms(to))
-        record, key = new.record, self._key(sid)
+        record = new.record
+        sid, verifier, key = record.sid, record.verifier, self._key(record.sid)
         until_ms = _bound(record.expires_ms, record.lifetime_ms)
         image = session_image(record, new.values, until_ms)
         goes_ms = max(record.expires_ms, new.now_ms) + _keep_ms()
@@ -257,7 +265,7 @@ class Sessions:
         keys: list[bytes | str] = [self._key(sid), *(self._keys.live_of(kind, sid) for kind in kinds)]
         if index_of is not None:
             keys.append(self._keys.user(index_of))
-        return end_command(keys, sid, ending, index_of, conf.ended_keep_ms, version)
+        return end_command(keys, sid, ending, index_of, rules.keep_ms(), version)
 
     # Lists.
 
@@ -315,7 +323,7 @@ def _is_only_values(delta: Delta) -> bool:
 
 def _keep_ms() -> int:
     """Return how long a session stays after its expiry, in milliseconds, for somebody to notice it and end it."""
-    return max(conf.ended_keep_ms, MARGIN_MS) + TTL_STEP_MS
+    return max(rules.keep_ms(), MARGIN_MS) + TTL_STEP_MS
 
 
 def _bound(expires_ms: int, lifetime_ms: int) -> int:
