@@ -42,6 +42,8 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
             return self.__acall__(request)
         if (refusal := self.process_request(request)) is not None:
             return refusal
+        if isinstance(request.session, SessionStore):
+            request.session.carry_over()
         outer = current_request.enter(request)
         try:
             return self.process_response(request, self._answer(request))
@@ -59,6 +61,8 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
         # Django's would hop to a thread twice.
         if (refusal := self.process_request(request)) is not None:
             return refusal
+        if isinstance(request.session, SessionStore):
+            await request.session.acarry_over()
         outer = current_request.enter(request)
         try:
             return await self.aprocess_response(request, await self._aanswer(request))

@@ -34,6 +34,9 @@ WORDS = {
     "header": "name of a header that begins with X-, or None",
     "client_ip": "name of a header, function of the request, its path, or None",
     "mapping": "dict, or None",
+    "engine": "path of an engine, or None",
+    "path": "path of a class, or None",
+    "date": "date, datetime, text of one, or None",
     "plain": "list of networks",
 }
 DOCUMENTED = """

@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from django_srvsession import conf
+from django_srvsession.migrating.source import makes_objects
 
 _FLAGS: Final = (
     "SESSION_COOKIE_HTTPONLY",
@@ -52,7 +53,7 @@ def _serializer() -> Iterator[CheckMessage]:
         text = f"SESSION_SERIALIZER is {path}, which does not give back a text, a number, True or None."
         hint = "Each value of a session is serialized by itself: dumps() must take any of them and return bytes."
         yield Error(text, hint=hint, id="srvsession.E012")
-    elif _makes_objects(serializer):
+    elif makes_objects(serializer):
         text = f"SESSION_SERIALIZER is {path}, which makes objects of any class, as pickle does."
         hint = "Who learns SECRET_KEY and can write the store can run code. Use a serializer of plain data."
         yield Warning(text, hint=hint, id="srvsession.W015")
@@ -63,15 +64,4 @@ def _round_trips(serializer: Any, value: Any) -> bool:
         data = serializer.dumps(value)
         return isinstance(data, bytes) and bool(serializer.loads(data) == value)
     except Exception:  # noqa: BLE001 - the site's own code, which may raise anything.
-        return False
-
-
-class _Object:
-    """Be what only a serializer of objects brings back."""
-
-
-def _makes_objects(serializer: Any) -> bool:
-    try:
-        return isinstance(serializer.loads(serializer.dumps(_Object())), _Object)
-    except Exception:  # noqa: BLE001 - it does not take objects: good.
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django_srvsession.engine.keys import SessionKey
+from django_srvsession.engine.keys import SessionKey, key_of
 from django_srvsession.engine.signalling import is_heard, tell_ended
 from django_srvsession.engine.state import SessionState, Standing
 from django_srvsession.engine.values import HASH_KEY
@@ -80,9 +80,19 @@ async def flush(state: SessionState, face: Face) -> None:
     if key is not None and (state.standing in (Standing.UNREAD, Standing.LIVE) or state.is_signing_out):
         ending = _log_out if state.is_signing_out else _replace
         record = await ending(state, face, key)
-        state.note_end_here(record is not None)
+        state.note_end_here(record is not None or await _ends_there(face, key))
     state.leave(state.record or record)
     state.begin_anew()
+
+
+async def _ends_there(face: Face, key: SessionKey) -> bool:
+    """End what a key of another engine stands for there, where nobody has carried it over; tell whether it was one."""
+    if key.origin is None:
+        return False
+    from django_srvsession.engine import carrying  # Most sites do not move.
+
+    await carrying.bury(face, key)
+    return True
 
 
 async def _replace(state: SessionState, face: Face, key: SessionKey) -> SessionRecord | None:
@@ -129,8 +139,9 @@ async def end_own(state: SessionState, face: Face, reason: str) -> SessionRecord
 
 async def delete(state: SessionState, face: Face, key_text: str | None = None) -> None:
     """End the session of a key, by default this request's; a key that opens nothing is no error."""
-    key = state.key if key_text is None else SessionKey.parse(key_text)
+    key = state.key if key_text is None else key_of(key_text)
     if key is not None:
+        await _ends_there(face, key)
         is_own = state.key is not None and key.sid == state.key.sid
         await end(
             face, state.sender, key.sid, Ending("cleared", None, key.verifier, base=state.loaded if is_own else None)

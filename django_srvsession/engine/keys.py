@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import hmac
 import secrets
 from functools import lru_cache
 from hmac import compare_digest
@@ -26,6 +27,7 @@ _SIGNED_BYTES: Final = _SID_BYTES + _SECRET_BYTES
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 _TO_STANDARD: Final = bytes.maketrans(b"-_+/=", b"+/   ")
 _SALT: Final = b"django_srvsession.engine.keys"
+_MIGRATION_SALT: Final = b"django_srvsession.migrating"
 
 
 class SessionKey:
@@ -33,15 +35,17 @@ class SessionKey:
 
     ``text`` is the cookie's value. It opens a session, so it is not part of the ``repr``. ``verifier`` is what a store
     keeps to recognise the secret: its SHA-256 as 64 hex digits, which opens nothing. ``is_current`` tells whether
-    ``SECRET_KEY``, rather than a fallback, signed it.
+    ``SECRET_KEY``, rather than a fallback, signed it. ``origin`` is the key of another engine that this one stands for,
+    while the site moves from there (:func:`key_of`); None for a key that the browser has.
     """
 
-    __slots__ = ("_raw", "is_current", "sid", "text", "verifier")
+    __slots__ = ("_raw", "is_current", "origin", "sid", "text", "verifier")
 
-    def __init__(self, raw: bytes, text: str, is_current: bool) -> None:
+    def __init__(self, raw: bytes, text: str, is_current: bool, origin: str | None = None) -> None:
         self._raw = raw[:_SIGNED_BYTES]
         self.text = text
         self.is_current = is_current
+        self.origin = origin
         self.sid = raw[:_SID_BYTES].hex()
         self.verifier = hashlib.sha256(raw[_SID_BYTES:_SIGNED_BYTES]).hexdigest()
 
@@ -74,9 +78,19 @@ class SessionKey:
         return None
 
     @classmethod
-    def _signed(cls, signed: bytes) -> SessionKey:
+    def standing_for(cls, origin: str) -> list[SessionKey]:
+        """Return the keys that a key of another engine may stand for: by ``SECRET_KEY``, then by each fallback.
+
+        Whoever computes them gets the same ones: sid and secret are a keyed hash (HMAC-SHA256) of the other key.
+        """
+        digests = (hmac.digest(_migration_key(secret), origin.encode(), "sha256") for secret in conf.secrets())
+        return [cls._signed(digest[:_SIGNED_BYTES], origin) for digest in digests]
+
+    @classmethod
+    def _signed(cls, signed: bytes, origin: str | None = None) -> SessionKey:
         raw = signed + _mac(signed, conf.secrets()[0])
-        return cls(raw, binascii.b2a_base64(raw, newline=False).translate(_TO_URL).decode("ascii"), True)
+        text = binascii.b2a_base64(raw, newline=False).translate(_TO_URL).decode("ascii")
+        return cls(raw, text, True, origin)
 
     def rotated(self) -> SessionKey:
         """Make a key with the same sid and a new secret."""
@@ -85,6 +99,25 @@ class SessionKey:
     def resigned(self) -> SessionKey:
         """Return the same sid and secret under the current ``SECRET_KEY``: the same text for every caller."""
         return self._signed(self._raw)
+
+
+def key_of(text: object) -> SessionKey | None:
+    """Return the key that a cookie holds, or that a cookie of the engine stands for which the site moves from.
+
+    None for anything else; does no I/O. Raises ``ImproperlyConfigured`` where a site moves without a date.
+    """
+    key = SessionKey.parse(text)
+    if key is not None or conf.migrate_from is None or not isinstance(text, str):
+        return key
+    from django_srvsession import migrating  # Most sites do not move.
+
+    source = migrating.coming_from()
+    return SessionKey.standing_for(text)[0] if source is not None and source.is_key(text) else None
+
+
+@lru_cache(maxsize=16)
+def _migration_key(secret: str | bytes) -> bytes:
+    return hashlib.sha256(_MIGRATION_SALT + b":" + force_bytes(secret)).digest()
 
 
 @lru_cache(maxsize=16)

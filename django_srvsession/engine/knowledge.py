@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from django_srvsession import conf
 from django_srvsession.engine.details import NONE, Change, Details
-from django_srvsession.engine.keys import SessionKey
+from django_srvsession.engine.keys import SessionKey, key_of
 from django_srvsession.engine.lifetimes import Lifetime
 from django_srvsession.engine.seal import Sealer
 from django_srvsession.engine.sealed_record import SealedRecord
@@ -66,6 +66,8 @@ class Knowledge:
     """The session as it was last loaded, or written by this request."""
     was_written = False
     """Whether this request has written the session, and the store has said so."""
+    is_unknown = False
+    """Whether the request came with a key of another engine that stands for nothing, here and there."""
     lost_key: SessionKey | None = None
     """The key that another request rotated away meanwhile."""
 
@@ -106,10 +108,10 @@ class Knowledge:
 
     @property
     def key(self) -> SessionKey | None:
-        """Return the genuine key that this session has, or None; parsed once per text."""
+        """Return the genuine key that this session has, or its old one stands for, or None; parsed once per text."""
         text = self.key_text
         if self._parsed[0] != text:
-            self._parsed = (text, SessionKey.parse(text))
+            self._parsed = (text, key_of(text))
         return self._parsed[1]
 
     @property
@@ -188,8 +190,8 @@ class Knowledge:
 
     @property
     def came_with_genuine_key(self) -> bool:
-        """Tell whether the key that the request came with was signed by this site."""
-        return SessionKey.parse(self.cookie_text) is not None
+        """Tell whether the key that the request came with was signed by this site, or stands for one that was."""
+        return not self.is_unknown and key_of(self.cookie_text) is not None
 
     def sealer(self, key: SessionKey) -> Sealer:
         """Return what seals and opens the values of a key's session."""

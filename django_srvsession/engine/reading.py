@@ -6,9 +6,10 @@ import weakref
 from collections.abc import Mapping
 from typing import Any, Final
 
+from django_srvsession import conf
 from django_srvsession.engine.bookkeeping import best_effort
 from django_srvsession.engine.ending import expire
-from django_srvsession.engine.keys import SessionKey
+from django_srvsession.engine.keys import SessionKey, key_of
 from django_srvsession.engine.seal import SealError
 from django_srvsession.engine.sealed_record import checked, opened
 from django_srvsession.engine.state import ENDED, SessionState, Standing
@@ -52,7 +53,12 @@ async def load(state: SessionState, face: Face) -> SealedValues:
         stored = await face.load(key.sid)
     except CorruptSessionError as error:
         return state.refuse(key.sid, error)
-    values = _opened_if_live(state, key, stored)
+    return await read(state, face, key, stored)
+
+
+async def read(state: SessionState, face: Face, key: SessionKey, stored: _Stored) -> SealedValues:
+    """Read what a load has found under a key's sid."""
+    values = _opened_if_live(state, face.store, key, stored)
     return values if values is not None else await _read(state, face, key, stored)
 
 
@@ -65,11 +71,11 @@ def load_now(state: SessionState, store: Store) -> SealedValues:
         stored = store.load(key.sid)
     except CorruptSessionError as error:
         return state.refuse(key.sid, error)
-    values = _opened_if_live(state, key, stored)
+    values = _opened_if_live(state, store, key, stored)
     return values if values is not None else run_blocking(_read(state, BlockingFace(store), key, stored))
 
 
-def _opened_if_live(state: SessionState, key: SessionKey, stored: _Stored) -> SealedValues | None:
+def _opened_if_live(state: SessionState, store: Store, key: SessionKey, stored: _Stored) -> SealedValues | None:
     """Open the live session of this very key; None for all else that a load may find."""
     if not isinstance(stored, Loaded) or stored.now_ms >= stored.record.expires_ms:
         return None
@@ -80,12 +86,18 @@ def _opened_if_live(state: SessionState, key: SessionKey, stored: _Stored) -> Se
     except SealError as error:
         return state.refuse(key.sid, error)
     state.open(stored)
+    if key.origin is not None:
+        state.take_over(key, store.in_transaction)
     if ENDED in stored.values:
         state.note_ended(_ended_in(values))
     return values
 
 
 async def _read(state: SessionState, face: Face, key: SessionKey, stored: _Stored) -> SealedValues:
+    if stored is None and conf.migrate_from is not None:
+        from django_srvsession.engine import carrying  # Most sites do not move.
+
+        return await carrying.carry(state, face, key)
     if isinstance(stored, Loaded):
         if not stored.record.accepts(key.verifier, stored.now_ms):
             return _not_opened(state, key, stored)
@@ -161,8 +173,12 @@ async def exists(state: SessionState, face: Face, key_text: str | None) -> bool:
 
 async def standing_of(state: SessionState, face: Face, key_text: str | None) -> Standing:
     """Tell whether a key opens a live session, or did so to its end (``JUST_ENDED``, however long ago)."""
-    key = SessionKey.parse(key_text)
+    key = key_of(key_text)
     stored = None if key is None else await look(face, key)
+    if key is not None and stored is None and key.origin is not None:
+        from django_srvsession.engine import carrying  # Most sites do not move.
+
+        return Standing.LIVE if await carrying.is_there(face, key) else Standing.NOTHING
     if key is None or stored is None:
         return Standing.NOTHING
     if isinstance(stored, Tombstone):

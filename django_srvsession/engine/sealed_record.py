@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from django_srvsession.engine.details import DIGEST_BYTES, digest_of
 from django_srvsession.engine.seal import SEAL_BYTES, Sealer, SealError
 from django_srvsession.engine.values import MARK_PREFIX
-from django_srvsession.records import CLOCKS_DIFFER_MS, ROTATION_GRACE_MS, UNSET, Delta, Loaded, given
+from django_srvsession.records import CLOCKS_DIFFER_MS, ROTATION_GRACE_MS, UNSET, Delta, Loaded, SessionRecord, given
 
 RECORD: Final = f"{MARK_PREFIX}record"
 """The name of the mark."""
@@ -56,6 +56,14 @@ class SealedRecord(NamedTuple):
         signed_in_ms = None if delta.user_id is UNSET else now_ms
         sealed = cls(_half(verifier), now_ms, signed_in_ms, given(delta.lifetime_ms, 0), given(delta.deadline_ms, None))
         return sealed if delta.details is UNSET else sealed._replace(details=digest_of(delta.details))
+
+    @classmethod
+    def of(cls, record: SessionRecord) -> SealedRecord:
+        """Return what is to be sealed of a new session with this record."""
+        details = digest_of(record.details) if record.details else b""
+        lifetime_ms, deadline_ms = record.lifetime_ms, record.deadline_ms
+        half = _half(record.verifier)
+        return cls(half, record.created_ms, record.signed_in_ms, lifetime_ms, deadline_ms, details=details)
 
     @classmethod
     def read(cls, mark: bytes) -> SealedRecord:

@@ -14,10 +14,11 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from django_srvsession.engine import changing, ending, lifetimes, settling, writing
+from django_srvsession import conf
+from django_srvsession.engine import changing, ending, lifetimes, reading, settling, writing
 from django_srvsession.engine.details import Change, Details
 from django_srvsession.engine.django_api import DjangoAPI
-from django_srvsession.engine.keys import SessionKey
+from django_srvsession.engine.keys import SessionKey, key_of
 from django_srvsession.engine.knowledge import Standing
 from django_srvsession.engine.values import refuse_mark
 from django_srvsession.records import Client, Ended, SessionRecord
@@ -115,6 +116,28 @@ class SessionStore(DjangoAPI):
 
     # What the middleware, the receivers and our pages say.
 
+    def carry_over(self) -> None:
+        """Carry the session over, if the request has a key of the engine that the site moves from.
+
+        Before the view, whose transaction might undo it. In an outage nothing happens: who uses the session will see.
+        """
+        if self._is_to_carry:
+            with contextlib.suppress(StoreUnavailableError):
+                self._do(reading.contents)
+            self.acknowledge_outage()
+
+    async def acarry_over(self) -> None:
+        """Do as :meth:`carry_over`."""
+        if self._is_to_carry:
+            with contextlib.suppress(StoreUnavailableError):
+                await self._arun(reading.contents)
+            self.acknowledge_outage()
+
+    @property
+    def _is_to_carry(self) -> bool:
+        key = None if conf.migrate_from is None else self._state.key
+        return key is not None and key.origin is not None
+
     def note_client(self, client_of_request: Callable[[], Client]) -> None:
         """Take note of how to learn where the request comes from."""
         self._state.note_client(client_of_request)
@@ -133,7 +156,7 @@ class SessionStore(DjangoAPI):
         key = state.key
         if key is None or state.lost_key is not None:
             return  # Saving makes a session, or one of its own, and with it a key.
-        cookie_key = SessionKey.parse(state.cookie_text)
+        cookie_key = key_of(state.cookie_text)
         is_old = cookie_key is not None and cookie_key.verifier == key.verifier
         if is_old or (state.loaded is not None and state.sealed.previous is not None):
             self.cycle_key()

@@ -83,6 +83,16 @@ class SessionState(Knowledge):
         """Take note that the store has a new key, which the answer must bring."""
         self.needs_cookie = self.is_modified = True
 
+    def note_unknown(self) -> None:
+        """Take note that a key of another engine stands for nothing, here and there."""
+        self.is_unknown = True
+
+    def take_over(self, key: SessionKey, in_transaction: bool) -> None:
+        """Have a session of ours in place of one of another engine; the answer must bring its key."""
+        self.key_text = key.text
+        self.needs_cookie = True
+        self.doubt(in_transaction)
+
     def resign(self) -> None:
         """Sign a live session's key with the current ``SECRET_KEY`` where a fallback had signed it; no I/O.
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django_srvsession.records import Delta, Ending
 from django_srvsession.store import Store, StoreUnavailableError
 
-VERBS = ("create", "load", "update", "end", "end_many", "admit", "records", "records_from", "clear_expired")
+VERBS = ("create", "restore", "load", "update", "end", "end_many", "admit", "records", "records_from", "clear_expired")
 KINDS = (*VERBS, "rotate", "expire")
 """What is noted: an update that changes the key is a "rotate", the end of a session whose time is up an "expire"."""
 

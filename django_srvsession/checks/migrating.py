@@ -1,0 +1,78 @@
+"""Moving from other sessions, or back: two engines that are there, one of which is ours, and a date."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from importlib import import_module
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import ImproperlyConfigured
+
+from django_srvsession import conf
+from django_srvsession.engine import SessionStore
+
+_NAMES: Final = ("MIGRATE_FROM", "MIGRATE_TO")
+_LONG: Final = timedelta(days=100)
+
+
+def check_migrating(**kwargs: Any) -> list[CheckMessage]:
+    """Report a move that cannot work, has no date, is over, or lasts so long that tombstones pile up."""
+    try:
+        paths = {name: conf.read(name) for name in _NAMES if conf.read(name) is not None}
+        until_ms, _ = conf.read("MIGRATE_UNTIL"), conf.read("MIGRATE_SERIALIZER")
+    except ImproperlyConfigured:
+        return []  # Reported as srvsession.E002.
+    if not paths:
+        return []
+    return [*_wrong(paths), *_dates(" and ".join(f"{conf.PREFIX}{name}" for name in paths), until_ms)]
+
+
+def _wrong(paths: dict[str, str]) -> Iterator[CheckMessage]:
+    from django_srvsession import migrating
+
+    if len(paths) > 1:
+        text = "SRVSESSION_MIGRATE_FROM and SRVSESSION_MIGRATE_TO are both set."
+        hint = "Set the one that the step of the move needs: first MIGRATE_TO on all servers, then MIGRATE_FROM."
+        yield Error(text, hint=hint, id="srvsession.E016")
+    for name, path in paths.items():
+        if path == settings.SESSION_ENGINE:
+            text = f"SRVSESSION_{name} is {path}, as SESSION_ENGINE is."
+            yield Error(text, hint="Name the other engine there.", id="srvsession.E016")
+        elif not (_is_ours(path) or _is_ours(settings.SESSION_ENGINE)):
+            text = f"Neither SRVSESSION_{name} nor SESSION_ENGINE names an engine of django-srvsession."
+            yield Error(text, hint="One of the two must be ours.", id="srvsession.E016")
+        elif (error := _error_of(migrating.source_of, path)) is not None:
+            yield Error(f"SRVSESSION_{name}: {error}", id="srvsession.E016")
+
+
+def _dates(names: str, until_ms: int | None) -> Iterator[CheckMessage]:
+    now_ms = time.time_ns() // 1_000_000
+    if until_ms is None:
+        text = f"{names} needs SRVSESSION_MIGRATE_UNTIL: else keys of the other engine would open sessions for ever."
+        yield Error(text, hint="Set it to a date some SESSION_COOKIE_AGE from now.", id="srvsession.E017")
+    elif until_ms <= now_ms:
+        text = f"{names} does nothing any more: SRVSESSION_MIGRATE_UNTIL has passed."
+        yield Warning(text, hint="Remove both.", id="srvsession.W025")
+    elif until_ms - now_ms > _LONG / timedelta(milliseconds=1):
+        text = "SRVSESSION_MIGRATE_UNTIL is more than 100 days away: until then what sessions leave behind is kept."
+        yield Warning(text, hint="Who has not come for SESSION_COOKIE_AGE has no session.", id="srvsession.W026")
+
+
+def _is_ours(path: str) -> bool:
+    try:
+        engine = import_module(path).SessionStore
+    except (ImportError, AttributeError):
+        return False
+    return isinstance(engine, type) and issubclass(engine, SessionStore)
+
+
+def _error_of(function: Any, *args: Any) -> ImproperlyConfigured | None:
+    try:
+        function(*args)
+    except ImproperlyConfigured as error:
+        return error
+    return None

@@ -1,0 +1,188 @@
+"""What is known of each kind of engine: where its sessions say when they expire, and how an outage of it shows.
+
+Django's engines for caches and files take an outage for a session that is gone. So they are asked once more, in a way
+that tells the two apart, before a session counts as gone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import Any, ClassVar, Final
+
+from django.contrib.sessions.backends import cache, db, file, signed_cookies
+from django.core import signing
+from django.core.exceptions import ImproperlyConfigured
+from django.db import Error
+from django.utils import timezone
+
+from django_srvsession.migrating.source import Found, Source, expiry_of, instant_ms, is_live, unavailable
+from django_srvsession.records import Client
+
+_KEYS_AT_ONCE: Final = 1000
+
+
+class DatabaseSource(Source):
+    """Read sessions that are rows: of Django's ``db`` and ``cached_db``, django-user-sessions, django-qsessions."""
+
+    @property
+    def model(self) -> Any:
+        """Return the model of the rows."""
+        if hasattr(self.engine, "get_model_class"):
+            return self.engine.get_model_class()
+        return _model_beside(self.engine)
+
+    def read(self, key: str) -> Found | None:
+        """Ask for the row, which says when the session expires, and load by the engine."""
+        try:
+            row = self.model._default_manager.filter(session_key=key, expire_date__gt=timezone.now()).first()
+            contents = self._open(key).load() if row is not None and row.session_key == key else None
+        except Error as error:
+            raise unavailable("read", error) from error
+        if not contents:
+            return None
+        created = getattr(row, "created_at", None)
+        client = Client(getattr(row, "ip", None) or "", getattr(row, "user_agent", None) or "")
+        created_ms = None if created is None else instant_ms(created)
+        return Found(contents, instant_ms(row.expire_date), client, created_ms)
+
+    def end(self, key: str) -> None:
+        """Delete the row."""
+        try:
+            super().end(key)
+        except Error as error:
+            raise unavailable("ended", error) from error
+
+    def keys(self) -> Iterator[str]:
+        """Go through the rows by their keys."""
+        last = ""
+        while True:
+            try:
+                rows = self.model._default_manager.filter(session_key__gt=last, expire_date__gt=timezone.now())
+                found = list(rows.order_by("session_key").values_list("session_key", flat=True)[:_KEYS_AT_ONCE])
+            except Error as error:
+                raise unavailable("listed", error) from error
+            yield from found
+            if len(found) < _KEYS_AT_ONCE:
+                return
+            last = found[-1]
+
+
+def _model_beside(engine: Any) -> Any:
+    """Return the model that stands in the module of an engine's class, or of a base of it."""
+    for base in engine.__mro__:
+        model = getattr(sys.modules[base.__module__], "Session", None)
+        if model is not None:
+            return model
+    raise ImproperlyConfigured(f"{engine.__module__} has no model of its sessions.")
+
+
+class CacheSource(Source):
+    """Read sessions that are in a cache and nowhere else; a cache that tells for how long says when they expire."""
+
+    def read(self, key: str) -> Found | None:
+        """Load by the engine; where that finds nothing, ask the cache in a way that an outage shows."""
+        session = self._open(key)
+        cache_key = session.cache_key
+        try:
+            contents = session.load()
+            if not contents and session._cache.get(cache_key) is None:
+                return None
+            left_s = session._cache.ttl(cache_key) if contents and hasattr(session._cache, "ttl") else None
+        except Exception as error:
+            # Caches raise what their clients raise, of any class.
+            raise unavailable("read", error) from error
+        if not contents:
+            return None
+        expires_ms = expiry_of(session, contents)
+        if isinstance(left_s, int | float):
+            expires_ms = min(expires_ms, instant_ms(timezone.now()) + int(left_s * 1000))
+        return Found(contents, expires_ms) if is_live(expires_ms) else None
+
+    def end(self, key: str) -> None:
+        """Delete it from the cache."""
+        try:
+            super().end(key)
+        except Exception as error:
+            raise unavailable("ended", error) from error
+
+
+class FileSource(Source):
+    """Read sessions that are files."""
+
+    def read(self, key: str) -> Found | None:
+        """Load by the engine; a file that cannot be read is not gone."""
+        session = self._open(key)
+        try:
+            path = session._key_to_file()
+            with open(path, "rb"):
+                saved = datetime.fromtimestamp(os.stat(path).st_mtime, UTC)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise unavailable("read", error) from error
+        contents = session.load()
+        if not contents:
+            return None
+        expires_ms = expiry_of(session, contents, saved if timezone.is_aware(timezone.now()) else _naive(saved))
+        return Found(contents, expires_ms) if is_live(expires_ms) else None
+
+    def keys(self) -> Iterator[str]:
+        """Go through the directory."""
+        prefix = self.engine("").file_prefix
+        try:
+            with os.scandir(self.engine._get_storage_path()) as entries:
+                for entry in entries:
+                    key = entry.name.removeprefix(prefix)
+                    if entry.name.startswith(prefix) and self.is_key(key):
+                        yield key
+        except OSError as error:
+            raise unavailable("listed", error) from error
+
+
+def _naive(moment: datetime) -> datetime:
+    return timezone.make_naive(moment, timezone.get_default_timezone())
+
+
+class CookieSource(Source):
+    """Read sessions that are signed cookies. They have no other place: none of them can be ended there, or listed."""
+
+    pattern: ClassVar[re.Pattern[str]] = re.compile(r"[A-Za-z0-9_.-]{1,4000}:[A-Za-z0-9]{1,16}:[A-Za-z0-9_-]{1,128}")
+    can_list: ClassVar[bool] = False
+
+    def read(self, key: str) -> Found | None:
+        """Verify the signature by the engine; an expiry of the session's own counts from when it was signed."""
+        session = self._open(key)
+        contents = session.load()
+        if not contents:
+            return None
+        signed_s = signing.b62_decode(key.rsplit(":", 2)[1])
+        saved = datetime.fromtimestamp(signed_s, UTC)
+        expires_ms = expiry_of(session, contents, saved if timezone.is_aware(timezone.now()) else _naive(saved))
+        return Found(contents, expires_ms) if is_live(expires_ms) else None
+
+    def end(self, key: str) -> None:
+        """Do nothing: only the browser has it."""
+
+
+def source_of(path: str) -> Source:
+    """Return what reads the sessions of the engine at a path; raises ``ImproperlyConfigured`` where there is none."""
+    try:
+        engine = import_module(path).SessionStore
+    except (ImportError, AttributeError) as error:
+        raise ImproperlyConfigured(f"{path} cannot be used as a session engine: {error}.") from error
+    if issubclass(engine, signed_cookies.SessionStore):
+        return CookieSource(engine)
+    if issubclass(engine, file.SessionStore):
+        return FileSource(engine)
+    if issubclass(engine, cache.SessionStore):
+        return CacheSource(engine)
+    if issubclass(engine, db.SessionStore) or any(
+        hasattr(sys.modules[base.__module__], "Session") for base in engine.__mro__
+    ):
+        return DatabaseSource(engine)
+    raise ImproperlyConfigured(f"{path} is an engine whose sessions cannot be read here.")
