@@ -18,7 +18,7 @@ from django_srvsession import conf
 from django_srvsession.engine import changing, ending, lifetimes, reading, settling, writing
 from django_srvsession.engine.details import Change, Details
 from django_srvsession.engine.django_api import DjangoAPI
-from django_srvsession.engine.keys import SessionKey, key_of
+from django_srvsession.engine.keys import key_of
 from django_srvsession.engine.knowledge import Standing
 from django_srvsession.engine.values import refuse_mark
 from django_srvsession.records import Client, Ended, SessionRecord
