@@ -109,6 +109,15 @@ def test_people_read_what_they_did_and_what_was_done_to_them_whatever_the_store(
     assert shown(sign_in("ann").get(PAGE))[1] == ["Firefox on Linux", "Signed out", "By you", "192.0.2.1"]
 
 
+def test_each_device_has_the_icons_of_its_system_and_its_browser(ann: Any) -> None:
+    write(ann, kind="started", user_agent=SAFARI)
+    write(ann, kind="started", user_agent=FIREFOX)
+    write(ann, kind="failed")
+    text = browser(ann).get(PAGE).content.decode()
+    for icon in ("iphone", "browser-safari", "linux", "browser-firefox", "unknown"):
+        assert f"srvsession/{icon}.svg" in text
+
+
 def test_nobody_reads_of_anybody_else(ann: Any) -> None:
     bob = person("bob")
     theirs = write(bob, ip="203.0.113.99", reason="revoked", by=services.user_id_of(ann))
