@@ -275,7 +275,7 @@ def test_a_save_passes_through_four_modules_on_its_way_to_the_socket(store: Redi
         "backends.redis.transport.redis_py",
     ]
     helpers = {name for name in ours if not name.startswith("backends.")}
-    assert helpers <= {"store.face", "store.framing", "store.clock", "store.waiting"}
+    assert helpers <= {"store.face", "store.framing", "store.clock", "store.rules", "store.waiting"}
 
 
 def test_a_sign_in_is_listed_before_the_session_has_the_user(store: RedisStore) -> None:
