@@ -1,6 +1,6 @@
 """System checks: what ``manage.py check`` and ``check --deploy`` say about a site's sessions.
 
-Ids are stable; ``docs/reference/settings.rst`` lists them. What only one store can know, its ``Store.check`` says
+Ids are stable; ``docs/reference/checks.rst`` lists them. What only one store can know, its ``Store.check`` says
 (``srvsession.E1xx`` and ``W1xx``).
 """
 

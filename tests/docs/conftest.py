@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django import core
-from django.contrib import admin, auth
-from django.db import models
+from django.contrib import admin
 from django.dispatch import Signal
 from prometheus_client import REGISTRY
 
@@ -35,9 +34,8 @@ class Registry:
 
 def registries() -> list[Registry]:
     """Return where modules of a page put receivers, administration and metrics."""
-    modules = (signals, auth.signals, core.signals, models.signals)
-    found = {value for module in modules for value in vars(module).values() if isinstance(value, Signal)}
-    known = [Registry(signal.receivers, signal.sender_receivers_cache.clear) for signal in found]
+    ours = [value for value in vars(signals).values() if isinstance(value, Signal)]
+    known = [Registry(signal.receivers, signal.sender_receivers_cache.clear) for signal in ours]
     collectors = [REGISTRY._names_to_collectors, REGISTRY._collector_to_names]
     return [*known, Registry(admin.site._registry), *map(Registry, collectors)]
 
@@ -50,7 +48,7 @@ def site_of(store: Store, db: None, settings: Any, tmp_path: Path) -> Iterator[C
             stack.callback(registry.put_back)
 
         def make(page: str) -> Site:
-            site = Site(page, settings, tmp_path)
+            site = Site(page, partial(setattr, settings), tmp_path)
             stack.enter_context(site.modules)
             return site
 

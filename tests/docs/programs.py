@@ -17,15 +17,21 @@ def read_javascript(text: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def read_nginx(text: str, directory: Path) -> None:
-    """Have nginx read a part of its configuration: of a server, or of all."""
-    nginx = find_program("nginx") or missing("nginx")
-    for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
-        (directory / f"nginx-{name}").mkdir(exist_ok=True)
-    inside = text if "server {" in text or "upstream " in text else f"server {{\n{text}\n}}"
-    temporary = "\n".join(f"{path.name[6:]}_temp_path {path};" for path in directory.glob("nginx-*"))
+def nginx(text: str, directory: Path, more: str = "") -> list[str]:
+    """Return the command of an nginx with this part of a configuration: of a server, or of HTTP. ``more`` is global."""
+    program = find_program("nginx") or missing("nginx")
+    inside = text if "server {" in text else f"server {{\nlisten 127.0.0.1:8080;\n{text}\n}}"
+    names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = "\n".join(f"{name}_temp_path {directory}/nginx-{name};" for name in names)
+    whole = f"pid {directory}/pid;\n{more}\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}\n{inside}\n}}\n"
     file = directory / "nginx.conf"
-    file.write_text(f"pid {directory}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}\n{inside}\n}}\n")
-    command = [str(nginx), "-t", "-c", str(file), "-p", str(directory), "-e", "stderr"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=patient(30), check=False)
+    file.write_text(whole)
+    return [str(program), "-c", str(file), "-p", str(directory), "-e", "stderr"]
+
+
+def read_nginx(text: str, directory: Path) -> None:
+    """Have nginx read a part of a configuration; it does not serve."""
+    done = subprocess.run(
+        [*nginx(text, directory), "-t"], capture_output=True, text=True, timeout=patient(30), check=False
+    )
     assert done.returncode == 0, done.stderr

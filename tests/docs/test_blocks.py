@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 import pytest
 
+from django_srvsession import conf
+from tests.docs.apart import needs_its_own_process, run_apart
 from tests.docs.blocks import blocks_of, pages
 from tests.docs.site import LANGUAGES, Site
 from tests.runs import ROOT
@@ -34,7 +37,17 @@ def test_what_another_test_runs_it_names() -> None:
 
 @pytest.mark.parametrize("page", HERE)
 def test_what_a_page_shows_can_be_done(site_of: Callable[[str], Site], page: str) -> None:
+    if needs_its_own_process(page):
+        run_apart(page)
+        return
     site = site_of(page)
     for block in blocks_of(page):
-        if block.is_run and not (page in ELSEWHERE and block.language == "python"):
+        if not (page in ELSEWHERE and block.language == "python"):
             site.do(block)
+
+
+def test_every_setting_has_an_example() -> None:
+    shown = {
+        name for block in blocks_of("reference/settings") for name in re.findall(r"^SRVSESSION_(\w+) =", block.text)
+    }
+    assert shown == conf.SETTINGS.keys()
