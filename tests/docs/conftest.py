@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +46,12 @@ def site_of(store: Store, db: None, settings: Any, tmp_path: Path) -> Iterator[C
         for registry in registries():
             stack.callback(registry.put_back)
 
+        def put(name: str, value: Any) -> None:
+            if name != "DATABASES":  # Those of the tests stay.
+                setattr(settings, name, value)
+
         def make(page: str) -> Site:
-            site = Site(page, partial(setattr, settings), tmp_path)
+            site = Site(page, put, tmp_path)
             stack.enter_context(site.modules)
             return site
 

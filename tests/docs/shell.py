@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
+from collections.abc import Collection
 from typing import Final
 
 from django.core.management import call_command, get_commands, load_command_class
@@ -23,8 +24,8 @@ def lines(text: str) -> list[list[str]]:
     return [words for line in whole if (words := shlex.split(line, comments=True))]
 
 
-def do(words: list[str]) -> None:
-    """Do a command of ours; of pip, make and Django see that they would understand it."""
+def do(words: list[str], databases: Collection[str] = ()) -> None:
+    """Do a command of ours; of pip, make and Django see that they would understand it, on these databases."""
     match words:
         case ["pip", "install", *wanted]:
             for name in wanted:
@@ -33,7 +34,7 @@ def do(words: list[str]) -> None:
         case ["make", target, *_]:
             assert target in TARGETS, target
         case ["python", "manage.py", name, *arguments]:
-            _manage(name, arguments)
+            _manage(name, ["default" if word in databases else word for word in arguments])
         case other:
             raise AssertionError(f"Nobody knows how to try this out: {other}")
 

@@ -128,6 +128,10 @@ class Site:
     def configure(self, block: Block) -> None:
         """Take over settings; system checks find nothing wrong with them."""
         self.read(block)
+        if databases := self.values.get("DATABASES"):
+            handler = ConnectionHandler(databases)
+            for alias in databases:
+                handler[alias].get_connection_params()
         self.check()
 
     def read(self, block: Block) -> None:
@@ -138,10 +142,6 @@ class Site:
         exec(compile(self.text_of(block), block.place, "exec"), values)
         changed = {name: value for name, value in values.items() if name.isupper() and value != self.values.get(name)}
         self.values = {name: value for name, value in values.items() if name != "__builtins__"}
-        if databases := changed.pop("DATABASES", None):
-            handler = ConnectionHandler(databases)
-            for alias in databases:
-                handler[alias].get_connection_params()
         for name, value in changed.items():
             self.put(name, value)
 
@@ -172,7 +172,7 @@ class Site:
     def shell(self, block: Block) -> None:
         with override_settings(SESSION_ENGINE="django_srvsession.backends.memory"):  # No server need answer.
             for line in shell.lines(block.text):
-                shell.do(line)
+                shell.do(line, self.values.get("DATABASES", ()))
 
 
 def somebody() -> dict[str, Any]:

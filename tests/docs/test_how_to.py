@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from django_srvsession import services
+from tests.docs.apart import run_apart
 from tests.docs.blocks import blocks_of
 from tests.docs.site import Site
 
@@ -50,3 +51,8 @@ def test_limits(followed: How, settings: Any, rf: Any) -> None:
     Client().force_login(ann)
     assert len(services.sessions_of(ann)) == 3
     assert sign_in
+
+
+@pytest.mark.parametrize(("page", "story"), [("how-to/store-database", "database_of_its_own")])
+def test_a_story_on_a_page_that_needs_a_site_of_its_own(page: str, story: str) -> None:
+    run_apart(page, story)
