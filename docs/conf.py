@@ -1,9 +1,12 @@
 """Configure Sphinx. The build needs no network; where there is one, names of Python and Django become links."""
 
+import os
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from urllib.request import urlopen
+
+import django
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -13,9 +16,18 @@ author = "django-srvsession contributors"
 copyright = author
 release = version = installed_version("django-srvsession")
 
-extensions = ["sphinx_copybutton"]
+# What is documented from the code is imported, as on a site.
+os.environ["DJANGO_SETTINGS_MODULE"] = "docs_settings"
+sys.path.insert(0, str(HERE))
+django.setup()
+
+extensions = ["sphinx.ext.autodoc", "sphinx_copybutton"]
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
 exclude_patterns = ["_build"]
 nitpicky = True
+# What only other documentation has; our own names must be found.
+nitpick_ignore_regex = [("py:.*", r"(?!django_srvsession\.).*|.*\.(Unset|Face)")]
 html_title = "django-srvsession"
 html_theme = "furo"
 html_static_path = ["_static"]

@@ -1,4 +1,4 @@
-"""The examples of ``docs/reference/events.rst``, run as they stand there."""
+"""The documentation's examples of metrics and logging, as they stand there: they count and write what happens."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.docs.blocks import block
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
 
 
-def example(name: str) -> str:
-    return block("reference/events", name).text
+def example(page: str, name: str) -> str:
+    return block(page, name).text
 
 
 def sign_in_and_end() -> str:
@@ -48,7 +48,7 @@ def test_prometheus_counts_starts_and_ends_by_reason(store: Store, receivers: No
     from prometheus_client import REGISTRY
 
     module: dict[str, Any] = {}
-    exec(compile(example("prometheus"), "docs/reference/events.rst", "exec"), module)
+    exec(example("how-to/metrics", "prometheus"), module)
     try:
         sign_in_and_end()
         assert REGISTRY.get_sample_value("sessions_started_total") == 1
@@ -64,7 +64,7 @@ def test_the_logging_configuration_writes_a_line_for_each(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     module: dict[str, Any] = {}
-    exec(compile(example("logging"), "docs/reference/events.rst", "exec"), module)
+    exec(example("reference/events", "logging"), module)
     logger = logging.getLogger("django_srvsession")
     try:
         logging.config.dictConfig(module["LOGGING"])

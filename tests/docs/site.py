@@ -46,7 +46,7 @@ START: Final = {
     ],
     "LOGIN_URL": "srvsession:login",
     "LOGIN_REDIRECT_URL": "srvsession:sessions",
-    "ROOT_URLCONF": "tests.urls",
+    "ROOT_URLCONF": "tests.docs.urls",
 }
 """What a page may take for granted in settings: a new project, and the lines of README."""
 CACHES: Final = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
@@ -168,6 +168,10 @@ class Site:
 
     def template(self, block: Block) -> None:
         engines["django"].from_string(self.text_of(block))
+        if block.caption:
+            file = self.place / block.caption
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(self.text_of(block))
 
     def shell(self, block: Block) -> None:
         with override_settings(SESSION_ENGINE="django_srvsession.backends.memory"):  # No server need answer.

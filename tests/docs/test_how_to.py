@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.test import Client
+from django.core import mail
+from django.test import Client, TestCase
+from django.urls import path
 
 from django_srvsession import services
+from django_srvsession.models import SessionEvent
 from tests.docs.apart import run_apart
 from tests.docs.blocks import blocks_of
 from tests.docs.site import Site
@@ -24,7 +28,7 @@ def followed(site_of: How) -> How:
     def follow(page: str) -> Site:
         site = site_of(page)
         for block in blocks_of(page):
-            if block.language == "python":
+            if block.language in ("python", "html+django"):
                 site.do(block)
         return site
 
@@ -56,3 +60,83 @@ def test_limits(followed: How, settings: Any, rf: Any) -> None:
 @pytest.mark.parametrize(("page", "story"), [("how-to/store-database", "database_of_its_own")])
 def test_a_story_on_a_page_that_needs_a_site_of_its_own(page: str, story: str) -> None:
     run_apart(page, story)
+
+
+def test_remember_me(followed: How, settings: Any) -> None:
+    followed("how-to/remember-me")
+    get_user_model().objects.create_user("ann", password="secret")
+    from mysite.views import MONTH, sign_in
+
+    settings.ROOT_URLCONF = types.ModuleType("urls")
+    settings.ROOT_URLCONF.urlpatterns = [path("in/", sign_in)]
+    assert signed_in_for({"remember": "on"}) == 14 * 24 * 3600  # The limit of idle sessions is shorter.
+    settings.SRVSESSION_IDLE_TIMEOUT = None
+    assert (signed_in_for({"remember": "on"}), signed_in_for({})) == (MONTH, "")
+
+
+def signed_in_for(fields: dict[str, str]) -> Any:
+    client = Client()
+    assert client.post("/in/", {"username": "ann", "password": "secret", **fields}).status_code == 302
+    return client.cookies["sessionid"]["max-age"]
+
+
+def test_remember_me_can_be_taken_away(followed: How) -> None:
+    followed("how-to/remember-me")
+    get_user_model().objects.create_user("ann", password="secret")
+    client = Client()
+    assert b'name="remember"' not in client.get("/account/login/").content
+    client.post("/account/login/", {"username": "ann", "password": "secret"})
+    assert client.cookies["sessionid"]["max-age"] == 14 * 24 * 3600
+
+
+def test_templates(followed: How) -> None:
+    followed("how-to/templates")
+    client, ann = Client(), get_user_model().objects.create_user("ann")
+    login = client.get("/account/login/").content.decode()
+    assert "<nav>My site</nav>" in login
+    assert '<a href="/help/">Forgot your password?</a>' in login
+    client.force_login(ann)
+    page = client.get("/account/sessions/").content.decode()
+    assert "<nav>My site</nav>" in page
+    assert "<title>Your devices</title>" in page
+    assert "<li>Unknown device, just now</li>" in client.get("/profile/").content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_gdpr(followed: How) -> None:
+    followed("how-to/gdpr")
+    from mysite.erasure import erase
+    from mysite.privacy import events_as_data, sessions_as_data
+
+    ann = get_user_model().objects.create_superuser("ann", password="secret")
+    for _ in range(2):
+        Client(REMOTE_ADDR="192.0.2.77").post("/admin/login/", {"username": "ann", "password": "secret"})
+    assert [session["ip"] for session in sessions_as_data(ann)] == ["192.0.2.0"] * 2
+    assert [event["kind"] for event in events_as_data(ann)] == ["started", "started"]
+    key = str(ann.pk)
+    erase(ann)
+    assert not services.sessions_of(key)
+    assert not SessionEvent.objects.exists()
+
+
+def test_metrics(followed: How) -> None:
+    """What it counts, ``tests/test_events_docs.py`` sees."""
+    followed("how-to/metrics")
+    from mysite.apps import MySiteConfig
+
+    assert MySiteConfig.ready
+
+
+def test_new_devices(followed: How, settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+    followed("how-to/new-devices")
+    get_user_model().objects.create_user("ann", email="ann@example.com", password="secret")
+    sign_in = {"username": "ann", "password": "secret"}
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        Client(REMOTE_ADDR="192.0.2.1").post("/account/login/", sign_in)
+    assert mail.outbox == []  # The very first one is no news.
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        client = Client(REMOTE_ADDR="192.0.2.2")
+        client.post("/account/login/", sign_in)
+    assert "https://example.com/account/not-me/" in str(mail.outbox[0].body)
+    assert "sessionid_devices" in client.cookies
+    assert "signed in on a new device, from 192.0.2.2." in caplog.text
