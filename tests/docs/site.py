@@ -13,6 +13,7 @@ import sys
 import tomllib
 import types
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,8 +104,9 @@ class Site:
             put(name, value)
 
     def text_of(self, block: Block) -> str:
-        """Return what a block says, with directories that are there."""
-        return block.text.replace("/var/lib/mysite", str(self.place))
+        """Return what a block says, with directories that are there and a date that is near."""
+        near = f"{datetime.now(UTC) + timedelta(days=14):%Y-%m-%d}"
+        return block.text.replace("/var/lib/mysite", str(self.place)).replace("2027-01-31", near)
 
     def do(self, block: Block) -> None:
         """Do what a block says, if it is one to be run; an error names the block."""

@@ -47,7 +47,6 @@ def test_what_a_page_shows_can_be_done(site_of: Callable[[str], Site], page: str
 
 
 def test_every_setting_has_an_example() -> None:
-    shown = {
-        name for block in blocks_of("reference/settings") for name in re.findall(r"^SRVSESSION_(\w+) =", block.text)
-    }
+    text = "\n".join(block.text for block in blocks_of("reference/settings"))
+    shown = set(re.findall(r"^SRVSESSION_(\w+) =", text, re.MULTILINE))
     assert shown == conf.SETTINGS.keys()
