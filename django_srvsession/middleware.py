@@ -9,26 +9,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.sessions import middleware as django_middleware
 from django.contrib.sessions.exceptions import SessionInterrupted
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.template.loader import render_to_string
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
 from django_srvsession import conf, services
 from django_srvsession.accounts import current_request, new_devices
+from django_srvsession.answers import in_json, named_twice, unavailable
 from django_srvsession.clients import header
 from django_srvsession.clients.address import client_of
 from django_srvsession.engine import SessionStore, cookies
 from django_srvsession.engine.settling import INTERRUPTED
 from django_srvsession.escaping import escaped
 from django_srvsession.store import StoreUnavailableError, UpdateError
-
-RETRY_AFTER_SECONDS: Final = 5
 
 log = logging.getLogger("django_srvsession")
 
@@ -126,7 +124,7 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
                 new_devices.tell(request, session, response)
         except StoreUnavailableError as error:
             session.note_outage(error)
-        return response if session.outage is None else _unavailable_with_key(request, session)
+        return in_json(request, response) if session.outage is None else _unavailable_with_key(request, session)
 
     async def aprocess_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Do as :meth:`process_response`, awaiting the store."""
@@ -142,7 +140,7 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
                 await new_devices.atell(request, session, response)
         except StoreUnavailableError as error:
             session.note_outage(error)
-        return response if session.outage is None else _unavailable_with_key(request, session)
+        return in_json(request, response) if session.outage is None else _unavailable_with_key(request, session)
 
 
 def tell_key(request: HttpRequest, response: HttpResponseBase, session: SessionStore, extended: bool) -> None:
@@ -239,38 +237,6 @@ def _end_session_of_missing_user(request: HttpRequest, session: SessionStore) ->
     record = session.record if _user_may_be_missing(request, session) else None
     if record is not None and services.end_if_user_is_gone(record) is not None:
         session.forget()
-
-
-def named_twice(request: HttpRequest) -> HttpResponse:
-    """Answer 400: a header and a cookie name a session, so nobody can say whose request it is."""
-    text = (
-        f"The request has a session's key in {conf.header} and in the cookie {settings.SESSION_COOKIE_NAME}. Send one."
-    )
-    log.warning("A request to %s has a key in %s and a session cookie.", escaped(request.path), conf.header)
-    if request.get_preferred_type(["application/json", "text/html"]) == "text/html":
-        response = HttpResponse(text, status=400, content_type="text/plain")
-    else:
-        problem = {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": text}
-        response = JsonResponse(problem, status=400, content_type="application/problem+json")
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
-def unavailable(request: HttpRequest) -> HttpResponse:
-    """Answer 503: the store did not answer. The cookie stays, and nobody is signed out."""
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS), "Cache-Control": "no-store", "X-Frame-Options": "DENY"}
-    if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
-        problem = {"type": "about:blank", "title": "Service Unavailable", "status": 503}
-        return JsonResponse(problem, status=503, headers=headers, content_type="application/problem+json")
-    # Without the request: context processors would read the session. What was posted is not sent again by itself.
-    context = {"retry_after": RETRY_AFTER_SECONDS if request.method == "GET" else None}
-    for template in ("srvsession/503.html", "srvsession/503_plain.html"):
-        try:
-            return HttpResponse(render_to_string(template, context), status=503, headers=headers)
-        except Exception:
-            # The frame is the site's, with errors of its own; or the site has no templates of Django's.
-            log.warning("%s cannot be shown during an outage.", template, exc_info=True)
-    return HttpResponse("Service Unavailable", status=503, headers=headers, content_type="text/plain")
 
 
 def _unavailable_with_key(request: HttpRequest, session: SessionStore) -> HttpResponse:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.request import MediaType
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
@@ -89,9 +89,11 @@ class Endpoint(View):
             if method not in SAFE_METHODS:
                 self.body = read_body(request)
             return self.protected(request, method, *args, **kwargs)
+        except Http404:
+            raise ProblemError(404, _("There is nothing at this address.")) from None
         except PermissionDenied:
             raise ProblemError(403, _("You may not do this.")) from None
-        except SuspiciousOperation:
+        except (BadRequest, SuspiciousOperation):
             raise bad_request(_("The request is not accepted.")) from None
         except UpdateError:
             raise not_signed_in() from None  # The session was ended while the request was under way.

@@ -1,4 +1,4 @@
-"""A person's own sessions as JSON: list them, end one, end all others."""
+"""A person's own sessions as JSON: list them, show one, end one, end all others."""
 
 from __future__ import annotations
 
@@ -29,13 +29,20 @@ class SessionsEndpoint(Endpoint):
 
 
 class SessionEndpoint(Endpoint):
-    """End one session of the person who asks; the one that the request came with is a sign-out."""
+    """Show or end one session of the person who asks.
+
+    What is no session of theirs is one and the same problem, whatever it is instead.
+    """
+
+    def get(self, request: HttpRequest, sid: str) -> HttpResponse:
+        """Answer with the session, as the list has it."""
+        record = services.session_of(request.user, sid)
+        if record is None or not services.those_that_open(request.user, [record]):
+            raise not_found()
+        return JsonResponse(session_as_json(record, current_sid(request)))
 
     def delete(self, request: HttpRequest, sid: str) -> HttpResponse:
-        """End it; what is no session of theirs is one and the same problem, whatever it is instead.
-
-        Another one than the current needs a recent proof (ASVS 7.5.2).
-        """
+        """End it: the one that the request came with is a sign-out, another one needs a recent proof (ASVS 7.5.2)."""
         if services.session_of(request.user, sid) is None:
             raise not_found()
         if sid == current_sid(request):

@@ -22,11 +22,11 @@ from django_srvsession.checks.settings import (
     check_settings_together,
 )
 from django_srvsession.checks.stock import check_stock_settings
-from django_srvsession.checks.urls import check_urls
+from django_srvsession.checks.urls import check_order_of_urls, check_urls
 
 _CHECKS = (
     *(check_settings, check_settings_together, check_stock_settings, check_engine, check_user_ids, check_middleware),
-    *(check_cookie, check_header, check_urls, check_migrating),
+    *(check_cookie, check_header, check_urls, check_order_of_urls, check_migrating),
 )
 _DEPLOYMENT_CHECKS = (
     *(check_engine_for_deployment, check_settings_for_deployment, check_cookie_for_deployment),

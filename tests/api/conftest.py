@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.api.client import make_user
-from tests.engine.conftest import engine, store
+from tests.engine.conftest import engine, middleware, store
 
-__all__ = ["engine", "store"]
+__all__ = ["engine", "middleware", "store"]
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,8 @@ METHODS = {
     "logout": "POST, OPTIONS",
     "confirm_password": "POST, OPTIONS",
     "end_others": "POST, OPTIONS",
-    "session": "DELETE, OPTIONS",
+    "session": "GET, DELETE, HEAD, OPTIONS",
+    "openapi": "GET, HEAD, OPTIONS",
 }
 ADDRESSES = {name: f"/api/sessions/{SID}/" if name == "session" else "" for name in METHODS}
 UNSAFE = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import operator
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import schemathesis
 
 from django_srvsession.api import urls
+from django_srvsession.engine.keys import SessionKey
 from tests.api.client import Api, url
 from tests.engine.watched import WatchedStore
 from tests.later import Later
@@ -35,11 +37,70 @@ def test_the_file_is_openapi() -> None:
 
 def test_the_file_knows_every_address_with_its_methods_and_no_others() -> None:
     sid = "0" * 18
-    routes = {url(pattern.name, *([sid] if pattern.name == "session" else [])) for pattern in urls.urlpatterns}
+    names = [pattern.name for pattern in urls.urlpatterns if pattern.name]
+    routes = {url(name, *([sid] if name == "session" else [])) for name in names}
     assert {f"/api{path}".format(sid=sid) for path in DOCUMENT["paths"]} == routes
     for path, operations in DOCUMENT["paths"].items():
         allowed = Api().ask("OPTIONS", f"/api{path}".format(sid=sid))["Allow"].lower().split(", ")
         assert set(allowed) - {"head", "options"} == set(operations)
+
+
+# Its examples.
+
+
+def described(node: Any, where: str = "") -> Iterator[tuple[str, Any, list[Any]]]:
+    """Yield what has examples, or should: a place, its schema, and its examples."""
+    if isinstance(node, dict):
+        is_content = where.endswith(("/application/json", f"/{PROBLEM}"))
+        if is_content or where.rpartition("/")[0].endswith(("/parameters", "/headers")):
+            values = [one["value"] for one in node.get("examples", {}).values()]
+            values += [node["example"]] if "example" in node else []
+            if "schema" in node:
+                yield where, node["schema"], values
+        if "examples" in node and isinstance(node["examples"], list):
+            yield where, node, node["examples"]
+    for name, inner in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield from described(inner, f"{where}/{name}")
+
+
+DESCRIBED = list(described(DOCUMENT))
+
+
+@pytest.mark.parametrize(("where", "schema", "examples"), DESCRIBED, ids=[where for where, _, _ in DESCRIBED])
+def test_every_example_is_what_its_schema_says(where: str, schema: Any, examples: list[Any]) -> None:
+    validator = jsonschema_rs.Draft202012Validator(
+        {"components": DOCUMENT["components"], **schema}, validate_formats=True
+    )
+    for example in examples:
+        validator.validate(example)
+    if "application/" in where or "/parameters/" in where:
+        assert examples, f"{where} has no example"
+
+
+def test_the_examples_were_found_and_a_wrong_one_would_be() -> None:
+    assert len(DESCRIBED) > 40
+    where, schema, _ = next(one for one in DESCRIBED if "/whoami/" in one[0])
+    with pytest.raises(jsonschema_rs.ValidationError):
+        test_every_example_is_what_its_schema_says(where, schema, [{"user": 1}])
+
+
+def test_no_example_holds_a_key_that_opens_anything() -> None:
+    texts = re.findall(r"[\w-]{40}", json.dumps(DOCUMENT))
+    assert texts
+    assert [text for text in texts if SessionKey.parse(text) is not None] == []
+
+
+def test_every_operation_has_one_tag_and_every_tag_an_operation() -> None:
+    tags = [DOCUMENT["paths"][path][method]["tags"] for path, method in OPERATIONS]
+    assert all(len(one) == 1 for one in tags)
+    assert {tag["name"] for tag in DOCUMENT["tags"]} == {one[0] for one in tags}
+    assert all(tag["description"] for tag in DOCUMENT["tags"])
+
+
+def test_an_app_may_do_all_that_a_browser_may() -> None:
+    for path, method in OPERATIONS:
+        ways = DOCUMENT["paths"][path][method]["security"]
+        assert {"sessionToken": []} in ways or ways == [{}], path
 
 
 # Each answer that the file tells of occurs.

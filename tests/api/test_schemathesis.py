@@ -102,7 +102,9 @@ def test_the_requests_got_past_the_gates() -> None:
         "POST /logout/": {204},
         "POST /confirm-password/": {422},
         "POST /sessions/end-others/": {200},
+        "GET /sessions/{sid}/": {404},
         "DELETE /sessions/{sid}/": {404},
+        "GET /openapi.json": {200},
     }
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from django.contrib.auth.hashers import make_password
 
 from django_srvsession import services
 from django_srvsession.engine import current_store
@@ -160,6 +161,39 @@ def test_no_answer_on_any_store_holds_what_opens_a_session(engine: Any, django_d
                 assert with_key(found).user() is None
 
 
+# One.
+
+
+@on_every_store
+def test_one_session_is_as_the_list_has_it(asgi: bool, ann: Any) -> None:
+    api, phone = Api("ann", asgi=asgi), Api("ann", agent=SAFARI)
+    here, there = api.sid, phone.sid
+    listed = {session["sid"]: session for session in api.get("sessions").json()["sessions"]}
+    for sid, is_current in ((here, True), (there, False)):
+        answer = api.ask("GET", url("session", sid))
+        assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store")
+        assert answer.json() == {**listed[sid], "last_seen_at": answer.json()["last_seen_at"]}
+        assert (set(answer.json()), answer.json()["current"]) == (FIELDS, is_current)
+    head = api.ask("HEAD", url("session", here))
+    assert (head.status_code, head.content) == (200, b"")
+
+
+def test_a_session_that_a_new_password_has_killed_is_none(ann: Any) -> None:
+    api, old = Api("ann"), Api("ann")
+    sid = old.sid
+    ann.__class__.objects.filter(pk=ann.pk).update(password=make_password("another"))
+    again = Api()
+    assert again.sign_in("ann", "another").status_code == 200
+    assert sid not in listed(again.get("sessions"))
+    problem(again.ask("GET", url("session", sid)), 404)
+    assert api.user() is None
+
+
+def test_a_visitor_sees_no_session(ann: Any) -> None:
+    sid = Api("ann").sid
+    problem(Api().ask("GET", url("session", sid)), 401)
+
+
 # End one.
 
 
@@ -186,13 +220,14 @@ def test_ending_the_current_session_is_a_sign_out(asgi: bool, ann: Any) -> None:
     assert with_key(key).user() is None
 
 
-def test_what_is_no_session_of_theirs_is_one_and_the_same_404(ann: Any, bob: Any) -> None:
+@pytest.mark.parametrize("method", ["DELETE", "GET"])
+def test_what_is_no_session_of_theirs_is_one_and_the_same_404(ann: Any, bob: Any, method: str) -> None:
     api, bobs, ended = Api("ann"), Api("bob"), Api("ann")
     gone = ended.sid
     ended.post("logout")
     anonymous = store_anonymous()
-    answers = [api.end(sid) for sid in (bobs.sid, gone, anonymous, "0" * 18)]
-    answers += [api.ask("DELETE", f"/api/sessions/{sid}/") for sid in MALFORMED]
+    answers = [api.ask(method, url("session", sid)) for sid in (bobs.sid, gone, anonymous, "0" * 18)]
+    answers += [api.ask(method, f"/api/sessions/{sid}/") for sid in MALFORMED]
     problem(answers[0], 404)
     assert {(answer.status_code, answer.content, tuple(sorted(answer.headers.items()))) for answer in answers} == {
         (404, answers[0].content, tuple(sorted(answers[0].headers.items())))
