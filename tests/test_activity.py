@@ -109,6 +109,15 @@ def test_people_read_what_they_did_and_what_was_done_to_them_whatever_the_store(
     assert shown(sign_in("ann").get(PAGE))[1] == ["Firefox on Linux", "Signed out", "By you", "192.0.2.1"]
 
 
+def test_each_device_has_the_icons_of_its_system_and_its_browser(ann: Any) -> None:
+    write(ann, kind="started", user_agent=SAFARI)
+    write(ann, kind="started", user_agent=FIREFOX)
+    write(ann, kind="failed")
+    text = browser(ann).get(PAGE).content.decode()
+    for icon in ("iphone", "browser-safari", "linux", "browser-firefox", "unknown"):
+        assert f"srvsession/{icon}.svg" in text
+
+
 def test_nobody_reads_of_anybody_else(ann: Any) -> None:
     bob = person("bob")
     theirs = write(bob, ip="203.0.113.99", reason="revoked", by=services.user_id_of(ann))
@@ -541,15 +550,13 @@ def test_the_live_session_shows_its_own_history_among_the_user_s_and_leads_to_al
 
 
 def test_a_user_s_sessions_and_page_lead_to_the_user_s_events(boss: Client, ann: Any, settings: Any) -> None:
-    from django_srvsession.admin import EndSessionsMixin
-
     link = f"{LIST}?user={ann.pk}"
     assert f'href="{link}"' in boss.get(LIVE, {"user": str(ann.pk)}).content.decode()
     assert LIST not in boss.get(LIVE).content.decode().split("<main")[1]
-    people = type("People", (EndSessionsMixin, admin.ModelAdmin), {})(get_user_model(), admin.site)
-    assert f'href="{link}"' in people.live_sessions(ann)
+    page = f"/admin/auth/user/{ann.pk}/change/"
+    assert f'href="{link}">Recent activity</a>' in boss.get(page).content.decode()
     assert reverse("admin:srvsession_sessionevent_changelist") == LIST
     assert events_url(admin.AdminSite("elsewhere")) == ""
     settings.SRVSESSION_EVENT_LOG = None
-    assert link not in people.live_sessions(ann)
+    assert link not in boss.get(page).content.decode()
     assert link not in boss.get(LIVE, {"user": str(ann.pk)}).content.decode()

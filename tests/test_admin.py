@@ -8,16 +8,13 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
-from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.admin.models import DELETION, LogEntry
-from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
 from django_srvsession import services
-from django_srvsession.admin import EndSessionsMixin
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import SessionTable
 from django_srvsession.checks import check_settings
@@ -648,13 +645,6 @@ def test_who_may_not_end_sessions_is_not_offered_to_log_out_users(alice: Any) ->
     assert services.contents_of(record.sid) is not None
 
 
-def test_a_user_has_a_link_to_the_sessions(boss: Client, alice: Any) -> None:
-    record = session_of(alice)
-    text = page(boss.get(f"/admin/auth/user/{alice.pk}/change/"))
-    (link,) = re.findall(r'href="([^"]*livesession/\?user=[^"]*)"', text)
-    assert listed(boss.get(link)) == [record.sid]
-
-
 def test_saving_a_user_with_the_link_on_the_page_works(boss: Client, alice: Any) -> None:
     url = f"/admin/auth/user/{alice.pk}/change/"
     form = boss.get(url).context["adminform"].form
@@ -681,18 +671,6 @@ def test_new_users_can_be_added_beside_the_link(boss: Client) -> None:
 def test_the_link_speaks_of_any_primary_key(alice: Any) -> None:
     touch_later(current_store(), create(current_store(), user_id="a b&c"))
     assert listed(signed_in(member("v", "view")).get(LIST, {"user": "a b&c"}))
-
-
-def test_a_user_admin_that_names_no_fields_shows_the_link_once(boss: Client, alice: Any) -> None:
-    class PlainAdmin(EndSessionsMixin, ModelAdmin):
-        pass
-
-    request = boss.get(LIST).wsgi_request
-    model_admin = PlainAdmin(get_user_model(), AdminSite())
-    names = flatten_fieldsets(model_admin.get_fieldsets(request, alice))
-    assert names.count("live_sessions") == 1
-    assert "live_sessions" not in flatten_fieldsets(model_admin.get_fieldsets(request))
-    assert "live_sessions" not in model_admin.get_form(request, alice).base_fields
 
 
 @pytest.mark.parametrize("value", ["views", [1], 5])

@@ -18,7 +18,7 @@ from django_srvsession.engine import current_store
 from django_srvsession.models import SessionEvent
 from django_srvsession.testing.sessions import create
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
-from tests.test_admin import HOUR_MS, IPHONE, LIST, act, age, listed, member, page, session_of, signed_in
+from tests.test_admin import HOUR_MS, IPHONE, LIST, act, age, listed, member, page, session_of, signed_in, user_list
 from tests.test_places import write_database
 
 EVENTS = "/admin/srvsession/sessionevent/"
@@ -99,15 +99,18 @@ def test_places_are_in_the_list_the_detail_the_question_and_the_events(
         assert "<script>alert" not in page(boss.get(url)), url
 
 
+@pytest.mark.urls("tests.admin_site")
 def test_the_question_lists_devices_and_their_last_use_and_says_how_many(boss: Client, alice: Any) -> None:
     phone, laptop = session_of(alice, IPHONE), session_of(alice)
     age(phone, 3 * HOUR_MS)
     for answer in (
         act(boss, "end_selected", phone.sid, laptop.sid),
         act(boss, "end_all_of_users", phone.sid),
+        user_list(boss, "log_out_selected_users", alice),
         boss.get(f"{LIST}end-user/?user={alice.pk}"),
     ):
         text = html.unescape(page(answer))
+        assert 'href="/static/srvsession/admin.css"' in text
         assert "2 sessions" in text
         assert all(word in text for word in ("alice", "Safari on iPhone", "Firefox on Linux", "3\xa0hours ago"))
     assert "Sign out alice everywhere?" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -92,6 +93,7 @@ def test_a_second_tab_of_the_sign_in_page_forwards_who_is_signed_in(
     before = key_of(client)
     answer = client.post(LOGIN, {**old, "password": password})
     assert (answer.status_code, answer["Location"]) == (302, "/whoami/?a=b")
+    assert "You are already signed in as alice." in html.unescape(client.get(SESSIONS).content.decode())
     assert "no-store" in answer["Cache-Control"]
     assert key_of(client) == before
     assert len(services.sessions_of(alice)) == 1

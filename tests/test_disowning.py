@@ -111,6 +111,7 @@ def test_a_link_in_the_mail_ends_that_session_and_goes_on_to_a_new_password(ever
     asked = visitor.get(link())
     assert asked.status_code == 200
     assert "Safari on iPhone" in text_of(asked) and "203.0.113.5" in text_of(asked)
+    assert "srvsession/iphone.svg" in asked.content.decode()
     answer = visitor.post(link())
     assert (answer.status_code, answer["Location"]) == (302, "/password/reset/")
     assert is_live(mine) and not is_live(theirs)

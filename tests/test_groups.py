@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import include, path
 
@@ -53,7 +54,7 @@ def groups(text: str) -> list[tuple[bool, int]]:
 
 
 def card(sid: str, device: str = "Firefox", ip: str = "192.0.2.1", *, is_ended: bool = False) -> Card:
-    return Card(sid, device, *([None] * (len(Card._fields) - 2)))._replace(ip=ip, is_ended=is_ended)  # type: ignore[arg-type]
+    return Card(sid, device, "linux", "", ip, last_seen_ms=1, signed_in_ms=1, is_ended=is_ended)
 
 
 def test_groups_and_what_is_in_them_stay_in_their_order() -> None:
@@ -71,7 +72,7 @@ def test_the_same_device_at_the_same_address_is_one_entry_that_opens(ann: Any) -
     sign_in("203.0.113.6")
     text = page(client)
     assert groups(text) == [(False, 3)]
-    assert re.search(r"<summary>.*Firefox on Linux</bdi> <span class=\"count\">3 sessions</span>", text, re.DOTALL)
+    assert re.search(r"<summary>.*Firefox on Linux</bdi> <span class=\"count\"[^>]*>3 sessions</span>", text, re.DOTALL)
     assert text.count('<li class="session"') == 5
     assert "(4)" in text
 
@@ -94,6 +95,17 @@ def test_without_scripts_the_group_of_what_was_signed_out_is_open_and_in_its_pla
     assert groups(text) == [(True, 3)]
     assert re.findall(r'id="session-([0-9a-f]{18})"', text) == sids
     assert groups(page(client)) == [(False, 2)]
+
+
+def test_a_group_counts_those_that_are_signed_in() -> None:
+    sids = [str(number) * 18 for number in range(3)]
+    some = [card(sids[0]), card(sids[1], is_ended=True), card(sids[2])]
+    all_ended = [card(sid, is_ended=True) for sid in sids]
+    assert [group.live_count for group in grouped(some)] == [2]
+    shown = render_to_string("srvsession/group.html", {"group": grouped(some)[0]})
+    assert re.search(r"data-srvsession-group-count>2 sessions<", shown)
+    shown = render_to_string("srvsession/group.html", {"group": grouped(all_ended)[0]})
+    assert re.search(r"data-srvsession-group-count>Signed out<", shown)
 
 
 def test_a_site_s_names_decide_what_is_told_apart(ann: Any, settings: Any) -> None:

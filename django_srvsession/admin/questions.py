@@ -113,7 +113,6 @@ def _ask(
             "text": text,
             "lines": [_line(row) for row in rows],
             "opts": model_admin.opts,
-            "media": model_admin.media,
             "preserved_filters": model_admin.get_preserved_filters(request),
             "form": form,
             "reason": request.POST.get("reason", ""),

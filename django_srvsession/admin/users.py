@@ -1,4 +1,7 @@
-"""What the project's own ``UserAdmin`` gets: an action that signs people out, and a link to a user's sessions."""
+"""What the project's own ``UserAdmin`` gets: an action that signs people out, and "Sessions" on a user's page.
+
+Django's own for ``auth.User`` has the latter without it, from ``admin/auth/user/change_form_object_tools.html``.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,19 @@ from django.contrib.admin.options import IS_POPUP_VAR
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import NoReverseMatch, reverse
-from django.utils.html import format_html_join
-from django.utils.http import urlencode
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_srvsession import services
 from django_srvsession.admin import ending, questions
-from django_srvsession.admin.history import events_url
 
 ACTION: Final = "log_out_selected_users"
 MOST_USERS: Final = 1000
 
 
 class EndSessionsMixin:
-    """Add "Sign out selected users" and a link to a user's sessions to a ``ModelAdmin`` of users.
+    """Add "Sign out selected users", and "Sessions" above a user's page, to a ``ModelAdmin`` of users.
 
     Name it before the admin class: ``class UserAdmin(EndSessionsMixin, auth.admin.UserAdmin)``. The action is for who
     may delete live sessions, the link for who may view them.
@@ -56,37 +56,10 @@ class EndSessionsMixin:
             ending.end_sessions_of(request, self.admin_site, user_ids, "all sessions of the user")
         return asking
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return the fields that are only shown, with the link."""
-        fields = tuple(super().get_readonly_fields(request, obj))  # type: ignore[misc]
-        return (*fields, "live_sessions") if self._has_link(request, obj) else fields
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return the fieldsets, with one for the link."""
-        fieldsets = super().get_fieldsets(request, obj)  # type: ignore[misc]
-        if not self._has_link(request, obj):
-            return fieldsets
-        # Where a project names no fieldsets, Django's one holds every field, this one included.
-        named = [(title, {**options, "fields": _without(options["fields"])}) for title, options in fieldsets]
-        return [*named, (_("Sessions"), {"fields": ("live_sessions",)})]
-
-    def _has_link(self, request: HttpRequest, obj: Any) -> bool:
-        return obj is not None and request.user.has_perm("srvsession.view_livesession")
-
-    @admin.display(description=_("live sessions"))
-    def live_sessions(self, obj: Any) -> str:
-        """Show the link to the user's sessions."""
-        try:
-            path = reverse(f"{self.admin_site.name}:srvsession_livesession_changelist")
-        except NoReverseMatch:
-            return "-"
-        user_id = services.user_id_of(obj)
-        links = [
-            (f"{path}?{urlencode({'user': user_id})}", gettext("Show sessions")),
-            (events_url(self.admin_site, user=user_id), gettext("Show recent activity")),
-        ]
-        return format_html_join(" · ", '<a href="{}">{}</a>', [link for link in links if link[0]])
-
-
-def _without(fields: Any) -> tuple[Any, ...]:
-    return tuple(field for field in fields if field != "live_sessions")
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return a user's page, whichever template it has, with the link to the user's sessions above it."""
+        response = super().render_change_form(request, context, *args, **kwargs)  # type: ignore[misc]
+        if isinstance(response, TemplateResponse) and response.context_data is not None:
+            response.context_data["srvsession_page"] = response.resolve_template(response.template_name)
+            response.template_name = "admin/srvsession/user_change_form.html"
+        return response

@@ -16,6 +16,7 @@ from django.db import InterfaceError, OperationalError, connections
 from django.db.models import Q
 
 from django_srvsession import services
+from django_srvsession.clients.devices import browser_icon, device_family
 from django_srvsession.engine.naming import device_name_of
 from django_srvsession.escaping import escaped
 from django_srvsession.events import log as event_log
@@ -57,6 +58,16 @@ class Entry(NamedTuple):
     def text(self) -> str:
         """Return what happened, in the current language."""
         return text_of(self.kind, self.reason)
+
+    @property
+    def family(self) -> str:
+        """Return the family of the device, which names an icon."""
+        return device_family(self.client.user_agent)
+
+    @property
+    def browser(self) -> str:
+        """Return the name of the browser's icon; empty where there is none."""
+        return browser_icon(self.client.user_agent)
 
 
 class Place(NamedTuple):

@@ -70,6 +70,11 @@ class Group(NamedTuple):
         return self.cards[0]
 
     @property
+    def live_count(self) -> int:
+        """Return how many of them are signed in."""
+        return sum(not card.is_ended for card in self.cards)
+
+    @property
     def is_open(self) -> bool:
         """Tell whether its cards are shown: one was just signed out, and stays where it was."""
         return any(card.is_ended for card in self.cards)

@@ -22,6 +22,7 @@ from django_srvsession.accounts import passwords
 from django_srvsession.accounts.disowning import Claim
 from django_srvsession.engine.naming import device_name_of
 from django_srvsession.records import SessionRecord
+from django_srvsession.views.cards import card_of
 
 
 @method_decorator([login_not_required, never_cache, csrf_protect, xframe_options_deny], name="dispatch")
@@ -46,6 +47,7 @@ class DisownView(TemplateResponseMixin, ContextMixin, View):
         session = None if claim is None else claim.session()
         is_current = session is not None and self._is_current(session)
         context = self.get_context_data(session=session, is_valid=claim is not None, is_current=is_current)
+        context["card"] = None if session is None else card_of(session)
         return self.render_to_response(context, status=404 if claim is None else 200)
 
     def post(self, request: HttpRequest, token: str) -> HttpResponseBase:

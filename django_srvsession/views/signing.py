@@ -6,6 +6,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
@@ -24,6 +25,7 @@ from django_srvsession.accounts import destinations, reasons
 from django_srvsession.accounts.forms import SignInForm
 from django_srvsession.accounts.sign_in import clear_site_data, sign_in
 from django_srvsession.clients import header
+from django_srvsession.escaping import escaped
 from django_srvsession.records import Ended
 from django_srvsession.services import SignInRefusedError
 from django_srvsession.views.questions import question
@@ -52,6 +54,8 @@ class LoginView(auth_views.LoginView):
         if request.method != "POST" or self._has_passed_check:
             return response
         if request.user.is_authenticated:  # They have signed in in another tab, which made the token of this one old.
+            text = gettext("You are already signed in as %(name)s.") % {"name": escaped(request.user.get_username())}
+            messages.info(request, text, fail_silently=True)
             return HttpResponseRedirect(self.get_success_url())
         return response if _comes_from_another_site(request) else self._show_again(request)
 

@@ -13,6 +13,7 @@ from tests.browser.test_second_clicks import place_of
 from tests.trust import WHOLE
 
 LIST = "/admin/srvsession/livesession/"
+EVENTS = "/admin/srvsession/sessionevent/"
 
 
 @pytest.fixture
@@ -68,7 +69,12 @@ def test_selected_sessions_are_ended_after_a_question(admin: Browser) -> None:
     assert rows(admin) == ["admin", "alice", "alice"]
 
 
-def test_users_are_logged_out_from_their_own_list(admin: Browser) -> None:
+def test_users_lead_to_their_sessions_and_are_signed_out_from_their_own_list(admin: Browser) -> None:
+    admin.go("/admin/auth/user/?username=alice")
+    admin.follow("alice")
+    assert violations(admin, ".object-tools") == []
+    admin.follow("SESSIONS (4)")
+    assert rows(admin) == ["alice"] * 4
     admin.go("/admin/auth/user/?username=alice")
     admin.find("#result_list [name=_selected_action]").click()
     admin.run("document.querySelector('.actions [name=action]').value = 'log_out_selected_users'")
@@ -153,6 +159,11 @@ def test_nothing_is_cut_and_nobody_is_shut_out_in_any_window(admin: Browser, sch
     for name, width in SIZES.items():
         admin.prefer(scheme=scheme, language=language, width=width)
         found[f"question {name}"] = admin.run(CUT)
+    admin.go(EVENTS)
+    found["axe events"] = violations(admin, "#result_list")
+    for name, width in SIZES.items():
+        admin.prefer(scheme=scheme, language=language, width=width)
+        found[f"events {name}"] = admin.run(CUT)
     admin.prefer()
     assert not any(found.values()), found
 

@@ -70,3 +70,19 @@ def test_a_repeated_press_in_a_group_signs_out_one(browser: Browser, times: int,
     browser.wait_for("document.readyState === 'complete'")
     browser.go(SESSIONS)
     assert "3 sessions" in browser.find(".group summary").text
+
+
+def test_the_count_of_a_group_follows_its_sessions_without_a_new_page(laptop: Browser, site: DemoSite) -> None:
+    laptop.prefer()
+    laptop.visit(site.url)
+    laptop.go("/end-everything/")
+    sign_in(laptop)
+    laptop.go("/again/2/")
+    laptop.go(SESSIONS)
+    open_by_key(laptop)
+    for left in ("1 session", "Signed out"):
+        assert left not in laptop.find(".group summary").text
+        laptop.press_at(place_of(laptop, BUTTON, 0, "nearest"))
+        laptop.wait_for(f"document.querySelector('.group summary .count').textContent.trim() === '{left}'")
+        laptop.wait_for(ENDED)
+    assert laptop.texts("[data-srvsession-count]") == [""]

@@ -6,6 +6,7 @@
   const STATUS = "[data-srvsession-status]";
   const BUTTON = "button[data-srvsession-end]";
   const COUNT = "[data-srvsession-count]";
+  const GROUP_COUNT = "[data-srvsession-group-count]";
 
   let passed = null; // The button whose form the browser sends by itself.
 
@@ -18,6 +19,12 @@
   function show(card, ended, page) {
     for (const place of document.querySelectorAll(COUNT)) {
       place.textContent = page.querySelector(COUNT)?.textContent ?? "";
+    }
+    const groupCount = card.closest(".group")?.querySelector(GROUP_COUNT);
+    if (groupCount) {
+      // On the new page the last one of a group stands alone: "Signed out".
+      const told = ended.closest(".group")?.querySelector(GROUP_COUNT) ?? ended.querySelector(".end");
+      groupCount.textContent = told?.textContent ?? "";
     }
     card.replaceWith(ended);
     document.dispatchEvent(new Event("srvsession:shown"));
