@@ -17,9 +17,9 @@ from django_srvsession import services
 from django_srvsession.engine import current_store
 from django_srvsession.models import SessionEvent
 from django_srvsession.testing.sessions import create
+from tests.geoip import write_database
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
 from tests.test_admin import HOUR_MS, IPHONE, LIST, act, age, listed, member, page, session_of, signed_in, user_list
-from tests.test_places import write_database
 
 EVENTS = "/admin/srvsession/sessionevent/"
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.urls"), pytest.mark.usefixtures("store")]

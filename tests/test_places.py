@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +11,13 @@ from django.contrib.auth import get_user_model
 from django.contrib.gis import geoip2
 from django.test import Client
 from django.urls import include, path
-from mmdb_writer import MMDBWriter
-from netaddr import IPSet
 
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import SessionTable
 from django_srvsession.clients.geoip import location_of
-
-SEOUL = {"city": {"names": {"en": "Seoul"}}, "country": {"iso_code": "KR", "names": {"en": "South Korea"}}}
-NOWHERE = {"country": {"iso_code": "NZ", "names": {"en": "New Zealand"}}}
-EVIL = {"city": {"names": {"en": "<script>alert(1)</script>"}}, "country": {"names": {"en": "X"}}}
-PLACES: Mapping[str, Any] = {
-    "203.0.113.0/24": SEOUL,
-    "198.51.100.0/24": NOWHERE,
-    "2001:db8::/32": SEOUL,
-    "192.0.2.0/24": EVIL,
-}
+from tests.geoip import write_database
 
 urlpatterns = [path("account/", include("django_srvsession.urls"))]
-
-
-def write_database(file: Path, kind: str) -> Path:
-    writer = MMDBWriter(6, kind, languages=["en"], description="for tests", ipv4_compatible=True)
-    for network, place in PLACES.items():
-        writer.insert_network(IPSet([str(ipaddress.ip_network(network))]), place)
-    writer.to_db_file(str(file))
-    return file
 
 
 @pytest.fixture
