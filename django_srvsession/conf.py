@@ -33,7 +33,8 @@ class Setting(NamedTuple):
     """Describe one setting.
 
     ``kind`` is "duration" (seconds or timedelta), "count", "limit", "prefix", "choice", "choices", "names", "flag",
-    "url", "site", "function", "header", "mapping", "engine" (the path of a module), "path", "date" or "plain".
+    "url", "site", "function", "header", "mapping", "binding", "engine" (the path of a module), "path", "date" or
+    "plain".
     A "duration or None" or "count or None" may be switched off by None, though that is not its default.
     """
 
@@ -134,6 +135,19 @@ SETTINGS: Final[dict[str, Setting]] = {
     "EVENT_LOG": Setting(
         None, "count or None", "For how many days the database keeps who signed in and how sessions ended. None: not."
     ),
+    "BIND": Setting(
+        None,
+        "binding",
+        'Whether sessions are bound to the device that signed in: "offer", "require", or a function of the user.',
+        ("offer", "require"),
+    ),
+    "BIND_AGE": Setting(timedelta(minutes=10), "duration", "How long a bound browser goes without a new proof."),
+    "BIND_VIOLATION": Setting(
+        "refuse",
+        "choice",
+        "What becomes of a bound session that is used without its device's key: the use is refused, or it ends.",
+        ("refuse", "end"),
+    ),
     "MONGODB": Setting(
         None,
         "mapping",
@@ -182,6 +196,9 @@ cache_check_ms: int
 admin_reveal: Collection[str]
 device_name: Callable[[Any], Any] | None
 event_log: int | None
+bind: str | Callable[[Any], Any] | None
+bind_age_ms: int
+bind_violation: str
 mongodb: dict[str, Any] | None
 memory_max_sessions: int
 migrate_from: str | None
@@ -283,6 +300,8 @@ def _checked(name: str, setting: Setting, value: Any) -> Any:
         return _header(name, value)
     if setting.kind == "function":
         return _function(name, value)
+    if setting.kind == "binding":
+        return _binding(name, setting, value)
     if setting.kind == "names" and not _are_names(value):
         raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be a tuple of names.")
     if setting.kind == "url" and not (value is None or (isinstance(value, str | Promise) and str(value))):
@@ -363,6 +382,15 @@ def _instant_ms(name: str, value: Any) -> int | None:
     except (TypeError, ValueError, OverflowError):
         text = 'it must be a date, an aware datetime, or a text such as "2030-01-31"'
         raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; {text}.") from None
+
+
+def _binding(name: str, setting: Setting, value: Any) -> str | Callable[[Any], Any] | None:
+    if isinstance(value, str) and value not in setting.choices and _PATH.fullmatch(value):
+        value = _imported(name, value)
+    if value is None or callable(value) or value in setting.choices:
+        return value  # type: ignore[no-any-return]
+    text = 'it must be "offer", "require", a function of the user, or the path of one, or None'
+    raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; {text}.")
 
 
 def _client_ip(name: str, value: Any) -> str | Callable[[Any], Any] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
+from types import ModuleType
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
@@ -24,6 +25,7 @@ from django_srvsession.answers import in_json, named_twice, unavailable
 from django_srvsession.clients import header
 from django_srvsession.clients.address import client_of
 from django_srvsession.engine import SessionStore, cookies
+from django_srvsession.engine.knowledge import NotNowError
 from django_srvsession.engine.settling import INTERRUPTED
 from django_srvsession.escaping import escaped
 from django_srvsession.store import StoreUnavailableError, UpdateError
@@ -101,6 +103,8 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
         if not is_settled:
             session.stand_aside()
         session.note_client(partial(client_of, request))
+        if conf.bind is not None:
+            _binding().watch(request, session)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer 503 for an outage of the store and 400 for a session that ended meanwhile: neither is a bug."""
@@ -120,8 +124,12 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
         try:
             if session.outage is None:
                 _end_session_of_missing_user(request, session)
+                if session.guard is not None:
+                    _binding().note_use(session)
                 tell_key(request, response, session, session.settle(response.status_code))
                 new_devices.tell(request, session, response)
+                if session.guard is not None:
+                    _binding().answer(request, session, current_request.to_bind(session), response)
         except StoreUnavailableError as error:
             session.note_outage(error)
         return in_json(request, response) if session.outage is None else _unavailable_with_key(request, session)
@@ -136,8 +144,12 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
             if session.outage is None:
                 if _user_may_be_missing(request, session):
                     await sync_to_async(_end_session_of_missing_user)(request, session)
+                if session.guard is not None:
+                    _binding().note_use(session)
                 tell_key(request, response, session, await session.asettle(response.status_code))
                 await new_devices.atell(request, session, response)
+                if session.guard is not None:
+                    _binding().answer(request, session, current_request.to_bind(session), response)
         except StoreUnavailableError as error:
             session.note_outage(error)
         return in_json(request, response) if session.outage is None else _unavailable_with_key(request, session)
@@ -168,6 +180,13 @@ def put_header(request: HttpRequest, response: HttpResponseBase, session: Sessio
     response.cookies.pop(settings.CSRF_COOKIE_NAME, None)
 
 
+def _binding() -> ModuleType:
+    """Return what binds sessions to devices: imported where ``SRVSESSION_BIND`` is set, and nowhere else."""
+    from django_srvsession.binding import requests
+
+    return requests
+
+
 def put_cookie(request: HttpRequest, response: HttpResponseBase, session: SessionStore, extended: bool) -> None:
     """Set, keep or delete the session's cookie, once the session is settled; ``extended`` says that it is sent again.
 
@@ -176,6 +195,8 @@ def put_cookie(request: HttpRequest, response: HttpResponseBase, session: Sessio
     accessed = session.accessed
     if settings.SESSION_COOKIE_NAME in request.COOKIES and session.must_delete_cookie:
         _delete_cookie(response)
+        if session.guard is not None:
+            _binding().delete_cookie(request, response)
         accessed = True
     elif session.must_send_cookie or (extended and session.session_key is not None and session.is_live):
         _set_cookie(session, response)
@@ -241,7 +262,8 @@ def _end_session_of_missing_user(request: HttpRequest, session: SessionStore) ->
 
 def _unavailable_with_key(request: HttpRequest, session: SessionStore) -> HttpResponse:
     """Answer 503 with no key but that of a rotation or a creation which the store acknowledged."""
-    log.error("The session store did not answer: %s", escaped(session.outage))
+    level = logging.INFO if isinstance(session.outage, NotNowError) else logging.ERROR
+    log.log(level, "The session store did not answer: %s", escaped(session.outage))
     response = unavailable(request)
     if session.must_send_cookie and header.is_used(request):
         header.put(response, session.session_key or "")

@@ -15,6 +15,7 @@ urlpatterns = [
     path("cart/add/", views.add_to_cart, name="add_to_cart"),
     path("cart/empty/", views.empty_cart, name="empty_cart"),
     path("account/", include("django_srvsession.urls")),
+    path("device/", include("django_srvsession.binding.urls")),
     path("", include([pattern for pattern in auth_patterns if pattern.name.startswith("password")])),
     path("api/", include("django_srvsession.api.urls")),
     path("admin/", admin.site.urls),

@@ -37,6 +37,8 @@ class Visit:
     request: HttpRequest
     session: SessionStore
     sign_in: SignIn | None = None
+    to_bind: Any = None
+    """The user who has just proved who they are, and whose device is to be asked for a key; None: nobody's."""
 
     @property
     def user_id(self) -> str | None:
@@ -54,6 +56,12 @@ _current: ContextVar[Visit | None] = ContextVar("srvsession_visit", default=None
 def current() -> Visit | None:
     """Return the visit of the request that is being answered, or None outside of one."""
     return _current.get()
+
+
+def to_bind(session: SessionStore) -> Any:
+    """Return the user whose device is to be asked for a key in the answer of this session's request, or None."""
+    visit = _current.get()
+    return visit.to_bind if visit is not None and visit.session is session else None
 
 
 def enter(request: HttpRequest) -> Visit | None:

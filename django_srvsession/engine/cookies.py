@@ -32,7 +32,7 @@ def settle(request: HttpRequest) -> bool:
     # The everyday case. Where the name is not in the header, what is in COOKIES was put there by the site.
     if count == 0 or (count == 1 and header.isascii() and header.isprintable()):
         return True
-    sent = list(dict.fromkeys(_values(header, name)))
+    sent = list(dict.fromkeys(values_of(header, name)))
     if len(sent) == 1 and request.COOKIES.get(name) == sent[0]:
         return True
     keys = [key for key in map(SessionKey.parse, sent) if key is not None]
@@ -49,7 +49,7 @@ def settle(request: HttpRequest) -> bool:
     return True
 
 
-def _values(header: str, name: str) -> Iterator[str]:
+def values_of(header: str, name: str) -> Iterator[str]:
     """Yield the values that the header has under this very name, without quotes: a key needs none."""
     for pair in header.split(";"):
         found, is_pair, value = pair.partition("=")

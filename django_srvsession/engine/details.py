@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from django_srvsession.engine.seal import SealError
-from django_srvsession.records import LATEST_MS, MOST_DETAILS_BYTES
+from django_srvsession.records import LATEST_MS, MOST_DETAILS_BYTES, SessionRecord
 
 DIGEST_BYTES: Final = 16
 LONGEST_TEXT: Final = 255
@@ -53,6 +53,8 @@ class Details(NamedTuple):
     """How many confirmations in a row were wrong."""
     was_switched: bool = False
     """Whether its user has given no proof: a mere switch from another user, or an assignment by hand."""
+    bind_by_ms: int | None = None
+    """Until when it must be bound to a device, where that is required and it is not yet."""
     unknown: tuple[tuple[int, bytes], ...] = ()
     """Fields of a later version: tags and payloads."""
 
@@ -162,10 +164,24 @@ _FIELDS: Final = {
     11: _Field("on_behalf_of", str, LONGEST_TEXT),
     12: _Field("wrong", int, MOST_WRONG),
     13: _Field("was_switched", bool, 1),
+    14: _Field("bind_by_ms", int, LATEST_MS),
 }
 """By tag. A tag is never given to anything else."""
 _DEFAULTS: Final = Details._field_defaults
 NONE: Final = Details()
+
+
+def details_of(record: SessionRecord) -> Details:
+    """Return the details of a session that some list has; none where they are damaged: only opening it tells."""
+    try:
+        return Details.decode(record.details)
+    except SealError:
+        return NONE
+
+
+def is_bound(record: SessionRecord) -> bool:
+    """Tell whether a session is bound to a device."""
+    return bool(details_of(record).binding)
 
 
 def digest_of(data: bytes) -> bytes:

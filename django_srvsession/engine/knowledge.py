@@ -34,6 +34,32 @@ class Standing(Enum):
     """Stored, but not to be trusted: reads as empty and stays as it is; a write starts a new session."""
 
 
+class Verdict(Enum):
+    """Say what becomes of a request whose key opens a session, where more than the key is asked for."""
+
+    OPEN = auto()
+    WAIT = auto()
+    """The session reads as empty; nothing but a sign-in begins another, for what is missing may still come."""
+    REFUSE = auto()
+    """It reads as empty, and a write begins another."""
+    END = auto()
+    """It ends, with the guard's reason."""
+
+
+class NotNowError(StoreUnavailableError):
+    """Report that a request cannot be answered now because of its own browser; the store is well."""
+
+
+class Guard(Protocol):
+    """Decide whether a request may open a session that its key opens."""
+
+    reason: str
+    """Why a session ends, or is closed to the request."""
+
+    def judge(self, record: SessionRecord, details: Details, now_ms: int) -> Verdict:
+        """Return what becomes of it; raises :class:`NotNowError` where it may be another one soon."""
+
+
 class Owner(Protocol):
     """Describe the session object that a state belongs to: what a site may override there."""
 
@@ -57,6 +83,10 @@ class Knowledge:
     """None before they are first used; a plain mapping where some code has put one in their place."""
     is_modified = False
     """Whether somebody said that there is something to save; see :attr:`has_changes`."""
+    guard: Guard | None = None
+    """Judges, if there is one, whether this request may open a session with details."""
+    waits_for_sign_in = False
+    """Whether the guard has closed a session to this request that may be open to the next one."""
     outage: StoreUnavailableError | None = None
     """The store's failure in this request, which no answer may hide."""
     client_of_request: Callable[[], Client] | None = None

@@ -9,8 +9,7 @@ from django.utils.translation import gettext, override
 
 from django_srvsession import conf
 from django_srvsession.clients.devices import device_name
-from django_srvsession.engine.details import NONE, Details
-from django_srvsession.engine.seal import SealError
+from django_srvsession.engine.details import details_of
 from django_srvsession.escaping import escaped
 from django_srvsession.records import SessionRecord
 
@@ -27,7 +26,7 @@ def device_name_of(record: SessionRecord) -> str:
     gave stands before it, and never alone: whoever knows the password may call their device as they like. Never raises:
     a function of the site's that does is logged.
     """
-    details = _details_of(record)
+    details = details_of(record)
     device = _site_s_name(record) or _one_line(details.app) or device_name(record.client.user_agent)
     name = _one_line(details.name)
     return gettext("%(name)s (%(device)s)") % {"name": name, "device": device} if name else device
@@ -42,13 +41,6 @@ def english_device_name_of(record: SessionRecord) -> str:
 def is_name(text: str) -> bool:
     """Tell whether a person or an app may call a device so: not too long, and nothing in it acts on what is read."""
     return len(text) <= MOST_LETTERS and text.isprintable() and text == text.strip()
-
-
-def _details_of(record: SessionRecord) -> Details:
-    try:
-        return Details.decode(record.details)
-    except SealError:
-        return NONE  # Only opening the session tells, and refuses it.
 
 
 def _site_s_name(record: SessionRecord) -> str:

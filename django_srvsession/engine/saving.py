@@ -9,6 +9,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from django.middleware.csrf import CSRF_SESSION_KEY
+
 from django_srvsession.engine.details import Change
 from django_srvsession.engine.ending import end
 from django_srvsession.engine.keys import SessionKey
@@ -48,7 +50,9 @@ async def _refuse_taken(state: SessionState, face: Face) -> None:
 
 
 async def _save_new(state: SessionState, face: Face, values: SealedValues) -> None:
-    if state.standing is Standing.JUST_ENDED and not signs_in(state, values):
+    # The token against forged requests may be kept in the session: a form to sign in needs it.
+    may_begin = state.waits_for_sign_in and values.is_assigned(CSRF_SESSION_KEY)
+    if state.standing is Standing.JUST_ENDED and not (may_begin or signs_in(state, values)):
         log.info("A save came after its session was ended or its key replaced, and stored nothing.")
         return
     await create(state, face, values)

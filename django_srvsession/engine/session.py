@@ -19,7 +19,7 @@ from django_srvsession.engine import changing, ending, lifetimes, reading, settl
 from django_srvsession.engine.details import Change, Details
 from django_srvsession.engine.django_api import DjangoAPI
 from django_srvsession.engine.keys import key_of
-from django_srvsession.engine.knowledge import Standing
+from django_srvsession.engine.knowledge import Guard, Standing
 from django_srvsession.engine.values import refuse_mark
 from django_srvsession.records import Client, Ended, SessionRecord
 from django_srvsession.store import Store, StoreUnavailableError
@@ -142,6 +142,15 @@ class SessionStore(DjangoAPI):
         """Take note of how to learn where the request comes from."""
         self._state.note_client(client_of_request)
 
+    def note_guard(self, guard: Guard) -> None:
+        """Take note of who judges whether this request may open a session that its key opens."""
+        self._state.note_guard(guard)
+
+    @property
+    def guard(self) -> Guard | None:
+        """Return who judges that, if anybody does."""
+        return self._state.guard
+
     def note_authenticated(self, user_id: str) -> None:
         """Take note that this user's credentials were checked: a sign-in that follows is no mere switch of users."""
         self._state.note_authenticated(user_id)
@@ -258,6 +267,14 @@ class SessionStore(DjangoAPI):
     async def achange_details(self, change: Change) -> None:
         """Do as :meth:`change_details`."""
         await self._arun(writing.change_details, change)
+
+    def change_details_with_bookkeeping(self, change: Change) -> None:
+        """Make this of the session's details when it is written, or when the store can; no answer depends on it."""
+        self._state.change_with_bookkeeping(change)
+
+    def change_details_later(self, change: Change) -> None:
+        """Make this of the session's details when the request is saved, in the same step."""
+        self._state.change_later(change)
 
     def note_proof(self, means: str = "", level: int = 0) -> None:
         """Take note that the person has just proved who they are; stored with all else that this request changes."""

@@ -66,7 +66,7 @@ async def _saved(state: SessionState, face: Face) -> bool:
 
 async def _keep_books(state: SessionState, face: Face) -> bool:
     """Write what nobody asked for, if the store can; return whether a cookie must be sent again."""
-    renews = state.has_changes or state.needs_resealing
+    renews = state.has_changes or state.needs_resealing or bool(state.pending)
     done = await best_effort(face, lambda brief: _saved(state, brief) if renews else _note_use(state, brief))
     if renews and done is None and not state.was_written:
         state.withhold()  # The key is signed anew when its values are sealed anew.

@@ -13,14 +13,14 @@ from typing import Any, Final
 
 from django_srvsession.engine.details import Change
 from django_srvsession.engine.keys import SessionKey
-from django_srvsession.engine.knowledge import ENDED, Knowledge, Owner, Standing
+from django_srvsession.engine.knowledge import ENDED, Guard, Knowledge, Owner, Standing, Verdict
 from django_srvsession.engine.lifetimes import Lifetime
 from django_srvsession.engine.values import SealedValues
 from django_srvsession.escaping import escaped
 from django_srvsession.records import Client, Ended, Loaded, SessionRecord
 from django_srvsession.store import StoreUnavailableError
 
-__all__ = ["ENDED", "SessionState", "Standing"]
+__all__ = ["ENDED", "SessionState", "Standing", "Verdict"]
 
 security_log: Final = logging.getLogger("django.security.SuspiciousSession")
 
@@ -68,6 +68,10 @@ class SessionState(Knowledge):
     def note_change(self, is_change: bool = True) -> None:
         """Take note that somebody says that there is something to save, or nothing."""
         self.is_modified = is_change
+
+    def change_with_bookkeeping(self, change: Change) -> None:
+        """Make this of the session's details when it is written, or when the store can; no answer depends on it."""
+        self.pending = (*self.pending, change)
 
     def change_later(self, change: Change) -> None:
         """Make this of the session's details when it is written next."""
@@ -120,6 +124,12 @@ class SessionState(Knowledge):
         """Have no session, because what is stored cannot be trusted."""
         security_log.warning("Session %s is refused and reads as empty: %s.", sid, escaped(error))
         return self.close(Standing.REFUSED)
+
+    def turn_away(self, sid: str, reason: str, *, waits: bool) -> SealedValues:
+        """Have no session, because the guard closes it to this request; the stored one stays as it is."""
+        self.note_ended(Ended(sid, reason))
+        self.waits_for_sign_in = waits
+        return self.close(Standing.JUST_ENDED if waits else Standing.REFUSED)
 
     def give_up(self, sid: str, error: Exception) -> None:
         """Do as :meth:`refuse` in the middle of something: what was read of it is dropped, too."""
@@ -194,6 +204,10 @@ class SessionState(Knowledge):
     def note_client(self, client_of_request: Callable[[], Client]) -> None:
         """Take note of how to learn where the request comes from."""
         self.client_of_request = client_of_request
+
+    def note_guard(self, guard: Guard) -> None:
+        """Take note of who judges whether this request may open a session."""
+        self.guard = guard
 
     def note_authenticated(self, user_id: str) -> None:
         """Take note of whose credentials were checked."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,13 @@ class Driver:
         found = re.search(r"started successfully on port (\d+)", text)
         return int(found[1]) if found else None
 
-    def open(self, name: str, user_agent: str, profile: Path | None = None) -> Browser:
+    def open(self, name: str, user_agent: str, profile: Path | None = None, flags: Sequence[str] = ()) -> Browser:
         """Open a browser, with an empty profile or with one that another browser has left."""
         options = ChromeOptions()
         options.binary_location = str(self.chromium)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         profile = profile or new_directory(f"profile-{name}")
-        for flag in [*FLAGS, f"--user-data-dir={profile}", f"--user-agent={user_agent}"]:
+        for flag in [*FLAGS, f"--user-data-dir={profile}", f"--user-agent={user_agent}", *flags]:
             options.add_argument(flag)
         return Browser(Remote(f"http://127.0.0.1:{self.port}", options=options))
 
@@ -77,7 +77,7 @@ class Browser:
         self.site = site
         self.go("/")
 
-    def command(self, name: str, **parameters: object) -> Any:
+    def command(self, name: str, /, **parameters: object) -> Any:
         """Give the browser a command of the DevTools protocol."""
         return self.remote.execute("executeCdpCommand", {"cmd": name, "params": parameters})["value"]
 

@@ -227,5 +227,5 @@ def test_the_everyday_header_is_not_split(monkeypatch: pytest.MonkeyPatch, ann: 
     def fail(*args: Any) -> Any:
         raise AssertionError("the header was split")
 
-    monkeypatch.setattr("django_srvsession.engine.cookies._values", fail)
+    monkeypatch.setattr("django_srvsession.engine.cookies.values_of", fail)
     assert user_of(f"csrftoken={'a' * 64}; {django_settings.SESSION_COOKIE_NAME}={ann}; a=b") == "ann"

@@ -1,0 +1,1 @@
+"""Bind a session to the device that signed in, so that a copied cookie opens nothing."""

@@ -1,0 +1,63 @@
+"""A session is bound after its sign-in; from then on its cookie alone opens nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_srvsession import services
+from django_srvsession.engine.details import is_bound
+from tests.binding.devices import REGISTRATION, Device, Key, bound_name
+from tests.engine.every_store import on_every_store
+from tests.engine.watched import WatchedStore
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def signed_in(device: Device) -> Device:
+    device.sign_in()
+    assert device.is_bound
+    assert device.user == "ann"
+    return device
+
+
+@on_every_store
+def test_a_session_is_bound_after_its_sign_in(device: Device, engine: WatchedStore) -> None:
+    device.sign_in()
+    assert device.is_bound
+    assert [is_bound(record) for record in services.live_sessions()] == [True]
+    assert device.user == "ann"
+
+
+@on_every_store
+def test_the_stolen_cookie_is_refused_at_once_while_the_owner_goes_on(device: Device, engine: WatchedStore) -> None:
+    signed_in(device)
+    thief = device.thief()
+    assert thief.user == ""
+    assert thief.visit("/account/sessions/").status_code == 302
+    assert device.user == "ann"
+    assert len(services.live_sessions()) == 1
+
+
+@on_every_store
+def test_a_proof_brings_another_bound_cookie(device: Device, engine: WatchedStore) -> None:
+    signed_in(device)
+    old = device.cookie(bound_name())
+    device.drop()
+    assert device.user == "ann"
+    assert device.is_bound
+    assert device.cookie(bound_name()) != old
+
+
+def test_a_browser_that_cannot_be_bound_is_as_before(binding: Any, ann: Any) -> None:
+    other = Device(can=False)
+    assert REGISTRATION in other.sign_in().headers
+    assert other.user == "ann"
+    assert [is_bound(record) for record in services.live_sessions()] == [False]
+
+
+def test_an_rsa_key_will_do(binding: Any, ann: Any) -> None:
+    device = signed_in(Device(key=Key.rsa()))
+    device.drop()
+    assert device.user == "ann"

@@ -1,0 +1,123 @@
+"""The example project over TLS, and Chromium with software keys: what binding a session takes on this machine."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import itertools
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.browser.browsers import Browser, Driver
+from tests.browser.demo import DemoSite
+from tests.runs import new_directory
+
+LINUX = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/145.0.0.0 Safari/537.36"
+SESSION, BOUND = "sessionid", "sessionid_bound"
+_FEATURES = "DeviceBoundSessions,EnableBoundSessionCredentialsSoftwareKeysForManualTesting"
+_numbers = itertools.count(1)
+
+
+class Certificate(NamedTuple):
+    """Where a certificate and its key are, and the digest by which a browser is told to believe it."""
+
+    path: Path
+    key: Path
+    digest: str
+
+
+@cache
+def certificate() -> Certificate:
+    """Return one that was signed by itself, for this run."""
+    directory, key = new_directory("certificate"), ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(30))
+    signed = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    found = Certificate(directory / "certificate.pem", directory / "key.pem", _digest(key.public_key()))
+    found.path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    private = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    found.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, *private))
+    return found
+
+
+def _digest(key: ec.EllipticCurvePublicKey) -> str:
+    encoded = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(encoded).digest()).decode()
+
+
+class BoundSite(DemoSite):
+    """The example project over TLS, with sessions that are bound; keyword arguments are settings."""
+
+    def __init__(self, engine: str = "db", **settings: Any) -> None:
+        options = settings.pop("server", {})
+        chosen = {"SRVSESSION_BIND": "offer", "SESSION_COOKIE_SECURE": True, **settings}
+        super().__init__(engine, **options, **chosen)
+
+    def command(self, descriptor: int) -> list[str]:
+        """Return the command line, with the certificate."""
+        made = certificate()
+        return [*super().command(descriptor), f"--certfile={made.path}", f"--keyfile={made.key}"]
+
+    def start(self) -> None:
+        """Start, and be at https://localhost from then on: to a number no browser binds anything."""
+        super().start()
+
+    def answers(self) -> bool:
+        """Whether the site serves a page."""
+        self.url = self.url.replace("http://127.0.0.1", "https://localhost")
+        try:
+            connection = http.client.HTTPSConnection(self.url.removeprefix("https://"), context=_believing(), timeout=5)
+            connection.request("GET", self.probe)
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+def _believing() -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(certificate().path))
+
+
+def open_bound(driver: Driver, profile: Path | None = None, *, can: bool = True) -> Browser:
+    """Open a browser that ``can`` be bound, or cannot; each needs a profile of its own, as Chromium limits proofs."""
+    flags = [f"--ignore-certificate-errors-spki-list={certificate().digest}"]
+    flags += [f"--enable-features={_FEATURES}"] if can else []
+    return driver.open(f"bound-{next(_numbers)}", LINUX, profile, flags)
+
+
+@contextmanager
+def bound_browser(driver: Driver, profile: Path | None = None, *, can: bool = True) -> Iterator[Browser]:
+    """Have such a browser for a while."""
+    browser = open_bound(driver, profile, can=can)
+    try:
+        yield browser
+    finally:
+        browser.remote.quit()
+
+
+def cookies(browser: Browser) -> dict[str, str]:
+    """Return all cookies of a browser, those that scripts cannot see, too."""
+    return {cookie["name"]: cookie["value"] for cookie in browser.command("Network.getAllCookies")["cookies"]}
+
+
+def give(browser: Browser, site: BoundSite, **stolen: str) -> None:
+    """Put stolen cookies into a browser."""
+    for name, value in stolen.items():
+        browser.command("Network.setCookie", url=site.url, name=name, value=value, secure=True, httpOnly=True)
+
+
+def lose(browser: Browser, site: BoundSite, name: str = BOUND) -> None:
+    """Have a cookie run out."""
+    browser.command("Network.deleteCookies", url=site.url, name=name)
