@@ -149,7 +149,7 @@ def test_the_hook_for_types_has_every_library_that_the_package_imports() -> None
     overrides = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"]
     untyped = {pattern.removesuffix(".*") for override in overrides for pattern in override["module"]}
     providers = packages_distributions()
-    there |= {"asgiref", "hiredis"}  # Come with Django and with redis[hiredis].
+    there |= {"asgiref", "hiredis", "cryptography"}  # Come with Django, redis[hiredis] and PyJWT[crypto].
     lacking = {
         name for name in imported() - untyped if not there & {provider.lower() for provider in providers.get(name, [])}
     }
