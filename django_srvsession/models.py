@@ -207,6 +207,8 @@ class SessionEvent(models.Model):
     """A wrong password, at a sign-in or (reason ``confirmation``) where it was asked for again."""
     CHANGED = "changed"
     """A change of the account; the reason is ``password_changed`` or ``email_changed``."""
+    UNBOUND_USE = "unbound_use"
+    """A use of a bound session without its device's key, which was refused."""
     USER_DELETED = "user_deleted"
     """The reason of a row that says that a user is gone; without a ``sid`` it says so of no session."""
 
@@ -214,7 +216,10 @@ class SessionEvent(models.Model):
     kind = ExactCharField(
         _("what"),
         max_length=16,
-        choices=[(STARTED, _("started")), (ENDED, _("ended")), (FAILED, _("failed")), (CHANGED, _("changed"))],
+        choices=[
+            *[(STARTED, _("started")), (ENDED, _("ended")), (FAILED, _("failed")), (CHANGED, _("changed"))],
+            (UNBOUND_USE, _("used without its device's key")),
+        ],
     )
     sid = ExactCharField(_("public name"), max_length=18)
     user_id = ExactCharField(_("user"), max_length=255)

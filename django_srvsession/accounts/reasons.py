@@ -21,6 +21,10 @@ _TEXTS: Final[Mapping[str, object]] = {
     "email_changed": _("You were signed out because your e-mail address was changed."),
     "confirmation_failed": _("You were signed out because a wrong password was entered too often."),
     "disowned": _("You were signed out from another device."),
+    "unbound": _(
+        "You are not signed in: this browser could not prove that it is the device that you signed in on. Chrome and "
+        "Edge can on Windows, from version 145 on."
+    ),
     "user_deactivated": _("You were signed out because your account was deactivated."),
     "user_deleted": _("You were signed out because your account was deleted."),
 }

@@ -19,7 +19,7 @@ from django_srvsession.admin.filters import SessionFilter
 from django_srvsession.admin.people import Viewer
 from django_srvsession.admin.rows import rows_of, with_end_urls
 from django_srvsession.models import LiveSession
-from django_srvsession.records import SessionRecord, is_sid
+from django_srvsession.records import is_sid
 from django_srvsession.store.listings import Filter, Portion
 
 AFTER_VAR: Final = "after"
@@ -99,7 +99,7 @@ class LiveSessionList(ChangeList):
             portion = self._portion_of(wanted, people)
             if portion.records or not START_OF_SID.fullmatch(text):
                 return portion
-            wanted = _where(wanted, lambda record: record.sid.startswith(text))
+            wanted = wanted.which(lambda record: record.sid.startswith(text))
         return self._portion_of(wanted, users)
 
     def _portion_of(self, wanted: Filter, users: list[Any] | None) -> Portion:
@@ -140,13 +140,7 @@ def _from_address(wanted: Filter, text: str) -> Filter:
     start = text.lower()
     if _is_address(start):
         return wanted._replace(ip=str(ipaddress.ip_address(start)))
-    return _where(wanted, lambda record: record.client.ip.startswith(start))
-
-
-def _where(wanted: Filter, holds: Callable[[SessionRecord], bool]) -> Filter:
-    """Return what is wanted, and meets a condition too that no index answers."""
-    matches = wanted.matches
-    return wanted._replace(matches=lambda record: holds(record) and (matches is None or matches(record)))
+    return wanted.which(lambda record: record.client.ip.startswith(start))
 
 
 def _is_address(text: str) -> bool:

@@ -36,11 +36,13 @@ class Columns:
 
     @admin.display(description=_("device"))
     def device(self, row: LiveSession) -> str:
-        """Show browser and system, and whether it is the viewer's own; the user agent on hover."""
+        """Show browser and system, whether it is the viewer's own, and bound; the user agent on hover."""
         cell = cells.device(shown(row).device, row.user_agent)
-        if not shown(row).is_own:
-            return cell
-        return format_html('{} <span class="srvsession-own">({})</span>', cell, gettext("this device"))
+        if shown(row).is_own:
+            cell = format_html('{} <span class="srvsession-own">({})</span>', cell, gettext("this device"))
+        if shown(row).is_bound:
+            cell = format_html('{} <span class="srvsession-bound">{}</span>', cell, gettext("bound to this device"))
+        return cell
 
     @admin.display(description=_("IP address"))
     def location(self, row: LiveSession) -> str:

@@ -46,6 +46,7 @@ class KindFilter(EventFilter):
         (SessionEvent.ENDED, _("Ended")),
         (SessionEvent.FAILED, _("Failed sign-ins")),
         (SessionEvent.CHANGED, _("Password and e-mail")),
+        (SessionEvent.UNBOUND_USE, _("Refused uses")),
     ]
 
     def wanted(self) -> Q:

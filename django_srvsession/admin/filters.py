@@ -11,9 +11,11 @@ from django.http import HttpRequest
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from django_srvsession import conf
 from django_srvsession.admin import people
 from django_srvsession.clients.devices import FAMILIES
 from django_srvsession.engine import current_store
+from django_srvsession.engine.details import is_bound
 from django_srvsession.models import LiveSession
 from django_srvsession.store.listings import LOOK_AT, MINUTE_MS, Filter, clock_ms
 
@@ -115,6 +117,29 @@ class DeviceFilter(SessionFilter):
         asked = self.value()
         families = frozenset(family for family, kind in FAMILIES.items() if asked in (family, kind))
         return wanted._replace(devices=families)
+
+
+class BoundFilter(SessionFilter):
+    """Bound to a device, or not; where the site binds sessions."""
+
+    title = _("bound to a device")
+    parameter_name = "bound"
+    choices_offered = [("yes", _("Yes")), ("no", _("No"))]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> _Choices:
+        """Return the choices, where there are such sessions."""
+        return self.valid_values()
+
+    def valid_values(self) -> _Choices:
+        """Return the choices that a request may make."""
+        return [] if conf.bind is None else self.choices_offered
+
+    def narrowed(self, wanted: Filter) -> Filter:
+        """Return what is wanted, and is bound, or is not."""
+        if self.value() is None:
+            return wanted
+        is_wanted = self.value() == "yes"
+        return wanted.which(lambda record: is_bound(record) is is_wanted)
 
 
 class StaffFilter(SessionFilter):

@@ -13,6 +13,7 @@ from django.utils.translation import gettext
 
 from django_srvsession import conf, services
 from django_srvsession.admin.people import Viewer, ordinary_of
+from django_srvsession.engine.details import is_bound
 from django_srvsession.engine.naming import device_name_of
 from django_srvsession.escaping import escaped
 from django_srvsession.events.history import portion_of
@@ -33,6 +34,7 @@ class Shown(NamedTuple):
     """
 
     device: str
+    is_bound: bool
     user: Any
     user_url: str
     is_own: bool
@@ -56,9 +58,8 @@ def rows_of(request: HttpRequest, site: AdminSite, records: Iterable[SessionReco
     for record in records:
         user, is_for_superusers = people.get(record.user_id), record.user_id not in ordinary
         url = _url_of(user, request, site)
-        rows.append(
-            _row(record, Shown(device_name_of(record), user, url, record.sid == own, is_for_superusers, now_ms, {}, {}))
-        )
+        device = device_name_of(record), is_bound(record)
+        rows.append(_row(record, Shown(*device, user, url, record.sid == own, is_for_superusers, now_ms, {}, {})))
     return rows
 
 

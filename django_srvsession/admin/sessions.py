@@ -68,6 +68,7 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
         filters.SignedInFilter,
         filters.ActivityFilter,
         filters.DeviceFilter,
+        filters.BoundFilter,
         filters.StaffFilter,
     )
     list_per_page = 50

@@ -14,6 +14,7 @@ from django_srvsession.accounts import reasons
 from django_srvsession.clients import header
 from django_srvsession.clients.devices import device_kind, device_name
 from django_srvsession.clients.geoip import location_of
+from django_srvsession.engine.details import is_bound
 from django_srvsession.engine.naming import device_name_of
 from django_srvsession.escaping import escaped
 from django_srvsession.events.history import Entry
@@ -55,6 +56,7 @@ def session_as_json(record: SessionRecord, current_sid: str | None) -> dict[str,
     return {
         "sid": record.sid,
         "current": record.sid == current_sid,
+        "bound": is_bound(record),
         **_client_as_json(record.client, device_name_of(record)),
         "signed_in_at": _instant(record.signed_in_at),
         "created_at": _instant(record.created_at),

@@ -6,11 +6,12 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
 
-from django_srvsession.binding import cookies, offering
+from django_srvsession.binding import cookies, offering, violations
 from django_srvsession.binding.guarding import DeviceGuard, note_use
 from django_srvsession.engine import SessionStore
+from django_srvsession.records import SessionRecord
 
-__all__ = ["answer", "delete_cookie", "note_use", "watch"]
+__all__ = ["aanswer", "answer", "delete_cookie", "note_use", "watch"]
 
 
 def watch(request: HttpRequest, session: SessionStore) -> None:
@@ -22,6 +23,21 @@ def answer(request: HttpRequest, session: SessionStore, to_bind: Any, response: 
     """Put into an answer what binding adds; ``to_bind`` is the user whose device is asked for a key, or None."""
     if to_bind is not None:
         offering.offer(request, session, to_bind, response)
+    if (record := _violated(session)) is not None:
+        violations.tell(request, record)
+
+
+async def aanswer(request: HttpRequest, session: SessionStore, to_bind: Any, response: HttpResponseBase) -> None:
+    """Do as :func:`answer`."""
+    if to_bind is not None:
+        offering.offer(request, session, to_bind, response)
+    if (record := _violated(session)) is not None:
+        await violations.atell(request, record)
+
+
+def _violated(session: SessionStore) -> SessionRecord | None:
+    """Return the session that this request had the key of, and was not let into."""
+    return session.guard.violated if isinstance(session.guard, DeviceGuard) else None
 
 
 def delete_cookie(request: HttpRequest, response: HttpResponseBase) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.core.checks import CheckMessage
 
+from django_srvsession.checks.binding import check_binding
 from django_srvsession.checks.cookies import check_cookie, check_cookie_for_deployment
 from django_srvsession.checks.engine import check_engine, check_engine_for_deployment, check_user_ids
 from django_srvsession.checks.header import check_header, check_header_for_deployment
@@ -26,7 +27,7 @@ from django_srvsession.checks.urls import check_order_of_urls, check_urls
 
 _CHECKS = (
     *(check_settings, check_settings_together, check_stock_settings, check_engine, check_user_ids, check_middleware),
-    *(check_cookie, check_header, check_urls, check_order_of_urls, check_migrating),
+    *(check_cookie, check_header, check_urls, check_order_of_urls, check_migrating, check_binding),
 )
 _DEPLOYMENT_CHECKS = (
     *(check_engine_for_deployment, check_settings_for_deployment, check_cookie_for_deployment),

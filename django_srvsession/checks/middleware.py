@@ -20,6 +20,7 @@ _CSRF: Final = "django.middleware.csrf.CsrfViewMiddleware"
 _UPDATE_CACHE: Final = "django.middleware.cache.UpdateCacheMiddleware"
 _NEED_MIDDLEWARE: Final = (
     *("IDLE_TIMEOUT", "TRUSTED_PROXIES", "CLIENT_IP", "STORE_IP", "LATE_SAVE", "NOTIFY_NEW_DEVICE", "HEADER"),
+    "BIND",
 )
 _HINT: Final = "MIDDLEWARE needs django_srvsession.middleware.SessionMiddleware once, in the place of Django's."
 

@@ -42,8 +42,9 @@ log = logging.getLogger("django_srvsession")
 class Entry(NamedTuple):
     """Hold what people may know of one event of theirs, and nothing else.
 
-    ``kind`` is "started", "ended", "failed" or "changed". ``by`` is who did it: ``YOU``, ``ADMINISTRATOR`` (whoever
-    else), or empty where nobody did, or it is not known. ``device`` is its name, empty where no device is known.
+    ``kind`` is "started", "ended", "failed", "changed" or "unbound_use". ``by`` is who did it: ``YOU``,
+    ``ADMINISTRATOR`` (whoever else), or empty where nobody did, or it is not known. ``device`` is its name, empty where
+    no device is known.
     """
 
     kind: str

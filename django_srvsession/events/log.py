@@ -32,6 +32,7 @@ _TEXTS: Final = {
     SessionEvent.STARTED: "Session %(sid)s of user %(user_id)s started.",
     SessionEvent.ENDED: "Session %(sid)s of user %(user_id)s ended: %(reason)s.",
     SessionEvent.FAILED: "A password of user %(user_id)s was wrong.",
+    SessionEvent.UNBOUND_USE: "Session %(sid)s of user %(user_id)s was used without its device's key, and refused.",
     SessionEvent.CHANGED: "The account of user %(user_id)s was changed: %(reason)s.",
 }
 
@@ -82,6 +83,22 @@ def note_failure(user_id: str | None, reason: str, client: Client, *, sid: str =
         return
     known = user_id is not None and _fit("user_id", user_id) == user_id
     event = _event(SessionEvent.FAILED, reason, None, sid, user_id if known else "", client)
+    _write_few(event, most if known else 0)
+
+
+def note_unbound_use(record: SessionRecord, client: Client, *, most: int) -> None:
+    """Log, as a warning, that a bound session was used without its key; write a row, where rows are kept.
+
+    Of one account, the latest ``most`` of a day are kept.
+    """
+    user_id = record.user_id or ""
+    _log(logging.WARNING, SessionEvent.UNBOUND_USE, record.sid, user_id, "", None)
+    if days_kept() is not None and _fit("user_id", user_id) == user_id:
+        _write_few(_event(SessionEvent.UNBOUND_USE, "", None, record.sid, user_id, client), most)
+
+
+def _write_few(event: SessionEvent, kept: int) -> None:
+    """Write a row, of whose kind an account keeps so many of a day: visitors decide how many there are."""
     using = router.db_for_write(SessionEvent)
 
     def write() -> None:
@@ -89,7 +106,6 @@ def note_failure(user_id: str | None, reason: str, client: Client, *, sid: str =
         of_a_day = rows.filter(user_id=event.user_id, at_ms__gt=event.at_ms - _DAY_MS, kind=event.kind)
         with transaction.atomic(using=using):
             rows.bulk_create([event])
-            kept = most if known else 0
             surplus = of_a_day.order_by("-at_ms", "-pk").values_list("pk", flat=True)[kept : kept + _PORTION]
             rows.filter(pk__in=[*surplus, 0]).delete()  # 0 is no row: so that there is always something to ask for.
 

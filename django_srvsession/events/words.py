@@ -22,6 +22,7 @@ REASONS: Final[Mapping[str, Any]] = {
     "email_changed": _("Signed out because the e-mail address was changed"),
     "confirmation_failed": _("Signed out because a wrong password was entered too often"),
     "disowned": _("Signed out: reported as not you"),
+    "unbound": _("Signed out because it was not used with its device's key"),
     "user_deactivated": _("Signed out because the account was deactivated"),
     "user_deleted": _("Signed out because the account was deleted"),
     "evicted": _("Signed out because the server ran out of room"),
@@ -39,6 +40,7 @@ CHOICES: Final[Mapping[str, tuple[Any, tuple[str, ...]]]] = {
     "": (_("All"), ()),
     "sign-ins": (_("Sign-ins"), (SessionEvent.STARTED,)),
     "failed": (_("Failed sign-ins"), (SessionEvent.FAILED,)),
+    "refused": (_("Refused uses"), (SessionEvent.UNBOUND_USE,)),
     "sign-outs": (_("Sign-outs"), (SessionEvent.ENDED,)),
     "changes": (_("Password and e-mail"), (SessionEvent.CHANGED,)),
 }
@@ -54,6 +56,8 @@ def text_of(kind: str, reason: str) -> str:
         return gettext("Signed in")
     if kind == SessionEvent.FAILED:
         return str(_FAILURES[reason]) if reason in _FAILURES else gettext("Failed sign-in")
+    if kind == SessionEvent.UNBOUND_USE:
+        return gettext("A copy of this device's session was used elsewhere, and refused")
     if kind == SessionEvent.CHANGED:
         return str(_CHANGES[reason]) if reason in _CHANGES else gettext("Account changed")
     if reason in REASONS:

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from django.utils import timezone
 
+from django_srvsession.engine.details import is_bound
 from django_srvsession.engine.naming import english_device_name_of
 from django_srvsession.management.tables import TextTable, cut
 from django_srvsession.records import SessionRecord
@@ -26,7 +27,7 @@ class Layout(NamedTuple):
 
     def line(self, record: SessionRecord, names: Mapping[str, str]) -> tuple[str, ...]:
         """Return the cells of a session's line."""
-        device = english_device_name_of(record)
+        device = english_device_name_of(record) + (" (bound)" if is_bound(record) else "")
         return record.sid, _user(record, names), device, record.client.ip or "-", *self.times(record)
 
 
@@ -84,6 +85,7 @@ def json_of(record: SessionRecord, names: Mapping[str, str]) -> dict[str, Any]:
         "user_id": record.user_id,
         "user": None if record.user_id is None else names.get(record.user_id),
         "device": english_device_name_of(record),
+        "bound": is_bound(record),
         "ip": record.client.ip,
         "user_agent": record.client.user_agent,
         "created_at": record.created_at.isoformat(),

@@ -82,7 +82,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('at_ms', models.BigIntegerField(verbose_name='at (ms)')),
-                ('kind', django_srvsession.models.ExactCharField(choices=[('started', 'started'), ('ended', 'ended'), ('failed', 'failed'), ('changed', 'changed')], max_length=16, verbose_name='what')),
+                ('kind', django_srvsession.models.ExactCharField(choices=[('started', 'started'), ('ended', 'ended'), ('failed', 'failed'), ('changed', 'changed'), ('unbound_use', "used without its device's key")], max_length=16, verbose_name='what')),
                 ('sid', django_srvsession.models.ExactCharField(max_length=18, verbose_name='public name')),
                 ('user_id', django_srvsession.models.ExactCharField(max_length=255, verbose_name='user')),
                 ('reason', django_srvsession.models.ExactCharField(blank=True, max_length=64, verbose_name='ended because')),

@@ -47,6 +47,12 @@ class Filter(NamedTuple):
             and (self.matches is None or self.matches(record))
         )
 
+    def which(self, matches: Callable[[SessionRecord], bool]) -> Filter:
+        """Return what is wanted, and of which this holds, too."""
+        before = self.matches
+        both = matches if before is None else (lambda record: before(record) and matches(record))
+        return self._replace(matches=both)
+
 
 EVERYONE: Final = Filter()
 

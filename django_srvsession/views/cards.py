@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from django.core import signing
 
 from django_srvsession.clients.devices import browser_icon, device_family
+from django_srvsession.engine.details import is_bound
 from django_srvsession.engine.naming import device_name_of
 from django_srvsession.records import SessionRecord, as_datetime
 from django_srvsession.services import user_id_of
@@ -39,6 +40,8 @@ class Card(NamedTuple):
     is_ended: bool = False
     packed: str = ""
     """The card as text, for the form that ends the session: see :func:`packed`."""
+    is_bound: bool = False
+    """Whether the session is bound to its device."""
 
     @property
     def last_seen_at(self) -> datetime:
@@ -56,7 +59,8 @@ def card_of(record: SessionRecord) -> Card:
     signed_in_ms = record.created_ms if record.signed_in_ms is None else record.signed_in_ms
     agent, ip = record.client.user_agent, record.client.ip
     icons = device_family(agent), browser_icon(agent)
-    return Card(record.sid, device_name_of(record), *icons, ip, record.last_seen_ms, signed_in_ms)
+    card = Card(record.sid, device_name_of(record), *icons, ip, record.last_seen_ms, signed_in_ms)
+    return card._replace(is_bound=True) if is_bound(record) else card
 
 
 class Group(NamedTuple):

@@ -25,7 +25,7 @@ SAFARI = (
     "Version/17.5 Mobile/15E148 Safari/604.1"
 )
 FIELDS = {
-    "sid", "current", "device", "ip", "place", "signed_in_at", "created_at", "last_seen_at", "expires_at",
+    "sid", "current", "bound", "device", "ip", "place", "signed_in_at", "created_at", "last_seen_at", "expires_at",
 }  # fmt: skip
 MALFORMED = [
     "0" * 17, "0" * 19, "A" * 18, "g" * 18, "0" * 18 + "%0A", "%00" * 18, "%C3%A9" * 18, "..", "%2F", "a/b", "",

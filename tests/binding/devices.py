@@ -7,13 +7,20 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from django.conf import settings
+from django.http import HttpResponse
 from django.test import AsyncClient, Client
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from django_srvsession.binding import cookies
+from django_srvsession.binding.keys import Binding, canonical
+from django_srvsession.engine.details import Change, Details
+from django_srvsession.engine.keys import SessionKey
 
 REGISTRATION = "Secure-Session-Registration"
 CHALLENGE = "Secure-Session-Challenge"
@@ -130,8 +137,6 @@ class Device:
     @property
     def sid(self) -> str:
         """The session that its cookie names."""
-        from django_srvsession.engine.keys import SessionKey
-
         key = SessionKey.parse(self.cookie(settings.SESSION_COOKIE_NAME))
         assert key is not None
         return key.sid
@@ -155,6 +160,50 @@ class Device:
         for name in names or (settings.SESSION_COOKIE_NAME,):
             other.client.cookies[name] = self.cookie(name)
         return other
+
+
+def change(device: Device, function: Change) -> None:
+    """Change what is kept of a device's session, as if time had passed."""
+    engine(device.cookie(settings.SESSION_COOKIE_NAME)).change_details(function)
+
+
+def engine(key: str | None) -> Any:
+    """Return a session object of the engine in use."""
+    return import_module(settings.SESSION_ENGINE).SessionStore(key)
+
+
+def registered_ago(seconds: float) -> Change:
+    """Return the change by which a key was registered so long ago, and its browser has not shown its cookie yet."""
+
+    def change(details: Details, now_ms: int) -> Details:
+        binding = Binding.decode(details.binding)._replace(at_ms=now_ms - int(seconds * 1000), was_shown=False)
+        return details._replace(binding=binding.encode())
+
+    return change
+
+
+def renewed_ago(seconds: float) -> Change:
+    """Return the change by which a binding was renewed so long ago, and its browser has shown its cookie."""
+
+    def change(details: Details, now_ms: int) -> Details:
+        binding = Binding.decode(details.binding)._replace(at_ms=now_ms - int(seconds * 1000), was_shown=True)
+        return details._replace(binding=binding.encode())
+
+    return change
+
+
+def cookie_of(device: Device, *, age: float = 0, generation: int | None = None, **other: Any) -> str:
+    """Return a bound cookie that the site gave out so many seconds ago, or after other renewals, or for another."""
+    session = engine(device.cookie(settings.SESSION_COOKIE_NAME))
+    session.load()
+    details, response = session.details, HttpResponse()
+    if generation is not None:
+        details = details._replace(generation=generation)
+    if "key" in other:
+        binding = Binding.decode(details.binding)._replace(jwk=canonical(other["key"].jwk))
+        details = details._replace(binding=binding.encode())
+    cookies.put(response, other.get("sid", session.sid), details, session.now_ms - int(age * 1000))
+    return str(response.cookies[bound_name()].value)
 
 
 def bound_name() -> str:
