@@ -49,7 +49,7 @@ def _ask_for_key(session: SessionStore, user: Any) -> None:
         return
     from django_srvsession.binding import offering  # Not on a site that binds nothing.
 
-    visit.to_bind = user if offering.note_sign_in(session, user) else None
+    visit.to_bind = user if offering.note_sign_in(visit.request, session, user) else None
 
 
 def _mark_logout(*, request: Any, **kwargs: Any) -> None:

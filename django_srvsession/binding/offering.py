@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django_srvsession.binding.challenges import REGISTER, Challenge
 from django_srvsession.binding.guarding import address_of
 from django_srvsession.binding.policy import REQUIRE, REQUIRED_WITHIN_MS, policy_of
+from django_srvsession.clients import header
 from django_srvsession.engine import SessionStore
 from django_srvsession.engine.details import Details
 from django_srvsession.users import user_id_of
@@ -21,8 +22,13 @@ from django_srvsession.users import user_id_of
 log = logging.getLogger("django_srvsession")
 
 
-def note_sign_in(session: SessionStore, user: Any) -> bool:
-    """Return whether the answer is to ask for a key; where it is required, have the session remember until when."""
+def note_sign_in(request: HttpRequest, session: SessionStore, user: Any) -> bool:
+    """Return whether the answer is to ask for a key; where it is required, have the session remember until when.
+
+    An app that keeps its session's key itself, and sends it in a header, has nothing to be bound by.
+    """
+    if header.is_used(request):
+        return False
     policy = policy_of(user)
     if policy == REQUIRE:
         session.change_details_later(_require)

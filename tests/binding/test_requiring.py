@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.test import Client
 
 from django_srvsession import services
 from django_srvsession.engine.details import Details, details_of, is_bound
@@ -108,3 +109,22 @@ def test_a_site_that_cannot_bind_does_not_ask_for_a_key(binding: Any, ann: Any) 
     device = Device()
     answer = device.client.get("/sign-in/ann/")  # Without TLS.
     assert REGISTRATION not in answer.headers
+
+
+def test_an_app_that_sends_its_key_in_a_header_is_asked_for_nothing(required: Any, ann: Any) -> None:
+    required.SRVSESSION_HEADER = "X-Session-Token"
+    client = Client(headers={"x-session-token": ""})
+    data = {"username": "ann", "password": "ann's password"}
+    answer = client.post("/api/login/", data, content_type="application/json", secure=True)
+    assert answer.status_code == 200 and REGISTRATION not in answer.headers
+    (record,) = services.live_sessions()
+    assert details_of(record).bind_by_ms is None
+
+
+def test_a_stolen_key_opens_nothing_in_the_header_of_an_app_either(binding: Any, ann: Any) -> None:
+    binding.SRVSESSION_HEADER = "X-Session-Token"
+    device = Device()
+    device.sign_in()
+    assert device.user == "ann"
+    answer = Client().get("/whoami/", secure=True, headers={"x-session-token": device.cookie("sessionid")})
+    assert answer.status_code in (200, 401) and "ann" not in answer.content.decode()
