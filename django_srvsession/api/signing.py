@@ -26,6 +26,7 @@ from django_srvsession.api.problems import (
     not_signed_in,
 )
 from django_srvsession.api.shown import person_as_json
+from django_srvsession.clients import header
 from django_srvsession.services import SignInRefusedError
 
 
@@ -106,9 +107,9 @@ class ConfirmPasswordEndpoint(FormEndpoint):
 
 
 def signed_out(request: HttpRequest) -> HttpResponse:
-    """Sign out, and have the browser drop what ``SRVSESSION_CLEAR_SITE_DATA`` names."""
+    """Sign out, and have the browser drop what ``SRVSESSION_CLEAR_SITE_DATA`` names; an app keeps nothing there."""
     logout(request)
-    return clear_site_data(no_content())
+    return no_content() if header.is_used(request) else clear_site_data(no_content())
 
 
 def form_problem(form: forms.Form) -> ProblemError:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.client import Api, problem
+from tests.app import HEADER, App
 from tests.engine.watched import WatchedStore
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,6 +35,19 @@ def test_the_framework_asks_for_the_csrf_token_and_ends_sessions(ann: Any, bob: 
     assert [api.ask("DELETE", address).status_code for _ in range(2)] == [204, 404]
     assert api.ask("DELETE", f"/rest/sessions/{bobs.sid}/").status_code == 404
     assert [one.user() for one in (api, phone, bobs)] == ["ann", None, "bob"]
+
+
+def test_an_app_with_a_token_in_the_header_is_known_to_the_framework_and_needs_no_csrf_token(
+    ann: Any, settings: Any, asgi: bool
+) -> None:
+    settings.SRVSESSION_HEADER = HEADER
+    phone, app = Api("ann"), App(asgi=asgi)
+    assert app.ask("POST", "/api/login/", {"username": "ann", "password": "pass-ann"}).status_code == 200
+    assert len(app.ask("GET", "/rest/sessions/").json()) == 2
+    assert app.ask("DELETE", f"/rest/sessions/{phone.sid}/").status_code == 204
+    assert phone.user() is None
+    app.client.cookies["sessionid"] = app.token
+    assert app.ask("GET", "/rest/sessions/").status_code == 400
 
 
 def test_an_outage_is_503_there_too_and_nobody_is_signed_out(ann: Any, store: WatchedStore) -> None:
