@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 
+import jsonschema_rs
 import pytest
 
+from tests.api.test_openapi import DOCUMENT, OPERATIONS
 from tests.browser.browsers import Browser, Driver
 from tests.browser.conftest import FIREFOX, opened
 from tests.browser.demo import DemoSite
-from tests.docs.blocks import blocks_of
+from tests.docs.blocks import block, blocks_of
+from tests.runs import ROOT
 
 FRAME = """
 const done = arguments[0];
@@ -22,6 +27,21 @@ return %s; })().then(done, problem => done("failed: " + problem.message));
 def example() -> str:
     """Return the first block of JavaScript on the page about JSON."""
     return next(block.text for block in blocks_of("reference/json") if block.language == "javascript")
+
+
+@pytest.mark.parametrize("name", ["person", "ended", "event", "invalid"])
+def test_what_the_page_shows_is_what_the_description_says(name: str) -> None:
+    schema = {**DOCUMENT["components"]["schemas"][name.title()], "components": DOCUMENT["components"]}
+    shown = json.loads(block("reference/json", f"json-{name}").text)
+    jsonschema_rs.Draft202012Validator(schema, validate_formats=True).validate(shown)
+
+
+def test_the_page_names_every_address_and_every_problem() -> None:
+    page = (ROOT / "docs" / "reference" / "json.rst").read_text()
+    for path, method in OPERATIONS:
+        assert f"``{method.upper()} {path.replace('{sid}', '<sid>')}``" in page
+    kinds = set(re.findall(r"urn:srvsession:problem:([\w-]+)", json.dumps(DOCUMENT)))
+    assert kinds and all(f"``{kind}``" in page for kind in kinds)
 
 
 @pytest.fixture
