@@ -10,9 +10,12 @@ import schemathesis
 from django.contrib.auth import get_user_model
 from django.core.handlers.wsgi import WSGIHandler
 from django.test import Client
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
+from hypothesis import settings as bounds
+from schemathesis.specs.openapi.checks import ignored_auth
 
 from tests.api.test_openapi import DOCUMENT
+from tests.app import HEADER
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -49,8 +52,21 @@ class SignedIn(Visitor):
     cookies: ClassVar[dict[str, str]] = {**Visitor.cookies, "sessionid": ANY_SESSION}
 
 
+class App(Visitor):
+    """A token in the header, and no cookie."""
+
+    cookies: ClassVar[dict[str, str]] = {}
+
+    def set(self, case: Any, data: bool, context: Any) -> None:
+        """Put it in the place of all that was made up for it."""
+        case.cookies, case.headers = {}, {**(case.headers or {}), HEADER: ANY_SESSION}
+        case.headers.pop("X-CSRFToken", None)
+
+
 def application(environ: Any, start_response: Any) -> Any:
     """Serve the site with the settings of the test at hand."""
+    if environ.get("HTTP_X_SESSION_TOKEN") == ANY_SESSION:
+        environ["HTTP_X_SESSION_TOKEN"] = new_key()
     if ANY_SESSION in environ.get("HTTP_COOKIE", ""):
         environ["HTTP_COOKIE"] = environ["HTTP_COOKIE"].replace(ANY_SESSION, new_key())
     return WSGIHandler()(environ, start_response)
@@ -72,28 +88,42 @@ def described(client: type[Visitor] | None = None) -> Any:
     return schema
 
 
-bounded = settings(
+bounded = bounds(
     max_examples=15, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None
 )
 
 
-answered: dict[str, set[int]] = defaultdict(set)
+answered: dict[tuple[type[Visitor], str], set[int]] = defaultdict(set)
 """The statuses that the requests of signed-in clients were answered with."""
 
 
 @described(SignedIn).parametrize()
 @bounded
 def test_schemathesis_finds_nothing_as_a_user(case: Any, ann: Any) -> None:
-    answer = case.call_and_validate()
+    note(SignedIn, case, case.call_and_validate())
+
+
+@described(App).parametrize()
+@bounded
+def test_schemathesis_finds_nothing_as_an_app(case: Any, ann: Any, settings: Any) -> None:
+    settings.SRVSESSION_HEADER = HEADER
+    # A token that opens nothing is no problem for who wants to sign out: they are.
+    passed_over = [ignored_auth] if case.operation.path == "/logout/" else []
+    note(App, case, case.call_and_validate(excluded_checks=passed_over))
+
+
+def note(client: type[Visitor], case: Any, answer: Any) -> None:
     if case.method == case.operation.method.upper():
-        answered[case.operation.label].add(answer.status_code)
+        answered[client, case.operation.label].add(answer.status_code)
 
 
-def test_the_requests_got_past_the_gates() -> None:
-    """Were all of them refused, the test above would have seen nothing."""
-    if not answered:
+@pytest.mark.parametrize("client", [SignedIn, App])
+def test_the_requests_got_past_the_gates(client: type[Visitor]) -> None:
+    """Were all of them refused, the tests above would have seen nothing."""
+    found = {operation: statuses for (one, operation), statuses in answered.items() if one is client}
+    if not found:
         pytest.skip("needs the test before")
-    beyond = {operation: statuses & {200, 204, 404, 422} for operation, statuses in answered.items()}
+    beyond = {operation: statuses & {200, 204, 404, 422} for operation, statuses in found.items()}
     assert beyond == {
         "GET /whoami/": {200},
         "GET /activity/": {200, 422},
