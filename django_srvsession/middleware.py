@@ -42,8 +42,13 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
             return self.__acall__(request)
         if (refusal := self.process_request(request)) is not None:
             return refusal
-        if isinstance(request.session, SessionStore):
-            request.session.carry_over()
+        if conf.migrate_from is not None or conf.migrate_to is not None:
+            from django_srvsession.engine import bridging  # Most sites do not move.
+
+            try:
+                _attach(request, bridging.choose(request.session, partial(client_of, request)))
+            except StoreUnavailableError as error:
+                return _unavailable_while_moving(request, error)
         outer = current_request.enter(request)
         try:
             return self.process_response(request, self._answer(request))
@@ -61,8 +66,13 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
         # Django's would hop to a thread twice.
         if (refusal := self.process_request(request)) is not None:
             return refusal
-        if isinstance(request.session, SessionStore):
-            await request.session.acarry_over()
+        if conf.migrate_from is not None or conf.migrate_to is not None:
+            from django_srvsession.engine import bridging
+
+            try:
+                _attach(request, await bridging.achoose(request.session, partial(client_of, request)))
+            except StoreUnavailableError as error:
+                return _unavailable_while_moving(request, error)
         outer = current_request.enter(request)
         try:
             return await self.aprocess_response(request, await self._aanswer(request))
@@ -185,6 +195,23 @@ def _binding() -> ModuleType:
     from django_srvsession.binding import requests
 
     return requests
+
+
+def _attach(request: HttpRequest, session: Any) -> None:
+    """Have the session that was chosen, while the site moves."""
+    if session is request.session:
+        return
+    request.session = session
+    if isinstance(session, SessionStore):
+        session.note_client(partial(client_of, request))
+        if conf.bind is not None:
+            _binding().watch(request, session)
+
+
+def _unavailable_while_moving(request: HttpRequest, error: StoreUnavailableError) -> HttpResponse:
+    """Answer 503: it is not known which of two stores has the session."""
+    log.error("A session store did not answer while the site moves: %s", escaped(error))
+    return unavailable(request)
 
 
 def put_cookie(request: HttpRequest, response: HttpResponseBase, session: SessionStore, extended: bool) -> None:

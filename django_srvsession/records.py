@@ -29,6 +29,9 @@ MOST: Final = 2**53
 MOST_DETAILS_BYTES: Final = 1024
 """How long ``SessionRecord.details`` may be."""
 
+MOVED: Final = "moved"
+"""The reason for which a session ends that goes on in another store, or engine: nobody is told of it as of an end."""
+
 AUTH_KEYS: Final = ("_auth_user_id", "_auth_user_backend", "_auth_user_hash")
 """The session keys of ``django.contrib.auth``: written, or left, as one group."""
 
@@ -263,7 +266,7 @@ class Tombstone(NamedTuple):
     @property
     def was_replaced_just_now(self) -> bool:
         """Tell whether this browser itself ended the session less than a minute ago, and was told about its cookie."""
-        return self.now_ms - self.ended_ms < ROTATION_GRACE_MS and self.reason in ("logout", "replaced")
+        return self.now_ms - self.ended_ms < ROTATION_GRACE_MS and self.reason in ("logout", "replaced", MOVED)
 
     def was_of(self, verifier: str) -> bool:
         """Tell whether this was the session's verifier, at its end or before (constant time)."""

@@ -62,10 +62,10 @@ def test_pickled_sessions_are_read_only_where_that_is_meant(settings: Any) -> No
     settings.SRVSESSION_MIGRATE_UNTIL = SOON
     assert ids() == {"srvsession.E016", "srvsession.W015"}
     with pytest.raises(ImproperlyConfigured, match="SRVSESSION_MIGRATE_SERIALIZER"):
-        migrating.coming_from()
+        migrating.source()
     settings.SRVSESSION_MIGRATE_SERIALIZER = path
     assert ids() == {"srvsession.W015"}
-    assert migrating.coming_from() is not None
+    assert migrating.source() is not None
 
 
 def test_a_date_is_its_beginning_in_the_time_zone_of_the_site(settings: Any) -> None:

@@ -8,9 +8,9 @@ from typing import Final
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_srvsession.records import Ended
+from django_srvsession.records import MOVED, Ended
 
-SILENT: Final = ("logout", "replaced")
+SILENT: Final = ("logout", "replaced", MOVED)
 """Reasons that are no news: the person did it in this very browser."""
 
 _TEXTS: Final[Mapping[str, object]] = {

@@ -8,8 +8,10 @@ from typing import Any, Final
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models import CharField, TextField
 
+from django_srvsession import migrating
 from django_srvsession.engine import SessionStore
 
 _MOST_OF_USER_ID: Final = 255
@@ -43,13 +45,22 @@ def check_user_ids(**kwargs: Any) -> list[CheckMessage]:
     return [Error(text, hint=f"{hint} Use a shorter key, or keep sessions elsewhere.", id="srvsession.E110")]
 
 
+def _beside() -> Any:
+    """Return the engine of ours that the site moves to, or from; what is wrong with that is reported elsewhere."""
+    try:
+        return migrating.our_engine()
+    except ImproperlyConfigured:
+        return None
+
+
 def _engine_messages(deploy: bool) -> list[CheckMessage]:
     try:
         engine = import_module(settings.SESSION_ENGINE).SessionStore
     except (ImportError, AttributeError) as error:
         return [] if deploy else [Error(f"SESSION_ENGINE cannot be used: {error}.", id="srvsession.E001")]
-    if issubclass(engine, SessionStore):
-        return list(engine.store_class.check(deploy))
+    ours = engine if issubclass(engine, SessionStore) else _beside()
+    if ours is not None:
+        return list(ours.store_class.check(deploy))
     hint = "Set it to django_srvsession.backends.db, .redis, .mongodb, .file or .memory."
     text = f"SESSION_ENGINE is {settings.SESSION_ENGINE}: its sessions cannot be listed or ended."
     return [] if deploy else [Error(text, hint=hint, id="srvsession.E001")]

@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from importlib import import_module
 from typing import Any, Final
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
-from django_srvsession import conf
-from django_srvsession.engine import SessionStore
+from django_srvsession import conf, migrating
+from django_srvsession.migrating.kinds import source_of
 
 _NAMES: Final = ("MIGRATE_FROM", "MIGRATE_TO")
 _LONG: Final = timedelta(days=100)
@@ -32,8 +31,6 @@ def check_migrating(**kwargs: Any) -> list[CheckMessage]:
 
 
 def _wrong(paths: dict[str, str]) -> Iterator[CheckMessage]:
-    from django_srvsession import migrating
-
     if len(paths) > 1:
         text = "SRVSESSION_MIGRATE_FROM and SRVSESSION_MIGRATE_TO are both set."
         hint = "Set the one that the step of the move needs: first MIGRATE_TO on all servers, then MIGRATE_FROM."
@@ -45,7 +42,7 @@ def _wrong(paths: dict[str, str]) -> Iterator[CheckMessage]:
         elif not (_is_ours(path) or _is_ours(settings.SESSION_ENGINE)):
             text = f"Neither SRVSESSION_{name} nor SESSION_ENGINE names an engine of django-srvsession."
             yield Error(text, hint="One of the two must be ours.", id="srvsession.E016")
-        elif (error := _error_of(migrating.source_of, path)) is not None:
+        elif (error := _error_of(path)) is not None:
             yield Error(f"SRVSESSION_{name}: {error}", id="srvsession.E016")
 
 
@@ -64,15 +61,15 @@ def _dates(names: str, until_ms: int | None) -> Iterator[CheckMessage]:
 
 def _is_ours(path: str) -> bool:
     try:
-        engine = import_module(path).SessionStore
-    except (ImportError, AttributeError):
+        return migrating.is_ours(migrating.engine_at(path))
+    except ImproperlyConfigured:
         return False
-    return isinstance(engine, type) and issubclass(engine, SessionStore)
 
 
-def _error_of(function: Any, *args: Any) -> ImproperlyConfigured | None:
+def _error_of(path: str) -> ImproperlyConfigured | None:
     try:
-        function(*args)
+        if not migrating.is_ours(migrating.engine_at(path)):
+            source_of(path)
     except ImproperlyConfigured as error:
         return error
     return None

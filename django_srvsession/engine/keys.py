@@ -27,6 +27,8 @@ _SIGNED_BYTES: Final = _SID_BYTES + _SECRET_BYTES
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 _TO_STANDARD: Final = bytes.maketrans(b"-_+/=", b"+/   ")
 _SALT: Final = b"django_srvsession.engine.keys"
+_ALPHABET_ELSEWHERE: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
+_LETTERS_ELSEWHERE: Final = 32
 _MIGRATION_SALT: Final = b"django_srvsession.migrating"
 
 
@@ -86,6 +88,18 @@ class SessionKey:
         digests = (hmac.digest(_migration_key(secret), origin.encode(), "sha256") for secret in conf.secrets())
         return [cls._signed(digest[:_SIGNED_BYTES], origin) for digest in digests]
 
+    def elsewhere(self) -> str:
+        """Return the key of Django's form that this one stands for in an engine that the site goes back to.
+
+        The same for whoever computes it: a keyed hash, as :meth:`standing_for`.
+        """
+        digest = hmac.digest(_migration_key(conf.secrets()[0]), b"back:" + self._raw, "sha512")
+        number, text = int.from_bytes(digest, "big"), ""
+        for _ in range(_LETTERS_ELSEWHERE):
+            number, place = divmod(number, len(_ALPHABET_ELSEWHERE))
+            text += _ALPHABET_ELSEWHERE[place]
+        return text
+
     @classmethod
     def _signed(cls, signed: bytes, origin: str | None = None) -> SessionKey:
         raw = signed + _mac(signed, conf.secrets()[0])
@@ -111,7 +125,7 @@ def key_of(text: object) -> SessionKey | None:
         return key
     from django_srvsession import migrating  # Most sites do not move.
 
-    source = migrating.coming_from()
+    source = migrating.source()
     return SessionKey.standing_for(text)[0] if source is not None and source.is_key(text) else None
 
 

@@ -15,8 +15,8 @@ from django_srvsession.engine.seal import SealError
 from django_srvsession.engine.sealed_record import checked, opened
 from django_srvsession.engine.state import ENDED, SessionState, Standing, Verdict
 from django_srvsession.engine.values import SealedValues
-from django_srvsession.records import AUTH_KEYS, Ended, Ending, Loaded, Tombstone
-from django_srvsession.store import GONE, CorruptSessionError, Store, UpdateError
+from django_srvsession.records import AUTH_KEYS, MOVED, Ended, Ending, Loaded, Tombstone
+from django_srvsession.store import GONE, CorruptSessionError, Store, UpdateError, rules
 from django_srvsession.store.face import BlockingFace, Face, run_blocking
 
 USER_KEY: Final = AUTH_KEYS[0]
@@ -101,7 +101,7 @@ def _opened_if_live(state: SessionState, store: Store, key: SessionKey, stored: 
 
 
 async def _read(state: SessionState, face: Face, key: SessionKey, stored: _Stored) -> SealedValues:
-    if stored is None and conf.migrate_from is not None:
+    if conf.migrate_from is not None and (stored is None or (key.origin is None and rules.has_moved(stored))):
         from django_srvsession.engine import carrying  # Most sites do not move.
 
         return await carrying.carry(state, face, key)
@@ -116,12 +116,16 @@ async def _read(state: SessionState, face: Face, key: SessionKey, stored: _Store
         if stored.record.user_id is not None:
             state.note_ended(Ended(key.sid, stored.record.expiry_reason))
         return state.close()
-    if isinstance(stored, Tombstone) and stored.user_id is not None and stored.is_of(key.verifier):
+    if isinstance(stored, Tombstone) and _is_news(stored) and stored.is_of(key.verifier):
         by_owner = None if stored.by is None else stored.by == stored.user_id
         state.note_ended(Ended(key.sid, stored.reason, by_owner))
     # Any genuine key of this sid will do, also one from two rotations ago: it only leaves a cookie alone.
     was_replaced = isinstance(stored, Tombstone) and stored.was_replaced_just_now
     return state.close(Standing.JUST_ENDED if was_replaced else Standing.NOTHING)
+
+
+def _is_news(tombstone: Tombstone) -> bool:
+    return tombstone.user_id is not None and tombstone.reason != MOVED
 
 
 def _not_opened(state: SessionState, key: SessionKey, loaded: Loaded) -> SealedValues:

@@ -14,7 +14,6 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from django_srvsession import conf
 from django_srvsession.engine import changing, ending, lifetimes, reading, settling, writing
 from django_srvsession.engine.details import Change, Details
 from django_srvsession.engine.django_api import DjangoAPI
@@ -116,27 +115,35 @@ class SessionStore(DjangoAPI):
 
     # What the middleware, the receivers and our pages say.
 
-    def carry_over(self) -> None:
-        """Carry the session over, if the request has a key of the engine that the site moves from.
+    def read_early(self) -> None:
+        """Read the session before the view, whose transaction might undo what that stores while the site moves.
 
-        Before the view, whose transaction might undo it. In an outage nothing happens: who uses the session will see.
+        Whether the request uses the session does not show by it.
         """
-        if self._is_to_carry:
-            with contextlib.suppress(StoreUnavailableError):
-                self._do(reading.contents)
-            self.acknowledge_outage()
+        self._do(reading.contents)
 
-    async def acarry_over(self) -> None:
-        """Do as :meth:`carry_over`."""
-        if self._is_to_carry:
-            with contextlib.suppress(StoreUnavailableError):
-                await self._arun(reading.contents)
-            self.acknowledge_outage()
+    async def aread_early(self) -> None:
+        """Do as :meth:`read_early`."""
+        await self._arun(reading.contents)
 
-    @property
-    def _is_to_carry(self) -> bool:
-        key = None if conf.migrate_from is None else self._state.key
-        return key is not None and key.origin is not None
+    def give_back(self, engine: Any, client: Client) -> Any:
+        """Carry the session into another engine, and return that one's session object; None if there is none to carry.
+
+        Raises ``StoreUnavailableError``.
+        """
+        from django_srvsession.engine import going_back  # Most sites do not move.
+
+        return self._do(going_back.give_back, engine, client)
+
+    async def agive_back(self, engine: Any, client: Client) -> Any:
+        """Do as :meth:`give_back`."""
+        from django_srvsession.engine import going_back
+
+        return await self._arun(going_back.give_back, engine, client)
+
+    def bring_key(self) -> None:
+        """Take note that the browser has another engine's key, and must learn this one."""
+        self._state.tell_of_key()
 
     def note_client(self, client_of_request: Callable[[], Client]) -> None:
         """Take note of how to learn where the request comes from."""
@@ -295,14 +302,19 @@ SessionStore.sender = SessionStore
 
 
 def current_store() -> Store:
-    """Return the store of ``SESSION_ENGINE``.
+    """Return the store of ``SESSION_ENGINE``, or of the engine of ours that the site moves to, or from.
 
-    Raises ``ImproperlyConfigured`` when that engine is not one of ours: its sessions cannot be listed or ended.
+    Raises ``ImproperlyConfigured`` when there is no engine of ours: sessions of others cannot be listed or ended.
     """
     engine = import_module(settings.SESSION_ENGINE).SessionStore
     if not (isinstance(engine, type) and issubclass(engine, SessionStore)):
+        from django_srvsession import migrating  # Most sites do not move.
+
+        engine = migrating.our_engine()
+    if engine is None:
         raise ImproperlyConfigured(
             f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, which is not an engine of django-srvsession. "
             "Set it to django_srvsession.backends.db, .redis, .mongodb, .file or .memory."
         )
-    return engine.store()
+    store: Store = engine.store()
+    return store

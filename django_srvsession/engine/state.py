@@ -94,8 +94,12 @@ class SessionState(Knowledge):
     def take_over(self, key: SessionKey, in_transaction: bool) -> None:
         """Have a session of ours in place of one of another engine; the answer must bring its key."""
         self.key_text = key.text
-        self.needs_cookie = True
+        self.tell_of_key()
         self.doubt(in_transaction)
+
+    def tell_of_key(self) -> None:
+        """Take note that the browser has another key than this, which the answer must bring."""
+        self.needs_cookie = True
 
     def resign(self) -> None:
         """Sign a live session's key with the current ``SECRET_KEY`` where a fallback had signed it; no I/O.

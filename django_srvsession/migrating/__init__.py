@@ -8,24 +8,32 @@ from __future__ import annotations
 
 import time
 from functools import lru_cache
+from importlib import import_module
+from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from django_srvsession import conf
-from django_srvsession.migrating.kinds import source_of
 from django_srvsession.migrating.source import Source
 
-__all__ = ["Source", "coming_from", "is_under_way", "source_of"]
+__all__ = ["Source", "coming_from", "engine_at", "going_to", "is_ours", "is_under_way", "our_engine", "source"]
 
 
-def coming_from() -> Source | None:
-    """Return where visitors are carried over from; None where the site does not move, and once the date is there.
+def coming_from() -> Any:
+    """Return the engine that visitors are carried over from; None where the site does not move, or its date is there.
 
-    Raises ``ImproperlyConfigured`` where there is no such engine, or no date.
+    Raises ``ImproperlyConfigured`` where there is no such engine, or no date. So do the others.
     """
     path = conf.migrate_from
-    return None if path is None or not is_under_way() else _source(path)
+    return None if path is None or not is_under_way() else engine_at(path)
+
+
+def going_to() -> Any:
+    """Return the engine that other servers carry visitors over to; None as :func:`coming_from`."""
+    path = conf.migrate_to
+    return None if path is None or not is_under_way() else engine_at(path)
 
 
 def is_under_way() -> bool:
@@ -42,9 +50,47 @@ def is_under_way() -> bool:
     return time.time_ns() < until_ms * 1_000_000
 
 
+def source(path: str | None = None) -> Source | None:
+    """Return what reads the sessions of the engine that visitors come from, or of another one that is not ours.
+
+    None where visitors come from nowhere, or from an engine of ours.
+    """
+    if path is None and (path := conf.migrate_from) is None:
+        return None
+    return None if not is_under_way() or is_ours(engine_at(path)) else _source(path)
+
+
 @lru_cache(maxsize=4)
 def _source(path: str) -> Source:
+    from django_srvsession.migrating.kinds import source_of  # With all of Django's engines; most sites do not move.
+
     return source_of(path)
+
+
+def engine_at(path: str) -> Any:
+    """Return the class of the session engine at a path; raises ``ImproperlyConfigured`` where there is none."""
+    try:
+        engine = import_module(path).SessionStore
+    except (ImportError, AttributeError) as error:
+        raise ImproperlyConfigured(f"{path} cannot be used as a session engine: {error}.") from error
+    if isinstance(engine, type):
+        return engine
+    raise ImproperlyConfigured(f"{path} cannot be used as a session engine: its SessionStore is no class.")
+
+
+def is_ours(engine: Any) -> bool:
+    """Tell whether a session engine is one of ours."""
+    return hasattr(engine, "store_class")
+
+
+def our_engine() -> Any:
+    """Return the engine of ours that a site has: ``SESSION_ENGINE``, or while it moves the other one; None without."""
+    engine = import_module(settings.SESSION_ENGINE).SessionStore
+    if is_ours(engine):
+        return engine
+    path = conf.migrate_to or conf.migrate_from
+    other = None if path is None or not is_under_way() else engine_at(path)
+    return other if is_ours(other) else None
 
 
 def _forget(**kwargs: object) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any, ClassVar, Final
@@ -21,7 +21,7 @@ from django.db import Error
 from django.utils import timezone
 
 from django_srvsession.migrating.source import Found, Source, expiry_of, instant_ms, is_live, unavailable
-from django_srvsession.records import Client
+from django_srvsession.records import AUTH_KEYS, Client
 
 _KEYS_AT_ONCE: Final = 1000
 
@@ -165,16 +165,20 @@ class CookieSource(Source):
         expires_ms = expiry_of(session, contents, saved if timezone.is_aware(timezone.now()) else _naive(saved))
         return Found(contents, expires_ms) if is_live(expires_ms) else None
 
+    def is_one_visitor_s(self, contents: Mapping[Any, Any]) -> bool:
+        """Tell whether somebody is signed in: else two who began in one second may have the same cookie."""
+        return AUTH_KEYS[0] in contents
+
     def end(self, key: str) -> None:
         """Do nothing: only the browser has it."""
 
 
 def source_of(path: str) -> Source:
-    """Return what reads the sessions of the engine at a path; raises ``ImproperlyConfigured`` where there is none."""
-    try:
-        engine = import_module(path).SessionStore
-    except (ImportError, AttributeError) as error:
-        raise ImproperlyConfigured(f"{path} cannot be used as a session engine: {error}.") from error
+    """Return what reads the sessions of the engine at a path, which is there, and not ours.
+
+    Raises ``ImproperlyConfigured`` where its sessions cannot be read.
+    """
+    engine = import_module(path).SessionStore
     if issubclass(engine, signed_cookies.SessionStore):
         return CookieSource(engine)
     if issubclass(engine, file.SessionStore):

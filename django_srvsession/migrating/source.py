@@ -52,6 +52,10 @@ class Source(ABC):
         """Tell whether a text looks like one of this engine's keys; no I/O."""
         return self.pattern.fullmatch(text) is not None
 
+    def is_one_visitor_s(self, contents: Mapping[Any, Any]) -> bool:
+        """Tell whether nobody but one visitor can have the key of a session with these contents."""
+        return True
+
     @abstractmethod
     def read(self, key: str) -> Found | None:
         """Return the live session of a key, or None.

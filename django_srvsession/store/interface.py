@@ -182,6 +182,8 @@ class Store(ABC):
     def restore(self, session: Loaded) -> Loaded:
         """Store a session as it stood elsewhere, with all its instants; return and raise as :meth:`create`.
 
+        The tombstone of one that moved away from here (``rules.has_moved``) gives way to it.
+
         Here it is created anew: the instants are those of this call, and it expires no later than it would have. A
         store from which, or to which, sites are to move overrides this.
         """

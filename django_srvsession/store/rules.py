@@ -13,6 +13,7 @@ from typing import Final
 from django_srvsession import conf
 from django_srvsession.records import (
     LATEST_MS,
+    MOVED,
     UNSET,
     Delta,
     Ending,
@@ -72,6 +73,11 @@ def already_created(current: Stored, verifier: str, now_ms: int) -> Loaded | Non
     if not compare_digest(current.record.verifier, verifier):
         raise CreateError("Another session has this sid.")
     return current
+
+
+def has_moved(stored: Stored) -> bool:
+    """Tell whether this is what a session left that moved elsewhere: where it comes back to, it gives way."""
+    return isinstance(stored, Tombstone) and stored.reason == MOVED
 
 
 def changed(current: Stored, verifier: str, delta: Delta, now_ms: int) -> Loaded:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_srvsession.records import Client, Ending, Loaded, SessionRecord
+from django_srvsession.records import MOVED, Client, Ending, Loaded, SessionRecord
 from django_srvsession.store import CreateError, Store
 from django_srvsession.testing.sessions import HOUR_MS, create, new_sid, new_user, new_verifier, sids, stored
 
@@ -69,3 +69,13 @@ class RestoreContract:
         assert store.end(session.record.sid, Ending("logout")) is not None
         with pytest.raises(CreateError):
             store.restore(session)
+
+    def test_one_that_moved_away_may_come_back(self, store: Store) -> None:
+        if type(store).restore is Store.restore:
+            return
+        session = stood_elsewhere(store, user_id=new_user())
+        store.restore(session)
+        assert store.end(session.record.sid, Ending(MOVED)) is not None
+        assert store.restore(session).record == session.record
+        assert stored(store, session.record.sid).values == session.values
+        assert sids(store.records(session.record.user_id)) == [session.record.sid]

@@ -81,7 +81,7 @@ class DatabaseStore(Store):
 
     def restore(self, session: Loaded) -> Loaded:
         """Do as the interface says; raises as :meth:`create`."""
-        return self._run(lambda table: table.insert(session._replace(now_ms=table.now_ms()), was_elsewhere=True))
+        return self._run(lambda table: table.restore(session._replace(now_ms=table.now_ms())))
 
     def load(self, sid: str) -> Loaded | Tombstone | None:
         """Do as the interface says; a ``sid`` of any other form than ours is unknown, without a statement."""

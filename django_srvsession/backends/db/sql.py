@@ -147,6 +147,12 @@ class Statements:
         """Insert a session as it stood elsewhere, where its key may have been replaced."""
         return self._inserting((*_INSERTED, "previous_verifier", "rotated_ms"))
 
+    @cached_property
+    def forget_moved(self) -> str:
+        """Delete what a session left that moved elsewhere."""
+        moved = "{sid} = %(sid)s AND {ended_ms} IS NOT NULL AND {ended_reason} = %(moved)s"
+        return self.spelling.spell("DELETE FROM {table} WHERE ", moved)
+
     def update(self, names: tuple[str, ...]) -> str:
         """Return the statement that sets these columns where version and verifier stand.
 

@@ -25,7 +25,7 @@ from django_srvsession.backends.db.format import (
     version_step,
 )
 from django_srvsession.backends.db.sql import RECORD_COLUMNS, Params
-from django_srvsession.records import Delta, Ending, Loaded, SessionRecord
+from django_srvsession.records import MOVED, Delta, Ending, Loaded, SessionRecord
 from django_srvsession.store import (
     GONE,
     TAKEN,
@@ -81,13 +81,22 @@ class Table(Runner):
 
     # Insert.
 
-    def insert(self, new: Loaded, *, was_elsewhere: bool = False) -> Loaded:
-        """Store a new session, or one that ``was_elsewhere``; raises ``CreateError`` when the sid is not free."""
+    def restore(self, session: Loaded) -> Loaded:
+        """Store a session as it stood elsewhere; raises as :meth:`insert`."""
+        try:
+            return self.insert(session, self.sql.restore)
+        except CreateError:
+            if not self.count(self.sql.forget_moved, {"sid": session.record.sid, "moved": MOVED}):
+                raise
+        return self.insert(session, self.sql.restore)
+
+    def insert(self, new: Loaded, restoring: str = "") -> Loaded:
+        """Store a new session, or one by another statement; raises ``CreateError`` when the sid is not free."""
         params = new_params(new)
         packets.check(self, params["data"])
-        sql = self.sql.restore if was_elsewhere else self.sql.insert
+        sql = restoring or self.sql.insert
         try:
-            is_stored = self.count(sql, params, often=not was_elsewhere) > 0
+            is_stored = self.count(sql, params, often=not restoring) > 0
         except IntegrityError as error:
             # MariaDB and MySQL have no "on conflict do nothing" that does not hide other errors too.
             if error.args[:1] != (_DUPLICATE_KEY,):

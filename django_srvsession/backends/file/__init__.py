@@ -88,15 +88,23 @@ class FileStore(Store):
         """Do as :meth:`Store.restore`; raises as :meth:`create`."""
         record = session.record
         user_id = UNSET if record.user_id is None else record.user_id
-        return self._create(record.sid, record.verifier, user_id, lambda now: session._replace(now_ms=now))
+        return self._create(record.sid, record.verifier, user_id, lambda now: session._replace(now_ms=now), True)
 
-    def _create(self, sid: str, verifier: str, user_id: str | Unset, new: Callable[[int], Loaded]) -> Loaded:
+    def _create(
+        self,
+        sid: str,
+        verifier: str,
+        user_id: str | Unset,
+        new: Callable[[int], Loaded],
+        restores: bool = False,
+    ) -> Loaded:
         if not is_sid(sid):
             raise ValueError("A sid is 18 lower-case hex digits: it becomes the name of a file.")
         with self._listing.listed(user_id, sid), self._sessions.locked(sid):
             now = self._sessions.now_ms
             try:
-                existing = rules.already_created(self._sessions.read(sid, now), verifier, now)
+                found = self._sessions.read(sid, now)
+                existing = None if restores and rules.has_moved(found) else rules.already_created(found, verifier, now)
             except CorruptSessionError as error:
                 raise CreateError("Something that is no session has this sid.") from error
             return existing or self._sessions.write(new(now))

@@ -60,7 +60,13 @@ class MemoryStore(Store):
 
     def restore(self, session: Loaded) -> Loaded:
         """Do as :meth:`Store.restore`; may end other sessions to make room."""
-        return self._tell(*self._create(session._replace(now_ms=now_ms())))
+        return self._tell(*self._restore(session))
+
+    def _restore(self, session: Loaded) -> tuple[Loaded, list[Evicted]]:
+        with self.lock:
+            if rules.has_moved(self.table.tombstones.get(session.record.sid)):
+                del self.table.tombstones[session.record.sid]
+        return self._create(session._replace(now_ms=now_ms()))
 
     def _create(self, new: Loaded) -> tuple[Loaded, list[Evicted]]:
         with self.lock:
@@ -208,7 +214,7 @@ class MemoryFace(ThreadFace):
 
     async def restore(self, session: Loaded) -> Loaded:
         """Do as :meth:`MemoryStore.restore`, and await the receivers of the signals."""
-        return await self._tell(*self.store._create(session._replace(now_ms=now_ms())))
+        return await self._tell(*self.store._restore(session))
 
     async def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:
         """Do as :meth:`MemoryStore.update`, and await the receivers of the signals."""

@@ -8,7 +8,7 @@ from typing import Final
 from django_srvsession.backends.mongodb import pipelines
 from django_srvsession.backends.mongodb.format import RECORD_ONLY, new_nonce, read, records_of, session_of, sound_record
 from django_srvsession.backends.mongodb.transport import SESSIONS, Document, OvertakenError, Pipeline, Query, Transport
-from django_srvsession.records import Delta, Ending, Loaded, SessionRecord, Tombstone, is_sid, updated_values
+from django_srvsession.records import MOVED, Delta, Ending, Loaded, SessionRecord, Tombstone, is_sid, updated_values
 from django_srvsession.store import (
     GONE,
     TAKEN,
@@ -31,6 +31,7 @@ async def create(to: Transport, sid: str, verifier: str, delta: Delta) -> Loaded
 async def restore(to: Transport, session: Loaded) -> Loaded:
     """Do as ``Store.restore``."""
     nonce, record = new_nonce(), session.record
+    await to.delete(SESSIONS, {"_id": record.sid, "ended": {"$exists": True}, "reason": MOVED})
     stored = await _stored(to, record.sid, record.verifier, nonce, pipelines.restored(session, nonce))
     return stored._replace(now_ms=max(session.now_ms, stored.now_ms))
 

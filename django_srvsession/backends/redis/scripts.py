@@ -98,6 +98,7 @@ SAVE: Final = _script("save.lua")
 WRITE: Final = _script("write.lua")
 END: Final = _script("end.lua")
 ADMIT: Final = _script("admit.lua")
+FORGET: Final = _script("forget.lua")
 
-TEXTS: Final = {script.sha: str(script) for script in (SAVE, WRITE, END, ADMIT)}
+TEXTS: Final = {script.sha: str(script) for script in (SAVE, WRITE, END, ADMIT, FORGET)}
 """Each script's text by its digest, for the first time that a server meets it."""

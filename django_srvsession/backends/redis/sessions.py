@@ -13,15 +13,16 @@ from typing import Any, Final, NoReturn
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.commands import (
     end_command,
+    evalsha,
     forget_commands,
     listed_record,
     read_conflicts,
     write_command,
 )
-from django_srvsession.backends.redis.format import read_image, read_record, session_image
+from django_srvsession.backends.redis.format import is_tombstone, read_image, read_record, session_image
 from django_srvsession.backends.redis.keys import ANONYMOUS, KINDS, Keys, decoded, kind_of
 from django_srvsession.backends.redis.looks import look_at
-from django_srvsession.backends.redis.scripts import MARGIN_MS, SAVE, TTL_STEP_MS
+from django_srvsession.backends.redis.scripts import FORGET, MARGIN_MS, SAVE, TTL_STEP_MS
 from django_srvsession.backends.redis.transport import Command, Transport
 from django_srvsession.backends.redis.transport.replies import checked, checked_index, senseless
 from django_srvsession.records import (
@@ -102,8 +103,22 @@ class Sessions:
         return await self.store(to, new_session(sid, verifier, delta, await self._now_ms(to)))
 
     async def restore(self, to: Transport, session: Loaded) -> Loaded:
-        """Store a session as it stood elsewhere."""
-        return await self.store(to, session._replace(now_ms=await self._now_ms(to)))
+        """Store a session as it stood elsewhere; what it left when it moved away from here gives way."""
+        session = session._replace(now_ms=await self._now_ms(to))
+        try:
+            return await self.store(to, session)
+        except CreateError:
+            if not await self._forget_moved(to, session.record.sid):
+                raise
+        return await self.store(to, session)
+
+    async def _forget_moved(self, to: Transport, sid: str) -> bool:
+        (reply,) = await to.call([self.load_command(sid)])
+        image = checked(reply)
+        if not is_tombstone(image) or not rules.has_moved(read_image(sid, image, 0)):
+            return False
+        (forgotten,) = await to.call([evalsha(FORGET, [self._key(sid)], image)])
+        return bool(checked(forgotten))
 
     async def store(self, to: Transport, new: Loaded) -> Loaded:
         """List the session and store it, in this order: on one server in one round trip, on a cluster step by step."""

@@ -1,0 +1,287 @@
+"""A site moves step by step, and back: whichever server answers, nobody is signed out, and nothing is lost or revived.
+
+A server is a set of settings here. In the first step all servers know both kinds of key and keep sessions where they
+were (``SRVSESSION_MIGRATE_TO``); in the second one they keep them in the new place (``SRVSESSION_MIGRATE_FROM``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+from django.test import override_settings
+
+from django_srvsession import services
+from django_srvsession.engine.keys import SessionKey
+from tests.engine.other_engine import OtherEngine, on_every_engine, other
+from tests.engine.pages import Browser, login, logout, name_user, put, read, rotate, while_
+from tests.engine.watched import WatchedStore
+
+__all__ = ["other"]
+
+OURS = "django_srvsession.backends.memory"
+Server = Callable[[], AbstractContextManager[Any]]
+
+
+@pytest.fixture
+def old(other: OtherEngine) -> Server:
+    """A server of before."""
+    return other.in_charge
+
+
+@pytest.fixture
+def first(other: OtherEngine) -> Server:
+    """A server of the first step: the old engine keeps the sessions."""
+    return lambda: override_settings(
+        SESSION_ENGINE=other.path, SRVSESSION_MIGRATE_FROM=None, SRVSESSION_MIGRATE_TO=OURS
+    )
+
+
+@pytest.fixture
+def second(other: OtherEngine) -> Server:
+    """A server of the second step: ours keeps them."""
+    return lambda: override_settings(
+        SESSION_ENGINE=OURS, SRVSESSION_MIGRATE_FROM=other.path, SRVSESSION_MIGRATE_TO=None
+    )
+
+
+@pytest.fixture
+def first_back(other: OtherEngine) -> Server:
+    """A server of the first step of the way back: ours keeps them still."""
+    return lambda: override_settings(
+        SESSION_ENGINE=OURS, SRVSESSION_MIGRATE_FROM=None, SRVSESSION_MIGRATE_TO=other.path
+    )
+
+
+@pytest.fixture
+def second_back(other: OtherEngine) -> Server:
+    """A server of the second step of the way back."""
+    return lambda: override_settings(
+        SESSION_ENGINE=other.path, SRVSESSION_MIGRATE_FROM=OURS, SRVSESSION_MIGRATE_TO=None
+    )
+
+
+def visit(server: Server, browser: Browser, view: Any) -> Any:
+    """Visit a page on a server, and keep the cookies; a test client goes on with the engine of its first request."""
+    with server():
+        visitor = browser.copy()
+        response = visitor.visit(view)
+    browser.client.cookies = visitor.client.cookies
+    return response
+
+
+def on(server: Server, browser: Browser, view: Any) -> Any:
+    """Visit a page on a server that must work, and return what it shows."""
+    response = visit(server, browser, view)
+    assert response.status_code == 200, (response.status_code, response.content)
+    return response.json()["shown"]
+
+
+def user_on(server: Server, browser: Browser) -> str:
+    """Return who is signed in on a server."""
+    return str(on(server, browser, name_user))
+
+
+@on_every_engine
+@pytest.mark.parametrize("asgi", [False, True])
+def test_a_visitor_goes_there_and_back_between_servers_of_each_two_steps(
+    other: OtherEngine,
+    ann: Any,
+    asgi: bool,
+    old: Server,
+    first: Server,
+    second: Server,
+    first_back: Server,
+    second_back: Server,
+) -> None:
+    browser = other.browser(put(number=0), user=ann, asgi=asgi)
+    steps = [old, first, old, first, second, first, second, second, first_back, second, first_back]
+    steps += [second_back, first_back, second_back, first, old, old]
+    for number, server in enumerate(steps):
+        if server is old:
+            browser = Browser(browser.cookie)
+        assert user_on(server, browser) == "ann", number
+        assert on(server, browser, read)["number"] == number, number
+        on(server, browser, put(number=number + 1))
+
+
+@on_every_engine
+def test_in_the_first_step_the_old_engine_keeps_the_sessions(other: OtherEngine, first: Server, old: Server) -> None:
+    browser = Browser()
+    on(first, browser, put(a=1))
+    assert SessionKey.parse(browser.cookie) is None
+    assert on(old, browser, read) == {"a": 1}
+
+
+@on_every_engine
+def test_a_logout_in_either_step_is_a_logout_in_both(
+    other: OtherEngine, ann: Any, first: Server, second: Server
+) -> None:
+    for number, servers in enumerate(((first, first), (first, second), (second, first), (second, second))):
+        browser = other.browser(put(number=number), user=ann)
+        copy = browser.copy()
+        assert user_on(servers[0], browser) == "ann"
+        visit(servers[1], browser, logout)
+        assert user_on(second, copy) == ""
+        assert user_on(first, copy) == ""
+
+
+@on_every_engine
+def test_a_sign_in_kills_the_key_before_it_in_either_step(
+    other: OtherEngine, ann: Any, first: Server, second: Server
+) -> None:
+    for number, server in enumerate((first, second)):
+        browser = other.browser(put(number=number))
+        planted = browser.copy()
+        visit(server, browser, login(ann))
+        assert user_on(first, browser) == "ann"
+        assert user_on(second, browser) == "ann"
+        assert user_on(second, planted) == ""
+        assert user_on(first, planted) == ""
+
+
+@on_every_engine
+def test_what_a_server_of_the_first_step_saves_while_another_carries_over_is_kept(
+    other: OtherEngine, ann: Any, first: Server, second: Server
+) -> None:
+    browser = other.browser(put(a=1), user=ann)
+    copy = browser.copy()
+
+    def load(request: Any) -> None:
+        assert request.session["a"] == 1
+
+    def carry() -> None:
+        assert on(second, copy, read)["a"] == 1
+
+    on(first, browser, while_(load, carry, put(b=2)))
+    for server, visitor in ((second, browser), (first, copy)):
+        contents = on(server, visitor, read)
+        assert (contents["a"], contents["b"]) == (1, 2)
+
+
+@pytest.mark.parametrize("other", ["db", "cache", "file"], indirect=True)
+def test_what_is_saved_there_between_the_look_and_the_carrying_over_is_kept(
+    other: OtherEngine, first: Server, second: Server, store: WatchedStore
+) -> None:
+    browser = other.browser(put(a=1))
+    copy = browser.copy()
+
+    def before(verb: str) -> None:
+        if verb == "restore":
+            store.before = lambda verb: None
+            on(first, copy, put(b=2))
+
+    store.before = before
+    assert on(second, browser, read) == {"a": 1, "b": 2}
+
+
+@on_every_engine
+def test_parallel_requests_on_the_way_back_find_one_session(
+    other: OtherEngine, ann: Any, second: Server, second_back: Server
+) -> None:
+    browser = other.browser(put(a=1), user=ann)
+    assert user_on(second, browser) == "ann"
+    copy = browser.copy()
+    assert user_on(second_back, browser) == "ann"
+    assert user_on(second_back, copy) == "ann"
+    if other.name != "signed_cookies":
+        assert copy.cookie == browser.cookie
+        assert not services.sessions_of(ann)
+
+
+@pytest.mark.parametrize("other", ["db", "cache", "cached_db", "file"], indirect=True)
+def test_what_was_given_back_and_has_ended_does_not_come_back(
+    other: OtherEngine, ann: Any, second: Server, first_back: Server, second_back: Server
+) -> None:
+    browser = other.browser(user=ann)
+    assert user_on(second, browser) == "ann"
+    ours = browser.copy()
+    assert user_on(second_back, browser) == "ann"
+    visit(second_back, browser, logout)
+    assert user_on(second_back, ours) == ""
+    assert user_on(first_back, ours) == ""
+
+
+@on_every_engine
+def test_a_key_from_before_the_way_there_and_back_opens_nothing(
+    other: OtherEngine, ann: Any, second: Server, second_back: Server
+) -> None:
+    browser = other.browser(user=ann)
+    oldest = browser.copy()
+    assert user_on(second, browser) == "ann"
+    assert user_on(second_back, browser) == "ann"
+    if other.name != "signed_cookies":  # The session here lives for a minute more, for parallel requests.
+        assert user_on(second, oldest) == ""
+    assert user_on(second, browser) == "ann"
+
+
+def test_pages_and_services_see_our_sessions_in_the_first_step(
+    other: OtherEngine, ann: Any, first: Server, second: Server
+) -> None:
+    browser = other.browser(user=ann)
+    assert user_on(second, browser) == "ann"
+    with first():
+        assert len(services.sessions_of(ann)) == 1
+        assert not [message for message in run_checks() if str(message.id).startswith("srvsession.E")]
+        services.revoke_all(ann)
+    assert user_on(first, browser) == ""
+
+
+def test_a_store_that_is_out_is_an_outage_in_the_first_step(
+    other: OtherEngine, store: WatchedStore, first: Server
+) -> None:
+    """Nobody knows then whether another server has carried the session over, and whether it has ended."""
+    browser = other.browser(put(a=1))
+    key = browser.cookie
+    store.go_out()
+    assert visit(first, browser, read).status_code == 503
+    store.come_back()
+    assert browser.cookie == key
+    assert on(first, browser, read) == {"a": 1}
+
+
+def test_a_rotation_in_the_first_step_is_followed(other: OtherEngine, ann: Any, first: Server, second: Server) -> None:
+    browser = other.browser(user=ann)
+    copy = browser.copy()
+    on(first, browser, rotate)
+    assert user_on(first, browser) == "ann"
+    assert user_on(second, browser) == "ann"
+    assert user_on(second, copy) == ""
+
+
+# Between stores of ours.
+
+
+@pytest.mark.parametrize("asgi", [False, True])
+def test_a_session_moves_between_our_stores_under_its_key(
+    settings: Any, ann: Any, asgi: bool, other: OtherEngine
+) -> None:
+    elsewhere = "django_srvsession.backends.db"
+
+    def server(engine: str, **direction: str) -> Server:
+        names = {"SRVSESSION_MIGRATE_FROM": None, "SRVSESSION_MIGRATE_TO": None, **direction}
+        return lambda: override_settings(SESSION_ENGINE=engine, **names)
+
+    here = server(OURS)
+    first, second = server(OURS, SRVSESSION_MIGRATE_TO=elsewhere), server(elsewhere, SRVSESSION_MIGRATE_FROM=OURS)
+    browser = Browser(asgi=asgi)
+    on(here, browser, login(ann))
+    on(here, browser, put(number=0))
+    key = browser.cookie
+    with here():
+        (before,) = services.sessions_of(ann)
+    back = server(elsewhere, SRVSESSION_MIGRATE_TO=OURS), server(OURS, SRVSESSION_MIGRATE_FROM=elsewhere)
+    for number, step in enumerate([here, first, second, first, second, server(elsewhere), back[0], back[1], back[0]]):
+        assert user_on(step, browser) == "ann", number
+        assert on(step, browser, read)["number"] == number
+        on(step, browser, put(number=number + 1))
+        assert browser.cookie == key
+    with here():
+        (after,) = services.sessions_of(ann)
+    kept = ("sid", "verifier", "created_ms", "signed_in_ms", "lifetime_ms", "user_id", "details", "client")
+    assert [getattr(after, name) for name in kept] == [getattr(before, name) for name in kept]
+    with server(elsewhere)():
+        assert not services.sessions_of(ann)
