@@ -28,7 +28,7 @@ from django_srvsession.escaping import escaped
 from django_srvsession.migrating.source import Found
 from django_srvsession.records import AUTH_KEYS, MOVED, Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import ConflictError, CreateError, Store, StoreUnavailableError, UpdateError, rules
-from django_srvsession.store.face import BlockingFace, Face
+from django_srvsession.store.face import BlockingFace, Face, run_blocking
 
 _MOMENT_MS: Final = 60_000
 _TRIES: Final = 5
@@ -53,6 +53,27 @@ async def carry(state: SessionState, face: Face, key: SessionKey) -> SealedValue
         if stored is not None:
             return await reading.read(state, face, other, stored)
     return await _carry_from(state, face, key, source)
+
+
+def carry_named(engine: Any, source: migrating.Source, text: str) -> bool | None:
+    """Carry the session of another engine's key into one of ours, without a request, blocking.
+
+    Returns whether that was done: False for one that has expired, or has ended here; None for one that is here already,
+    whose rest there is taken away.
+    """
+    session = engine(None)
+    return run_blocking(_carry_named(session._state, BlockingFace(engine.store()), source, text))
+
+
+async def _carry_named(state: SessionState, face: Face, source: migrating.Source, text: str) -> bool | None:
+    keys = SessionKey.standing_for(text)
+    for key in keys:
+        stored = await face.load(key.sid)
+        if stored is not None:
+            _end_there(source, key)
+            return None if isinstance(stored, Loaded) else False
+    await _carry_from(state, face, keys[0], source)
+    return state.is_live
 
 
 async def _carry_from(state: SessionState, face: Face, key: SessionKey, source: migrating.Source) -> SealedValues:

@@ -57,7 +57,7 @@ class DatabaseSource(Source):
         except Error as error:
             raise unavailable("ended", error) from error
 
-    def keys(self) -> Iterator[str]:
+    def walk(self) -> Iterator[str]:
         """Go through the rows by their keys."""
         last = ""
         while True:
@@ -110,6 +110,23 @@ class CacheSource(Source):
         except Exception as error:
             raise unavailable("ended", error) from error
 
+    @property
+    def can_list(self) -> bool:
+        """Tell whether the cache goes through its keys, as django-redis does."""
+        return hasattr(self._open("")._cache, "iter_keys")
+
+    def walk(self) -> Iterator[str]:
+        """Go through the cache's keys."""
+        session = self._open("")
+        prefix = session.cache_key_prefix
+        try:
+            for name in session._cache.iter_keys(f"{prefix}*"):
+                key = name.removeprefix(prefix)
+                if self.is_key(key):
+                    yield key
+        except Exception as error:
+            raise unavailable("listed", error) from error
+
 
 class FileSource(Source):
     """Read sessions that are files."""
@@ -131,7 +148,7 @@ class FileSource(Source):
         expires_ms = expiry_of(session, contents, saved if timezone.is_aware(timezone.now()) else _naive(saved))
         return Found(contents, expires_ms) if is_live(expires_ms) else None
 
-    def keys(self) -> Iterator[str]:
+    def walk(self) -> Iterator[str]:
         """Go through the directory."""
         prefix = self.engine("").file_prefix
         try:
@@ -152,7 +169,11 @@ class CookieSource(Source):
     """Read sessions that are signed cookies. They have no other place: none of them can be ended there, or listed."""
 
     pattern: ClassVar[re.Pattern[str]] = re.compile(r"[A-Za-z0-9_.-]{1,4000}:[A-Za-z0-9]{1,16}:[A-Za-z0-9_-]{1,128}")
-    can_list: ClassVar[bool] = False
+
+    @property
+    def can_list(self) -> bool:
+        """Tell that there is no way."""
+        return False
 
     def read(self, key: str) -> Found | None:
         """Verify the signature by the engine; an expiry of the session's own counts from when it was signed."""

@@ -41,12 +41,15 @@ class Source(ABC):
 
     pattern: ClassVar[re.Pattern[str]] = _KEY
     """What its keys look like."""
-    can_list: ClassVar[bool] = True
-    """Whether there is a way to go through all of its sessions."""
 
     def __init__(self, engine: Any) -> None:
         self.engine = engine
         self.serializer = _serializer()
+
+    @property
+    def can_list(self) -> bool:
+        """Tell whether there is a way to go through all of its sessions."""
+        return True
 
     def is_key(self, text: str) -> bool:
         """Tell whether a text looks like one of this engine's keys; no I/O."""
@@ -67,7 +70,7 @@ class Source(ABC):
         """End a session for good, where the engine can; raises as :meth:`read`."""
         self._open(key).delete(key)
 
-    def keys(self) -> Iterator[str]:
+    def walk(self) -> Iterator[str]:
         """Yield the keys of all live sessions, a bounded number of them in memory at a time; raises as :meth:`read`."""
         return iter(())
 
