@@ -44,22 +44,6 @@ def never(*args: object, **options: object) -> None:
 # The engine.
 
 
-def through_a_coroutine() -> AbstractContextManager[Any]:
-    from django_srvsession.engine import reading
-    from django_srvsession.store.face import BlockingFace, run_blocking
-
-    def load(state: Any, store: Any) -> Any:
-        return run_blocking(reading.load(state, BlockingFace(store)))
-
-    return mock.patch.object(reading, "load_now", load)
-
-
-def hashing_each_name_anew() -> AbstractContextManager[Any]:
-    from django_srvsession.engine import seal
-
-    return mock.patch.object(seal, "_LONGEST_KEPT", -1)
-
-
 def with_djangos_serializer() -> AbstractContextManager[Any]:
     from django.contrib.sessions.serializers import JSONSerializer
 
@@ -147,8 +131,6 @@ TRICKS = (
     Trick("a save of values only is a short script", "redis", Save, by_the_long_script),
     Trick("a save writes into the room of the string", "redis", Save, without_room),
     Trick("who has loaded a session says whose it is at its end", "redis", Delete, not_knowing_whose_session_it_is),
-    Trick("a live session is loaded without a coroutine", "redis", Load, through_a_coroutine),
-    Trick("a name in a seal is hashed once", "redis", Load, hashing_each_name_anew),
     Trick("JSON's encoder and decoder are made once", "redis", Load, with_djangos_serializer),
     Trick("JSON's encoder and decoder are made once", "redis", Create, with_djangos_serializer),
     *(

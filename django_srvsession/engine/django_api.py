@@ -160,7 +160,7 @@ class DjangoAPI(SessionBase):
     def _get_session(self, no_load: bool = False) -> SealedValues:
         self.accessed = True
         values = self._state.contents
-        return values if isinstance(values, SealedValues) else self._use_first(no_load)
+        return values if type(values) is SealedValues else self._use_first(no_load)
 
     def _use_first(self, no_load: bool) -> SealedValues:
         begun = self._turns.begin()
@@ -168,9 +168,10 @@ class DjangoAPI(SessionBase):
             state = self._state
             if state.contents is None:
                 values = SealedValues() if no_load or state.key_text is None else self._load()
-                if state.contents is None:  # What was assigned while the load was under way counts.
+                if state.contents is None:
                     state.hold(values)
-            return reading.wrapped(state)
+                    return values
+            return reading.wrapped(state)  # What was assigned while the load was under way counts.
         finally:
             if begun:
                 self._turns.end()
@@ -199,7 +200,7 @@ class DjangoAPI(SessionBase):
 
     def _load(self) -> SealedValues:
         try:
-            return reading.load_now(self._state, self.store())
+            return run_blocking(reading.load(self._state, BlockingFace(self.store())))
         except StoreUnavailableError as error:
             self._state.note_outage(error)
             raise

@@ -12,7 +12,7 @@ from django_srvsession.engine.details import Details
 from django_srvsession.engine.ending import end, expire
 from django_srvsession.engine.keys import SessionKey, key_of
 from django_srvsession.engine.seal import SealError
-from django_srvsession.engine.sealed_record import checked, opened
+from django_srvsession.engine.sealed_record import RECORD, checked, opened
 from django_srvsession.engine.state import ENDED, SessionState, Standing, Verdict
 from django_srvsession.engine.values import SealedValues
 from django_srvsession.records import AUTH_KEYS, MOVED, Ended, Ending, Loaded, Tombstone
@@ -20,6 +20,8 @@ from django_srvsession.store import GONE, CorruptSessionError, Store, UpdateErro
 from django_srvsession.store.face import BlockingFace, Face, run_blocking
 
 USER_KEY: Final = AUTH_KEYS[0]
+_READ_FIRST: Final = (RECORD, *AUTH_KEYS)
+"""What every request of somebody who is signed in reads: verified together."""
 
 _Stored = Loaded | Tombstone | None
 
@@ -61,19 +63,6 @@ async def read(state: SessionState, face: Face, key: SessionKey, stored: _Stored
     """Read what a load has found under a key's sid."""
     values = _opened_if_live(state, face.store, key, stored)
     return values if values is not None else await _read(state, face, key, stored)
-
-
-def load_now(state: SessionState, store: Store) -> SealedValues:
-    """Do as :func:`load`, blocking: the everyday case, a live session, makes no coroutine."""
-    key = state.key
-    if key is None:
-        return state.close()
-    try:
-        stored = store.load(key.sid)
-    except CorruptSessionError as error:
-        return state.refuse(key.sid, error)
-    values = _opened_if_live(state, store, key, stored)
-    return values if values is not None else run_blocking(_read(state, BlockingFace(store), key, stored))
 
 
 def _opened_if_live(state: SessionState, store: Store, key: SessionKey, stored: _Stored) -> SealedValues | None:
@@ -146,9 +135,9 @@ async def _ended_by_guard(state: SessionState, face: Face, key: SessionKey, reas
 
 
 def _verified(state: SessionState, key: SessionKey, loaded: Loaded) -> SealedValues:
-    """Check every seal before any value is handed out, and that the session belongs to the user it names."""
+    """Check what decides who opens the session, and that it belongs to the user it names; the rest when it is read."""
     sealer = state.sealer(key)
-    are_current = sealer.verify_all(loaded.values)
+    payloads = sealer.payloads(loaded.values, _READ_FIRST)
     state.note_sealed(checked(loaded, key.verifier), loaded.record.details)
     # Weakly: contents that knew their session would be garbage for the collector, one more for every request.
     of_contents = weakref.ref(state)
@@ -157,10 +146,10 @@ def _verified(state: SessionState, key: SessionKey, loaded: Loaded) -> SealedVal
         if (alive := of_contents()) is not None:
             alive.refuse(key.sid, error)
 
-    values = SealedValues(sealer, loaded.values, are_current=are_current, refused=refused)
-    if (user_id_in(values) if USER_KEY in loaded.values else None) != loaded.record.user_id:
+    auth = {name: sealer.load(payloads[name]) for name in AUTH_KEYS if name in payloads}
+    if user_id_in(auth) != loaded.record.user_id:
         raise SealError("the session names another user than its record")
-    return values
+    return SealedValues(sealer, loaded.values, opened=auth, refused=refused)
 
 
 async def find(state: SessionState, face: Face, key: SessionKey) -> Loaded:

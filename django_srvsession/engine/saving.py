@@ -130,7 +130,9 @@ async def create_anew(state: SessionState, face: Face) -> None:
 
 async def _move(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> None:
     """End the session and go on in a new one: a sid belongs to at most one user in its life."""
-    list(values)  # Opens all: what cannot be opened ends nothing.
+    list(values)
+    if state.key_text is None:
+        raise UpdateError(GONE)  # A value is not ours, or does not open: this ends nothing.
     ended = await end(face, state.sender, key.sid, Ending("replaced", None, key.verifier, base=state.loaded))
     state.leave(state.record or ended)
     if ended is not None:

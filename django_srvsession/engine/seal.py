@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from hmac import compare_digest
 from typing import Any, Final
@@ -34,10 +34,8 @@ _SEALED: Final = slice(None, -16)  # All that the MAC speaks for.
 _MAC: Final = slice(-16, None)
 _MAX_PAYLOAD_BYTES: Final = 64 * 1024 * 1024  # Ends a decompression bomb; far above any session. Holds for both ways.
 _CHECKED_FROM_BYTES: Final = 2 * DEEPEST
-_MAX_STATES: Final = 1024
 SEAL_BYTES: Final = 22
 """How many bytes a seal adds to a payload."""
-_LONGEST_KEPT: Final = 100
 _SALT: Final = b"django_srvsession.engine.seal"
 
 
@@ -59,40 +57,24 @@ class _SealKey:
 _seal_key = lru_cache(maxsize=16)(_SealKey)
 
 
-def _framed(text: str) -> bytes:
-    """Return a text behind its length: where it ends is no question of what follows."""
+def _bound(to: bytes, text: str) -> bytes:
+    """Return what stands before what is sealed, with a text behind its length: where it ends is not open to doubt."""
     encoded = text.encode("utf-8", "surrogatepass")
-    return b"%d:%b" % (len(encoded), encoded)
+    return b"%b%d:%b" % (to, len(encoded), encoded)
 
 
-class _States(dict[str, Any]):
-    """Hold one secret's hash states by name: names come again in every session."""
-
-    def __init__(self, key: _SealKey) -> None:
-        self._key = key
-
-    def __missing__(self, name: str) -> Any:
-        state = self._key.state.copy()
-        state.update(_framed(name))
-        if len(name) <= _LONGEST_KEPT:  # Visitors may choose names, and long ones would stay in memory for ever.
-            if len(self) >= _MAX_STATES:
-                self.clear()
-            self[name] = state
-        return state
-
-
-class _StatesOfSecrets(dict[bytes, _States]):
-    """Hold those of each secret, by origin; ``current`` is the first one's."""
+class _States(dict[bytes, Any]):
+    """Hold the keyed hash state of each secret, by origin; ``current`` is the first one's."""
 
     def __init__(self, secrets: tuple[str | bytes, ...]) -> None:
-        super().__init__((key.origin, _States(key)) for key in map(_seal_key, reversed(secrets)))
+        super().__init__((key.origin, key.state) for key in map(_seal_key, reversed(secrets)))
         self.current = _seal_key(secrets[0]).origin
 
-    def __missing__(self, origin: bytes) -> _States:
+    def __missing__(self, origin: bytes) -> Any:
         raise SealError("not a sealed value, of another format, or under a secret that this site does not know")
 
 
-_states_of = lru_cache(maxsize=4)(_StatesOfSecrets)
+_states_of = lru_cache(maxsize=4)(_States)
 
 
 class Sealer:
@@ -102,7 +84,7 @@ class Sealer:
 
     def __init__(self, sid: str, serializer: Serializer, compress_from_bytes: int = 4096, namespace: str = "") -> None:
         self._compress_from = compress_from_bytes
-        self._sid = bytes.fromhex(sid) + (_framed(namespace) if namespace else b"\x00")
+        self._sid = _bound(bytes.fromhex(sid), namespace)
         self._serializer = serializer = as_fast(serializer)
         self._loads = serializer.loads
         self._states = _states_of(conf.secrets())
@@ -130,8 +112,8 @@ class Sealer:
                 payload, flags = compressed, b"\x01"
         origin = self._states.current
         sealed = origin + flags + payload
-        mac = self._states[origin][name].copy()
-        mac.update(self._sid + sealed)
+        mac = self._states[origin].copy()
+        mac.update(_bound(self._sid, name) + sealed)
         return sealed + bytes(mac.digest())
 
     def seal_all(self, values: Mapping[str, Any]) -> dict[str, bytes]:
@@ -141,7 +123,7 @@ class Sealer:
         """
         dumps, compress_from, sid = self._dumps_all(), self._compress_from, self._sid
         origin = self._states.current
-        states, plain = self._states[origin], origin + b"\x00"
+        state, plain = self._states[origin], origin + b"\x00"
         sealed_values = {}
         for name, value in values.items():
             payload = dumps(value)
@@ -151,8 +133,8 @@ class Sealer:
                 sealed_values[name] = self.seal(name, payload)
                 continue
             sealed = plain + payload
-            mac = states[name].copy()
-            mac.update(sid + sealed)
+            mac = state.copy()
+            mac.update(_bound(sid, name) + sealed)
             sealed_values[name] = sealed + mac.digest()
         return sealed_values
 
@@ -164,38 +146,48 @@ class Sealer:
             raise TooLargeError(f"The session's value {name!r} is nested deeper than {DEEPEST} levels.")
 
     def verify(self, name: str, sealed: bytes) -> None:
-        """Do as :meth:`verify_all` for one value."""
-        self.verify_all({name: sealed})
+        """Check that these bytes were sealed by this site for this session and this name; raises :class:`SealError`."""
+        self.payloads({name: sealed}, (name,))
 
-    def verify_all(self, values: Mapping[str, bytes]) -> bool:
-        """Check that all these bytes were sealed by this site for this session and their names.
+    def payloads(self, values: Mapping[str, bytes], names: Iterable[str]) -> dict[str, bytes]:
+        """Return the serialized values of those of these names that are there, once all of them are verified.
 
-        Returns whether all are under the current ``SECRET_KEY``. Raises :class:`SealError` for any other bytes;
-        compares in constant time. One frame for all: every request pays for it.
+        Raises :class:`SealError` for any bytes that this site did not seal for this session and their name; compares in
+        constant time. One frame for all: every request pays for it.
         """
-        sid, origin, are_current = self._sid, self._states.current, True
-        states = self._states[origin]
-        computed, found = [], []
-        for name, sealed in values.items():
+        sid, origin = self._sid, self._states.current
+        state = self._states[origin]
+        payloads, computed, found = {}, b"", b""
+        for name in names:
+            sealed = values.get(name)
+            if sealed is None:
+                continue
             if sealed[_ORIGIN] != origin:
-                origin, are_current = sealed[_ORIGIN], False
-                states = self._states[origin]
-            mac = states[name].copy()
-            mac.update(sid + sealed[_SEALED])
-            computed.append(mac.digest())
-            found.append(sealed[_MAC])
-        if not compare_digest(b"".join(computed), b"".join(found)):
+                origin = sealed[_ORIGIN]
+                state = self._states[origin]
+            mac = state.copy()
+            mac.update(_bound(sid, name) + sealed[_SEALED])
+            computed += mac.digest()
+            found += sealed[_MAC]
+            payloads[name] = sealed
+        if not compare_digest(computed, found):
             raise SealError("a seal does not verify")
-        return are_current
+        for name, sealed in payloads.items():
+            payloads[name] = sealed[_PAYLOAD] if sealed[_FLAGS] == 0 else self.payload(sealed)
+        return payloads
 
-    def open(self, sealed: bytes) -> Any:
-        """Restore a value from bytes that were verified before.
+    def open(self, name: str, sealed: bytes) -> Any:
+        """Verify a value, and restore it; raises as :meth:`payloads` and :meth:`load`."""
+        return self.load(self.payloads({name: sealed}, (name,))[name])
+
+    def load(self, payload: bytes) -> Any:
+        """Restore a serialized value, which was verified before.
 
         Raises :class:`SealError` whatever the serializer raised: a verified value that does not load was written with
         another ``SESSION_SERIALIZER``.
         """
         try:
-            return self._loads(sealed[_PAYLOAD] if sealed[_FLAGS] == 0 else self.payload(sealed))
+            return self._loads(payload)
         except (SealError, RecursionError, MemoryError):
             raise  # The latter say something of the moment, and nothing of the value.
         except Exception as error:
@@ -222,7 +214,7 @@ def is_current(sealed: bytes) -> bool:
     return sealed[_ORIGIN] == _seal_key(conf.secrets()[0]).origin
 
 
-def not_current(values: Mapping[str, bytes]) -> list[str]:
-    """List the names whose bytes were sealed under a fallback; see :func:`is_current`."""
-    current = _seal_key(conf.secrets()[0]).origin
-    return [name for name, sealed in values.items() if sealed[_ORIGIN] != current]
+def under_fallbacks(values: Mapping[str, bytes]) -> list[str]:
+    """List the names whose bytes say that they were sealed under a fallback (no verification)."""
+    fallbacks = {_seal_key(secret).origin for secret in conf.secrets()[1:]} - {_seal_key(conf.secrets()[0]).origin}
+    return [name for name, sealed in values.items() if sealed[_ORIGIN] in fallbacks] if fallbacks else []

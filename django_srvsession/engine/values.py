@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from django.contrib.sessions.exceptions import SuspiciousSession
 
-from django_srvsession.engine.seal import Sealer, SealError, is_current, not_current
+from django_srvsession.engine.seal import Sealer, SealError, is_current, under_fallbacks
 from django_srvsession.records import AUTH_KEYS
 
 HASH_KEY: Final = AUTH_KEYS[2]
@@ -27,6 +27,7 @@ MARK_PREFIX: Final = "_srvsession_"
 _IMMUTABLE: Final = frozenset({str, int, float, bool, type(None), bytes})
 
 
+_make_lock: Final = type(threading.RLock())  # What threading.RLock() calls.
 _DROPPED: Final = object()
 _CLOSED: Final = object()
 
@@ -46,12 +47,11 @@ class Changes(NamedTuple):
 
 
 class SealedValues(MutableMapping[Any, Any]):
-    """Map session keys to values, opening each sealed value when it is first used.
+    """Map session keys to values, verifying and opening each sealed value when it is first used.
 
-    ``base`` holds the stored bytes, verified by the caller, who says whether they ``are_current``: all sealed under
-    ``SECRET_KEY``, as far as is known. ``refused`` is called, once, when a value cannot be opened
-    after all; the mapping then reads as empty. ``cleared`` says that the stored session may hold keys that are not in
-    ``base`` and that a save must drop them.
+    ``base`` holds the stored bytes, of which the caller has verified and ``opened`` some. ``refused`` is called, once,
+    when a value turns out not to be ours, or cannot be opened; the mapping then reads as empty. ``cleared`` says that
+    the stored session may hold keys that are not in ``base`` and that a save must drop them.
     """
 
     def __init__(
@@ -59,20 +59,19 @@ class SealedValues(MutableMapping[Any, Any]):
         sealer: Sealer | None = None,
         base: Mapping[str, bytes] | None = None,
         *,
+        opened: dict[Any, Any] | None = None,
         cleared: bool = False,
-        are_current: bool = False,
         refused: Callable[[SealError], object] | None = None,
     ) -> None:
         self._sealer = sealer
         self._base: Mapping[str, bytes] = {} if base is None else base  # Replaced when it changes, never written to.
-        self._open: dict[Any, Any] = {}
+        self._open: dict[Any, Any] = {} if opened is None else opened
         self._assigned: set[Any] = set()
         self._removed: set[str] = set()
         self._cleared = cleared
-        self._are_current = are_current
         self._refused = refused
         # What threads of one request assign while another one saves is neither lost nor in its way.
-        self._lock = threading.RLock()
+        self._lock = _make_lock()
         self._has_marks = False  # Whether a mark may be among the open values.
         self.state: object = None
         """Stands for what is assigned and dropped: another object after each such change."""
@@ -80,28 +79,40 @@ class SealedValues(MutableMapping[Any, Any]):
     # The mapping.
 
     def __getitem__(self, name: Any) -> Any:
-        if isinstance(name, str) and name.startswith(MARK_PREFIX):  # As is_mark(), for each value that is read.
+        if name in self._open and not self._has_marks:
+            return self._open[name]
+        if is_mark(name):
             raise KeyError(name)
-        return self._open[name] if name in self._open else self._opened(name)
+        return self._opened(name)
 
     def _opened(self, name: Any) -> Any:
-        if name in self._open:
-            return self._open[name]
-        sealed = self._base[name]
-        if name in self._removed or self._sealer is None:
-            raise KeyError(name)
+        if name not in self._open:
+            if name not in self._base or name in self._removed:
+                raise KeyError(name)
+            self._open_all((name,))
+        return self._open[name]
+
+    def _open_all(self, names: Iterable[str]) -> None:
+        """Verify and open stored values; when one of them is not ours, the mapping is empty after that."""
+        if self._sealer is None:
+            return
         try:
-            value = self._open[name] = self._sealer.open(sealed)
+            payloads = self._sealer.payloads(self._base, names)
+            with self._lock:
+                for name, payload in payloads.items():
+                    if name not in self._open and name not in self._removed:
+                        self._open[name] = self._sealer.load(payload)
         except SealError as error:
             self.refuse(error)
-            raise KeyError(name) from None
-        return value
 
     def get(self, name: Any, default: Any = None) -> Any:
         """Return the value of a name, or ``default``."""
         if name not in self._open and name not in self._base:
             return default  # Nearly always so for ``_session_expiry``, which every save asks for.
-        return super().get(name, default)
+        try:
+            return self[name]
+        except KeyError:
+            return default
 
     def __setitem__(self, name: Any, value: Any) -> None:
         refuse_mark(name)
@@ -147,9 +158,7 @@ class SealedValues(MutableMapping[Any, Any]):
 
     def __iter__(self) -> Iterator[Any]:
         # All are opened before a name is handed out: one that does not open empties the mapping.
-        with suppress(KeyError):
-            for name in self._names():
-                self[name]
+        self._open_all([name for name in self._names() if name not in self._open])
         yield from self._names()
 
     def __len__(self) -> int:
@@ -162,8 +171,7 @@ class SealedValues(MutableMapping[Any, Any]):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SealedValues:
         """Return contents of their own: equal values, and what is pending is pending in both."""
-        other = SealedValues(self._sealer, self._base, cleared=self._cleared, are_current=self._are_current)
-        other._open = copy.deepcopy(self._open, memo)
+        other = SealedValues(self._sealer, self._base, opened=copy.deepcopy(self._open, memo), cleared=self._cleared)
         other._assigned, other._removed = set(self._assigned), set(self._removed)
         other._has_marks = self._has_marks
         return other
@@ -320,32 +328,37 @@ class SealedValues(MutableMapping[Any, Any]):
 
     def _differs(self, name: Any) -> bool:
         """Compare an open value with the stored bytes, without writing anything."""
-        base = self._base.get(str_name(name))
+        stored_name = str_name(name)
+        base = self._base.get(stored_name)
         if base is None or self._sealer is None or self._cleared:
             return True
         value = self._open[name]
         try:
-            if self._sealer.serialize(value) == self._sealer.payload(base):
+            if name in self._assigned:  # Maybe without a look at what it replaces.
+                payload = self._sealer.payloads(self._base, (stored_name,))[stored_name]
+            else:
+                payload = self._sealer.payload(base)
+            if self._sealer.serialize(value) == payload:
                 return False
             # Other bytes need not be another value (a pickled set, a dict in another order, another encoder).
-            return not is_same(value, self._sealer.open(base))
+            return not is_same(value, self._sealer.load(payload))
         except (TypeError, ValueError, RecursionError):
             return True  # The save will say what is wrong with it.
 
     def _resealed(self, sealer: Sealer, changed: Mapping[str, bytes]) -> dict[str, tuple[bytes, bytes]]:
         """Seal anew, under the current secret, what a fallback sealed and this request leaves as it is."""
-        if self._are_current:
-            return {}
-        return {
-            name: (old := self._base[name], sealer.seal(name, sealer.payload(old)))
-            for name in not_current(self._base)
-            if name not in changed and name not in self._removed and name != HASH_KEY
-        }
+        resealed = {}
+        for name in under_fallbacks(self._base):
+            if name not in changed and name not in self._removed and name != HASH_KEY:
+                with suppress(SealError):  # What is not ours stays as it is, for whoever reads it.
+                    payload = sealer.payloads(self._base, (name,))[name]
+                    resealed[name] = self._base[name], sealer.seal(name, payload)
+        return resealed
 
     @property
     def needs_resealing(self) -> bool:
         """Tell whether a stored value is sealed under a fallback secret."""
-        return not self._are_current and any(name != HASH_KEY for name in not_current(self._base))
+        return any(name != HASH_KEY for name in under_fallbacks(self._base))
 
     @property
     def only_renews_hash(self) -> bool:

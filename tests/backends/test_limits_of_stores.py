@@ -66,7 +66,7 @@ def test_json_that_is_nested_too_deep_to_be_read_everywhere_is_refused_at_the_sa
     sealed = sealer().seal_all({"a": deepest})["a"]
 
     def opened(frames: int) -> Any:
-        return opened(frames - 1) if frames else sealer().open(sealed)
+        return opened(frames - 1) if frames else sealer().open("a", sealed)
 
     assert opened(500) == deepest
     for seal_it in (
@@ -79,7 +79,7 @@ def test_json_that_is_nested_too_deep_to_be_read_everywhere_is_refused_at_the_sa
 
 def test_what_is_only_long_is_not_too_deep() -> None:
     value = [{"brackets": "[[[[{{{{" * 100, "list": [[], {}]}] * 500
-    assert sealer().open(sealer().seal_all({"a": value})["a"]) == value
+    assert sealer().open("a", sealer().seal_all({"a": value})["a"]) == value
 
 
 def test_a_session_with_a_value_that_is_too_large_keeps_what_it_had(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import pickle
 import zlib
@@ -15,7 +16,7 @@ from django.http import HttpRequest
 from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.seal import Sealer
 from django_srvsession.records import Delta
-from django_srvsession.store import CorruptSessionError
+from django_srvsession.store import CorruptSessionError, UpdateError
 from tests.engine.pages import (
     Browser,
     View,
@@ -138,9 +139,30 @@ def test_a_session_with_a_value_that_is_not_ours_reads_as_empty(
     assert browser.show(read) == {}
 
 
-@pytest.mark.parametrize("how", [how for how in TAMPERED if how is not of_a_wrong_type])
-def test_it_signs_nobody_in(how: Callable[..., bytes], tampered: Callable[..., Browser]) -> None:
-    assert tampered(how).user() == ""
+@pytest.mark.parametrize("name", ["_auth_user_id", "_auth_user_backend", "_auth_user_hash"])
+@pytest.mark.parametrize("how", TAMPERED)
+def test_it_signs_nobody_in_where_it_says_who_is_signed_in(
+    how: Callable[..., bytes], name: str, browser: Browser, ann: Any, store: WatchedStore
+) -> None:
+    browser.visit(login(ann))
+    browser.visit(put(a="first", b="second"))
+    key, values = session_of(browser, store)
+    plant(browser, store, **{name: how(values, key.sid)})
+    assert browser.user() == ""
+
+
+@pytest.mark.parametrize("how", TAMPERED)
+def test_a_value_that_is_not_ours_is_in_nobodys_way_who_does_not_read_it(
+    how: Callable[..., bytes], tampered: Callable[..., Browser], store: WatchedStore
+) -> None:
+    browser = tampered(how)
+    _, values = session_of(browser, store)
+    assert browser.user() == "ann"
+    assert browser.show(count_view) == 1
+    browser.visit(rotate)
+    assert session_of(browser, store)[1]["a"] == values["a"], "somebody has sealed it"
+    browser.visit(put(a="new"))
+    assert browser.show(read)["a"] == "new"
 
 
 class Pickling:
@@ -164,27 +186,43 @@ def run(what: str) -> None:
     has_run.append(what)
 
 
+def change_a(request: HttpRequest) -> None:
+    with contextlib.suppress(UpdateError):
+        request.session.change("a", str)
+
+
 @pytest.mark.parametrize("is_compressed", [False, True])
 def test_a_serializer_that_runs_code_is_never_given_what_was_not_sealed_here(
     is_compressed: bool, browser: Browser, ann: Any, store: WatchedStore, settings: Any
 ) -> None:
     settings.SESSION_SERIALIZER = f"{__name__}.Pickling"
-    browser.visit(login(ann))
-    browser.visit(put(a="first"))
-    assert browser.show(read)["a"] == "first"
-    _, values = session_of(browser, store)
     bomb = pickle.dumps(Bomb())
-    forged = values["a"][:5] + (b"\x01" + zlib.compress(bomb) if is_compressed else b"\x00" + bomb) + bytes(16)
-    for name in ("a", "_auth_user_id", "new"):
-        plant(browser, store, **{name: forged})
-        for view in (read, name_user, count_view, login(ann)):
-            browser.copy().visit(view)
+    for name in ("a", "_auth_user_id", "new", "views"):
+        for view in (read, name_user, count_view, put(a=1), put(new=[1]), change_a, login(ann)):
+            browser = Browser()
+            browser.visit(login(ann))
+            browser.visit(put(a="first"))
+            assert browser.show(read)["a"] == "first"
+            _, values = session_of(browser, store)
+            forged = values["a"][:5] + (b"\x01" + zlib.compress(bomb) if is_compressed else b"\x00" + bomb) + bytes(16)
+            plant(browser, store, **{name: forged})
+            browser.visit(view)
     assert has_run == []
     pickle.loads(bomb)
     assert has_run.pop() == "code"
 
 
-@pytest.mark.parametrize("view", [read, name_user, count_view, put(a=1), logout, rotate])
+def after_reading(view: View) -> View:
+    """Return a view that reads the value before."""
+
+    def page(request: HttpRequest) -> Any:
+        request.session.get("a")
+        return view(request)
+
+    return page
+
+
+@pytest.mark.parametrize("view", [read, *map(after_reading, [name_user, count_view, put(a=1), logout, rotate])])
 @pytest.mark.parametrize("how", [of_another_session, truncated, of_a_newer_version])
 def test_the_stored_bytes_stay_as_they_are(
     how: Callable[..., bytes], view: View, tampered: Callable[..., Browser], store: WatchedStore
@@ -258,6 +296,18 @@ def test_a_session_that_names_another_user_than_its_record_is_refused(
     assert other.sid in caplog.text
 
 
+def test_who_changes_the_user_of_a_session_that_cannot_be_opened_ends_nothing(
+    tampered: Callable[..., Browser], store: WatchedStore
+) -> None:
+    def drop_user(request: HttpRequest) -> None:
+        del request.session["_auth_user_id"]
+
+    browser = tampered(truncated)
+    key, values = session_of(browser, store)
+    assert browser.visit(drop_user).status_code == 200
+    assert store.inner.load(key.sid).values == values  # type: ignore[union-attr]
+
+
 def test_what_is_no_session_at_all_reads_as_empty_and_stays(
     browser: Browser, ann: Any, store: WatchedStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -278,6 +328,6 @@ def test_what_is_no_session_at_all_reads_as_empty_and_stays(
 def test_an_unsealed_session_id_never_reaches_the_cookie_again(tampered: Callable[..., Browser]) -> None:
     browser = tampered(truncated)
     old = browser.cookie
-    response = browser.visit(put(a=1))
+    response = browser.visit(after_reading(put(a=1)))
     assert not deletes_cookie(response)
     assert set_cookie(response).value not in (old, "")

@@ -16,9 +16,9 @@ from django.contrib.sessions.exceptions import SuspiciousSession
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import escape
 
-from django_srvsession import conf, services
+from django_srvsession import services
 from django_srvsession.accounts import reauthentication
-from django_srvsession.engine import seal, serializing
+from django_srvsession.engine import serializing
 from django_srvsession.store import UpdateError
 from tests.engine.every_store import DB, on_every_store
 from tests.engine.pages import BACKEND, Browser, View, logout, name_user, put, read, set_cookie, while_
@@ -439,13 +439,3 @@ def test_a_value_that_could_not_be_read_this_time_is_not_taken_for_damaged(
             late.get("deep")
     assert late.session_key == session.session_key
     assert dict(engine.SessionStore(late.session_key).items()) == dict(session.items())
-
-
-def test_names_that_visitors_choose_hold_no_memory(engine: Any) -> None:
-    session = engine.SessionStore()
-    names = ["n" * 10_000 + str(number) for number in range(50)]
-    session.update(dict.fromkeys(names, 1))
-    session.save()
-    assert dict(engine.SessionStore(session.session_key).items()).keys() == set(names)
-    kept = {name for states in seal._states_of(conf.secrets()).values() for name in states}
-    assert not kept & set(names)
