@@ -17,7 +17,7 @@ from django_srvsession.engine.state import ENDED, SessionState, Standing, Verdic
 from django_srvsession.engine.values import SealedValues
 from django_srvsession.records import AUTH_KEYS, MOVED, Ended, Ending, Loaded, Tombstone
 from django_srvsession.store import GONE, CorruptSessionError, Store, UpdateError, rules
-from django_srvsession.store.face import BlockingFace, Face, run_blocking
+from django_srvsession.store.face import Face
 
 USER_KEY: Final = AUTH_KEYS[0]
 _READ_FIRST: Final = (RECORD, *AUTH_KEYS)
