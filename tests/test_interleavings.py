@@ -7,7 +7,6 @@ another request goes on. For two requests all orders are tried, not a sample.
 from __future__ import annotations
 
 import itertools
-import random
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
@@ -30,6 +29,7 @@ from django_srvsession.middleware import put_cookie
 from django_srvsession.records import Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import UpdateError
 from django_srvsession.store.face import BlockingFace, Face, run_blocking
+from tests.orders import every_order, some_orders
 
 View = Callable[[SessionStore, Face], Coroutine[Any, Any, None]]
 
@@ -246,20 +246,12 @@ async def expires(session: SessionStore, face: Face) -> None:
 
 def runs(*views: View, signed_in: bool = True) -> Iterator[tuple[str, list[Request], str]]:
     """Yield (cookie, finished requests, order) for every order of the steps of these requests, each order once."""
-    order: list[int] | None = []
-    while order is not None:
-        cookie, requests = _prepare(views, signed_in)
-        taken, choices = _finish(requests, order)
-        yield cookie, requests, "".join(map(str, taken))
-        order = _next_order(taken, choices)
+    return every_order(lambda: _prepare(views, signed_in))
 
 
 def sampled_runs(*views: View, signed_in: bool = True, count: int = 400) -> Iterator[tuple[str, list[Request], str]]:
     """Yield as :func:`runs`, for some of the orders of more requests than can be tried in all orders."""
-    for seed in range(count):
-        cookie, requests = _prepare(views, signed_in)
-        taken, _ = _finish(requests, [], random.Random(seed))
-        yield cookie, requests, "".join(map(str, taken))
+    return some_orders(lambda: _prepare(views, signed_in), count)
 
 
 def _prepare(views: tuple[View, ...], signed_in: bool) -> tuple[str, list[Request]]:
@@ -271,30 +263,6 @@ def _prepare(views: tuple[View, ...], signed_in: bool) -> tuple[str, list[Reques
             pass  # The store's clock counts milliseconds, and the requests come after the sign-in.
     cookie = browser.session_key or ""
     return cookie, [Request(view, cookie) for view in views]
-
-
-def _finish(
-    requests: list[Request], order: list[int], chance: random.Random | None = None
-) -> tuple[list[int], list[list[int]]]:
-    """Run the requests, this order first; return the whole order, and who could have been next at each step."""
-    taken: list[int] = []
-    choices: list[list[int]] = []
-    while unfinished := [number for number, request in enumerate(requests) if not request.is_done]:
-        number = chance.choice(unfinished) if chance else (order[len(taken) : len(taken) + 1] or unfinished)[0]
-        requests[number].step()
-        taken.append(number)
-        choices.append(unfinished)
-        assert len(taken) < 100, f"a request does not come to an end: {taken}"
-    return taken, choices
-
-
-def _next_order(taken: list[int], choices: list[list[int]]) -> list[int] | None:
-    """Return the start of the next order, by taking the latest step at which a later request could have been next."""
-    for step in reversed(range(len(taken))):
-        later = [number for number in choices[step] if number > taken[step]]
-        if later:
-            return [*taken[:step], later[0]]
-    return None
 
 
 def contents(cookie: str | None) -> dict[str, Any]:
@@ -386,15 +354,14 @@ def test_two_requests_that_change_different_keys_both_win(one: View, other: View
         for view in (one, other):
             model = SessionStore()
             model.update(expected)
-            request = _steps_of(view, model)
-            expected = dict(request)
+            expected = contents_after(view, model)
         assert contents(cookie) == expected, order
 
 
-def _steps_of(view: View, session: SessionStore) -> Any:
+def contents_after(view: View, session: SessionStore) -> dict[str, Any]:
     """Run a view by itself on an unsaved session and return its contents."""
     run_blocking(view(session, BlockingFace(SessionStore.store())))
-    return session._session
+    return dict(session._session)
 
 
 def test_a_key_that_one_request_deletes_and_the_other_only_reads_stays_deleted() -> None:

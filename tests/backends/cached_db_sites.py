@@ -25,7 +25,7 @@ from tests.servers import RedisServer
 HERE, THERE = 0, 1
 STATUSES: Final = (200, 400, 500, 503)
 DUE_SECONDS: Final = 1
-"""How long a copy is believed by a process that has not seen a write fail: ``SRVSESSION_TOUCH_INTERVAL`` here."""
+"""How long a copy is believed by a process that has not seen a write fail: ``SRVSESSION_CACHE_CHECK`` here."""
 
 Outage = Callable[[RedisServer], AbstractContextManager[None]]
 
@@ -135,17 +135,15 @@ OUTAGES: Final[dict[str, Outage]] = {
 
 def cached_db_site(engine: str, server: RedisServer, database: dict[str, Any], **settings: Any) -> WSGISite:
     """Return a site of two processes with the ``SESSION_ENGINE`` of this name on this Redis and this database."""
-    return WSGISite(
-        workers=2,
-        threads=4,
-        ROOT_URLCONF="tests.races.views",
-        SESSION_ENGINE=engine,
-        DATABASES={"default": database | {"CONN_MAX_AGE": 600}},
-        CACHES={"default": server.cache_settings() | {"KEY_PREFIX": secrets.token_hex(6)}},
-        SRVSESSION_REDIS_PREFIX=f"outages-{secrets.token_hex(6)}:",
-        SRVSESSION_TOUCH_INTERVAL=DUE_SECONDS,
-        **settings,
-    )
+    given = {
+        "ROOT_URLCONF": "tests.races.views",
+        "SESSION_ENGINE": engine,
+        "DATABASES": {"default": database | {"CONN_MAX_AGE": 600}},
+        "CACHES": {"default": server.cache_settings() | {"KEY_PREFIX": secrets.token_hex(6)}},
+        "SRVSESSION_REDIS_PREFIX": f"outages-{secrets.token_hex(6)}:",
+        "SRVSESSION_CACHE_CHECK": DUE_SECONDS,
+    }
+    return WSGISite(workers=2, threads=4, **given | settings)
 
 
 def with_user(alias: str, database: dict[str, Any]) -> dict[str, Any]:
@@ -203,9 +201,13 @@ class Browser:
     def held(self, view: str, outage: Outage, server: RedisServer, **query: object) -> Iterator[Held]:
         """Let Redis go out between a request's load and the rest of it, HERE; the block runs before Redis is back."""
         with ExitStack() as stack:
-            with self.lane.hold(f"/held/{view}/", self.cookie, **query) as held:
+            with self.hold(view, **query) as held:
                 stack.enter_context(outage(server))
             yield held
+
+    def hold(self, view: str, **query: object) -> AbstractContextManager[Held]:
+        """Hold a request HERE, when it has loaded its session, for the length of a block."""
+        return self.lane.hold(f"/held/{view}/", self.cookie, **query)
 
     def copy(self) -> Browser:
         """Return a browser with the same cookie."""
@@ -227,6 +229,23 @@ class Stage:
         """Return a browser without a cookie."""
         return Browser(self.lane)
 
+    def wait_until_well(self, seconds: float = 10) -> None:
+        """Wait until each process reads from Redis: what was read once is found there."""
+        browser = self.browser().log_in()
+        with self.server.client() as client:
+
+            def is_read(process: int) -> bool:
+                browser.user(process)
+                before = client.info("stats")["keyspace_hits"]
+                browser.user(process)
+                return bool(client.info("stats")["keyspace_hits"] > before)
+
+            began = time.monotonic()
+            for process in (HERE, THERE):
+                while not is_read(process):
+                    assert time.monotonic() - began < patient(seconds), f"not well within {patient(seconds)} s"
+                    time.sleep(0.02)
+
 
 @contextmanager
 def stage(site: Site, server: RedisServer) -> Iterator[Stage]:
@@ -239,12 +258,3 @@ def stage(site: Site, server: RedisServer) -> Iterator[Stage]:
 def wait_until_due() -> None:
     """Wait until no copy that was made before now is believed without a look into the database."""
     time.sleep(DUE_SECONDS * 1.1)
-
-
-def wait_for(holds: Callable[[], bool], seconds: float) -> float:
-    """Wait until something holds, and return how many seconds that took; an ``AssertionError`` if it took too long."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < patient(seconds), f"not within {patient(seconds)} s"
-        time.sleep(0.01)
-    return time.monotonic() - began
