@@ -39,9 +39,10 @@ def measure(place: Place, size_bytes: int, blocks: int, times: int, others: int)
 def list_of_user(place: Place, listing: ListOfUser, blocks: int) -> Measurement:
     """Measure the list of a user; only in the database Django has one to compare with."""
     ours, stock = place.engines()
-    engines = (ours, stock) if place.is_database else (ours,)
+    has_list = place.database is not None
+    engines = (ours, stock) if has_list else (ours,)
     keys = {engine: listing.fill(engine) for engine in engines}
-    measurement = compare(listing, ours, stock if place.is_database else None, blocks, 3)
+    measurement = compare(listing, ours, stock if has_list else None, blocks, 3)
     for engine in engines:
         for key in keys[engine]:
             engine(key).delete()

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 import django
 from django.conf import settings
@@ -17,7 +17,9 @@ from tests.databases import SendEverythingTo, sqlite_file_settings
 from tests.runs import new_directory
 from tests.servers import DatabaseServer, MariaDBServer, PostgreSQLServer, RedisServer
 
-NAMES = ("redis", "postgresql", "sqlite", "mariadb", "file", "memory")
+NAMES = ("redis", "postgresql", "sqlite", "mariadb", "file", "memory", "cached_db")
+CACHED_DB_IN: Final = "postgresql"
+"""Where the sessions of ``cached_db`` are, in front of which it has Redis."""
 _SERVERS: dict[str, type[DatabaseServer]] = {"postgresql": PostgreSQLServer, "mariadb": MariaDBServer}
 
 router = SendEverythingTo("default")
@@ -34,8 +36,13 @@ class Place:
 
     @property
     def is_database(self) -> bool:
-        """Whether it is a database."""
+        """Whether it is a database alone."""
         return self.ours == "db"
+
+    @property
+    def database(self) -> str | None:
+        """The alias of the database that has the sessions, if one has."""
+        return {"db": self.name, "cached_db": CACHED_DB_IN}.get(self.ours)
 
     def engines(self) -> tuple[type[Any], type[Any]]:
         """Return our ``SessionStore`` and Django's."""
@@ -46,8 +53,8 @@ class Place:
 
     def use(self) -> None:
         """Send the statements of the database engines here."""
-        if self.is_database:
-            router.alias = self.name
+        if self.database is not None:
+            router.alias = self.database
 
 
 def place(name: str) -> Place:
@@ -56,21 +63,22 @@ def place(name: str) -> Place:
         "redis": ("django.contrib.sessions.backends.cache", "cache + django-redis"),
         "memory": ("benchmarks.local_memory", "cache + local memory"),
         "file": ("django.contrib.sessions.backends.file", "file"),
+        "cached_db": ("django.contrib.sessions.backends.cached_db", f"cached_db, {CACHED_DB_IN} + django-redis"),
     }.get(name, ("django.contrib.sessions.backends.db", "db"))
-    return Place(name, name if name in ("redis", "memory", "file") else "db", stock, title)
+    return Place(name, "db" if name in ("sqlite", *_SERVERS) else name, stock, title)
 
 
 @contextlib.contextmanager
 def served(names: Sequence[str]) -> Iterator[list[Place]]:
     """Start what these places need, set Django up, and create the tables."""
+    needed = set(names) | ({"redis", CACHED_DB_IN} if "cached_db" in names else set())
     with contextlib.ExitStack() as stack:
         databases = {"default": sqlite_file_settings(new_directory("benchmark-sqlite") / "db.sqlite3")}
         databases["sqlite"] = databases["default"]
-        for name in set(names) & set(_SERVERS):
-            databases[name] = _database(name, stack)
+        databases |= {name: _database(name, stack) for name in needed & set(_SERVERS)}
         caches: dict[str, Any] = {"local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
         caches["local"]["OPTIONS"] = {"MAX_ENTRIES": 10**6}
-        caches["default"] = _redis(stack) if "redis" in names else caches["local"]
+        caches["default"] = _redis(stack) if "redis" in needed else caches["local"]
         _set_up(databases, caches)
         yield [place(name) for name in names]
 

@@ -14,6 +14,7 @@ GOALS = {
     "redis": {"load": 0.85, "save": 0.70, "create": 0.70, "delete": 1.20},
     "postgresql": {"load": 0.35, "save": 0.30, "create": 0.30, "delete": 0.35},
     "sqlite": {"load": 0.20, "save": 0.20, "create": 0.25, "delete": 0.30},
+    "cached_db": {"load": 1.00, "save": 0.50, "create": 0.35, "delete": 0.60},
 }
 LARGE_GOAL = 0.90
 """For the same operations on larger sessions."""
