@@ -24,7 +24,7 @@ DATABASES = ("sqlite", "postgresql", "mariadb")
 MONGODB = ("mongodb",) if WHOLE else ()
 """Its server of tests is slow: by default the contract and its own tests run on it, all others in whole runs."""
 STORES = (*DATABASES, "memory", "redis", "file", *MONGODB)
-FIXTURES = {"redis": "redis_alias", "file": "session_directory", "mongodb": "mongodb"}
+FIXTURES = {"redis": "redis_alias", "cached_db": "redis_alias", "file": "session_directory", "mongodb": "mongodb"}
 """What makes an empty store, where a fixture does."""
 # Beside these stores the users are in the default database.
 OTHERS = [

@@ -24,6 +24,7 @@ from django_redis import get_redis_connection
 
 from django_srvsession import services
 from django_srvsession.accounts import reauthentication
+from django_srvsession.backends.cached_db.format import Generation, new_copy
 from django_srvsession.backends.file.format import encode
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.mongodb.format import fields_of
@@ -83,6 +84,14 @@ class Forger:
         names = ", ".join(f"{name} = %({name})s" for name in fields)
         with connection.cursor() as cursor:
             cursor.execute(f"UPDATE srvsession_session SET {names} WHERE sid = %(sid)s", fields)
+
+    def _write_cached_db(self, session: Loaded) -> None:
+        """Forge the row and the copy, of which the latter is read."""
+        self._write_db(session)
+        store: Any = self.store.inner
+        _, run = store.transport.exchange([("PING",)])
+        copy = new_copy(Generation(b"", run, store.clock.now_ms), session, store.clock.now_ms)
+        store.transport.exchange([("SET", store._key(session.record.sid), copy, "PX", 60_000)])
 
     def _write_redis(self, session: Loaded) -> None:
         redis = get_redis_connection("sessions")
