@@ -1,7 +1,7 @@
 """Run the demo: ``python -m example_project [--port 8000]`` (``make demo``).
 
-Makes the database and its people, and serves them on 127.0.0.1. With ``SRVSESSION_DEMO_ENGINE=redis`` and no address of
-a Redis it starts one of its own, which ends with it.
+Makes the database and its people, and serves them on 127.0.0.1. With ``SRVSESSION_DEMO_ENGINE=redis`` or ``cached_db``,
+and no address of a Redis, it starts one of its own, which ends with it.
 """
 
 import argparse
@@ -19,7 +19,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     port = parser.parse_args().port
     os.environ["DJANGO_SETTINGS_MODULE"] = "example_project.settings"
-    if os.environ.get("SRVSESSION_DEMO_ENGINE") == "redis" and not os.environ.get("SRVSESSION_DEMO_REDIS"):
+    needs_redis = os.environ.get("SRVSESSION_DEMO_ENGINE") in ("redis", "cached_db")
+    if needs_redis and not os.environ.get("SRVSESSION_DEMO_REDIS"):
         own_redis.start()
     try:
         django.setup()

@@ -1,7 +1,7 @@
 """Settings of the demo: a site that signs people in, on the session store that the environment names.
 
-``SRVSESSION_DEMO_ENGINE``    db (default), redis, mongodb, file or memory
-``SRVSESSION_DEMO_REDIS``     where Redis answers, for the engine redis: redis://127.0.0.1:6379/0;
+``SRVSESSION_DEMO_ENGINE``    db (default), redis, cached_db (the one behind the other), mongodb, file or memory
+``SRVSESSION_DEMO_REDIS``     where Redis answers, for redis and cached_db: redis://127.0.0.1:6379/0;
                               ``make demo`` without it starts a server of its own
 ``SRVSESSION_DEMO_MONGODB``   where MongoDB answers: mongodb://127.0.0.1:27017/demo; the engine is mongodb then
 ``SRVSESSION_DEMO_DATABASE``  another database than SQLite: an entry of Django's DATABASES, as JSON
@@ -29,7 +29,7 @@ ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 
 # Sessions: these lines are what a site of your own needs, beside the app and the middleware below.
 
-ENGINES = ("db", "redis", "mongodb", "file", "memory")
+ENGINES = ("db", "redis", "cached_db", "mongodb", "file", "memory")
 MONGODB = os.environ.get("SRVSESSION_DEMO_MONGODB", "")
 ENGINE = os.environ.get("SRVSESSION_DEMO_ENGINE", "mongodb" if MONGODB else "db")
 if ENGINE not in ENGINES:
@@ -42,14 +42,15 @@ if ENGINE == "file":
     SESSION_FILE_PATH = str(DATA / "sessions")
     Path(SESSION_FILE_PATH).mkdir(mode=0o700, exist_ok=True)
 
-if ENGINE == "redis":
+if ENGINE in ("redis", "cached_db"):
     if not os.environ.get("SRVSESSION_DEMO_REDIS"):
         raise ImproperlyConfigured(
-            "SRVSESSION_DEMO_ENGINE is 'redis', and nothing says where Redis answers. "
+            f"SRVSESSION_DEMO_ENGINE is {ENGINE!r}, and nothing says where Redis answers. "
             "Set SRVSESSION_DEMO_REDIS, for example to redis://127.0.0.1:6379/0. "
             "Or install redis-server: `make demo` starts one then."
         )
-    # An alias of its own, on a server or database number of its own: clearing a cache would end every session.
+    # An alias of its own, on a server or database number of its own: clearing a cache would end every session that is
+    # in Redis alone.
     CACHES["sessions"] = {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": os.environ["SRVSESSION_DEMO_REDIS"],

@@ -1,4 +1,4 @@
-"""A site on each store in turn: memory, a database on each server, Redis, files, MongoDB.
+"""A site on each store in turn: memory, a database on each server, Redis, one behind the other, files, MongoDB.
 
 Import the fixture by its function's name, and ask for ``every_store``.
 """
@@ -23,7 +23,10 @@ from tests.trust import WHOLE
 DATABASES = ("sqlite", "postgresql", "mariadb")
 MONGODB = ("mongodb",) if WHOLE else ()
 """Its server of tests is slow: by default the contract and its own tests run on it, all others in whole runs."""
-STORES = (*DATABASES, "memory", "redis", "file", *MONGODB)
+CACHED = ("cached_db",)
+"""SQLite behind Redis. Its lists are the database's: they are tried in whole runs."""
+_CACHED = CACHED if WHOLE else ()
+STORES = (*DATABASES, "memory", "redis", "file", *_CACHED, *MONGODB)
 FIXTURES = {"redis": "redis_alias", "cached_db": "redis_alias", "file": "session_directory", "mongodb": "mongodb"}
 """What makes an empty store, where a fixture does."""
 # Beside these stores the users are in the default database.
@@ -33,13 +36,13 @@ OTHERS = [
 ]
 
 
-@pytest.fixture(name="every_store", params=[*DATABASES, *OTHERS])
+@pytest.fixture(name="every_store", params=[*DATABASES, *_CACHED, *OTHERS])
 def every_store_fixture(
     request: pytest.FixtureRequest, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
     """Each store in turn, empty, with users in a database of real commits; yields its name."""
     kind = request.param
-    if kind in DATABASES:
+    if kind in DATABASES or kind in CACHED:
         yield from _on_database(kind, request, settings)
     else:
         settings.SESSION_ENGINE = f"django_srvsession.backends.{kind}"
@@ -54,11 +57,9 @@ def every_store_fixture(
 def lasting_store(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """Have a store for as long as the block lasts, for fixtures that many tests share; as ``every_store``."""
     settings: dict[str, Any] = {"SESSION_ENGINE": f"django_srvsession.backends.{kind}"}
-    if kind in DATABASES:
-        database = lent(kind, request)
-    else:
-        database = _default_database(request)
-    if kind == "redis":
+    has_database = kind in DATABASES or kind in CACHED
+    database = lent("sqlite" if kind in CACHED else kind, request) if has_database else _default_database(request)
+    if kind == "redis" or kind in CACHED:
         caches = {**django_settings.CACHES, "sessions": request.getfixturevalue("redis_server").cache_settings()}
         prefix = f"lasting-{secrets.token_hex(6)}:"
         settings |= {"CACHES": caches, "SESSION_CACHE_ALIAS": "sessions", "SRVSESSION_REDIS_PREFIX": prefix}
@@ -71,11 +72,10 @@ def lasting_store(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
             uri = request.getfixturevalue("mongodb_uri")
             settings["SRVSESSION_MONGODB"] = mongodb_settings(uri, stack.enter_context(new_database(uri)))
         alias, patch = stack.enter_context(database), stack.enter_context(pytest.MonkeyPatch.context())
+        if has_database:
+            settings["DATABASE_ROUTERS"] = [SendEverythingTo(alias)]
         if kind in DATABASES:
-            settings |= {
-                "SESSION_ENGINE": "django_srvsession.backends.db",
-                "DATABASE_ROUTERS": [SendEverythingTo(alias)],
-            }
+            settings["SESSION_ENGINE"] = "django_srvsession.backends.db"
         patch.setattr(MemoryStore, "table", SessionTable())
         with override_settings(**settings):
             yield kind
@@ -89,7 +89,9 @@ def _default_database(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def _on_database(kind: str, request: pytest.FixtureRequest, settings: Any) -> Iterator[str]:
-    with lent(kind, request) as alias:
+    if kind in CACHED:
+        request.getfixturevalue("redis_alias")
+    with lent("sqlite" if kind in CACHED else kind, request) as alias:
         settings.DATABASE_ROUTERS = [SendEverythingTo(alias)]
-        settings.SESSION_ENGINE = "django_srvsession.backends.db"
+        settings.SESSION_ENGINE = f"django_srvsession.backends.{'db' if kind in DATABASES else kind}"
         yield kind

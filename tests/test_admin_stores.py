@@ -49,6 +49,7 @@ KEPT_IN = {
     "mariadb": ("MariaDB", r"\w+"),
     "postgresql": ("PostgreSQL", rf"\w+, {SIZE} in use"),
     "redis": ("Redis", rf"[\w-]+, {SIZE}( of {SIZE})? in use"),
+    "cached_db": (r"SQLite + Redis", r"\w+"),
     "mongodb": ("MongoDB", f"{SIZE} in use"),
     "file": ("SESSION_FILE_PATH", f"{SIZE} free"),
 }

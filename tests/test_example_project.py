@@ -69,11 +69,12 @@ def test_the_environment_chooses_the_store(tmp_path: Path, engine: str, store: s
     assert (report["store"], report["checks"]) == (store, [])
 
 
-def test_redis_gets_a_cache_alias_of_its_own_with_time_limits(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("engine", "store"), [("redis", "RedisStore"), ("cached_db", "CachedDatabaseStore")])
+def test_redis_gets_a_cache_alias_of_its_own_with_time_limits(tmp_path: Path, engine: str, store: str) -> None:
     address = "redis://127.0.0.1:1/0"
-    answer = demo(tmp_path, SRVSESSION_DEMO_ENGINE="redis", SRVSESSION_DEMO_REDIS=address)
+    answer = demo(tmp_path, SRVSESSION_DEMO_ENGINE=engine, SRVSESSION_DEMO_REDIS=address)
     report = json.loads(answer.stdout)
-    assert report["store"] == "RedisStore"
+    assert report["store"] == store
     assert report["cache"]["LOCATION"] == address
     assert set(report["cache"]["OPTIONS"]) == {"SOCKET_TIMEOUT", "SOCKET_CONNECT_TIMEOUT"}
 
@@ -97,6 +98,7 @@ def test_the_address_of_a_mongodb_is_all_that_its_engine_needs(
     ("variables", "message"),
     [
         ({"SRVSESSION_DEMO_ENGINE": "mongodb"}, "Set SRVSESSION_DEMO_MONGODB, for example to mongodb://"),
+        ({"SRVSESSION_DEMO_ENGINE": "cached_db"}, "Set SRVSESSION_DEMO_REDIS, for example to redis://"),
         ({"SRVSESSION_DEMO_ENGINE": "redis"}, "Set SRVSESSION_DEMO_REDIS, for example to redis://"),
         ({"SRVSESSION_DEMO_LOOK": "drab"}, "SRVSESSION_DEMO_LOOK is 'drab'; it must be one of own, admin, bootstrap"),
         ({"SRVSESSION_DEMO_ENGINE": "floppy"}, "SRVSESSION_DEMO_ENGINE is 'floppy'; it must be one of db, redis"),

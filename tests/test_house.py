@@ -44,6 +44,7 @@ DOCUMENTED = """
     django_srvsession.middleware.SessionMiddleware
     django_srvsession.urls.urlpatterns django_srvsession.api.urls.urlpatterns
     django_srvsession.backends.db.SessionStore django_srvsession.backends.redis.SessionStore
+    django_srvsession.backends.cached_db.SessionStore
     django_srvsession.backends.file.SessionStore django_srvsession.backends.memory.SessionStore
     django_srvsession.backends.redis.cluster.ConnectionFactory
     django_srvsession.services.sessions_of django_srvsession.services.recent_activity

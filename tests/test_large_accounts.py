@@ -15,6 +15,7 @@ from django.test import Client
 from django.urls import include, path
 
 from django_srvsession import services
+from django_srvsession.backends.cached_db import CachedDatabaseStore
 from django_srvsession.backends.db import DatabaseStore, listing
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.mongodb import MongoStore
@@ -58,7 +59,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "_BATCH", 4)
     monkeypatch.setattr(mongodb_listing, "_BATCH", 4)
     monkeypatch.setattr(user_records, "_READ_AT_ONCE", 4)
-    for store_class in (DatabaseStore, MemoryStore, RedisStore, MongoStore):
+    for store_class in (DatabaseStore, CachedDatabaseStore, MemoryStore, RedisStore, MongoStore):
         monkeypatch.setattr(store_class, "ends_at_once", 4)
 
 

@@ -61,6 +61,6 @@ def _engine_messages(deploy: bool) -> list[CheckMessage]:
     ours = engine if issubclass(engine, SessionStore) else _beside()
     if ours is not None:
         return list(ours.store_class.check(deploy))
-    hint = "Set it to django_srvsession.backends.db, .redis, .mongodb, .file or .memory."
+    hint = "Set it to django_srvsession.backends.db, .redis, .cached_db, .mongodb, .file or .memory."
     text = f"SESSION_ENGINE is {settings.SESSION_ENGINE}: its sessions cannot be listed or ended."
     return [] if deploy else [Error(text, hint=hint, id="srvsession.E001")]

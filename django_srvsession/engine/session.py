@@ -314,7 +314,7 @@ def current_store() -> Store:
     if engine is None:
         raise ImproperlyConfigured(
             f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, which is not an engine of django-srvsession. "
-            "Set it to django_srvsession.backends.db, .redis, .mongodb, .file or .memory."
+            "Set it to django_srvsession.backends.db, .redis, .cached_db, .mongodb, .file or .memory."
         )
     store: Store = engine.store()
     return store

@@ -59,6 +59,8 @@ def _kept_in() -> str:
     if engine == "db":
         vendor = connections["default"].vendor
         return names.get(vendor, vendor)
+    if engine == "cached_db":
+        return f"{names[connections['default'].vendor]} + Redis"
     return {"redis": "Redis", "mongodb": "MongoDB", "file": gettext("files"), "memory": gettext("memory")}[engine]
 
 

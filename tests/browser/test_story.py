@@ -11,7 +11,7 @@ from tests.browser.browsers import Browser
 from tests.browser.demo import DemoSite
 from tests.trust import WHOLE
 
-STORES = ["memory", "sqlite", "postgresql", "mariadb", "redis", "file", *(["mongodb"] if WHOLE else [])]
+STORES = ["memory", "sqlite", "postgresql", "mariadb", "redis", "file", *(["cached_db", "mongodb"] if WHOLE else [])]
 
 
 @pytest.fixture(params=STORES)
@@ -22,8 +22,8 @@ def site(request: pytest.FixtureRequest) -> Iterator[DemoSite]:
 
 
 def new_site(store: str, request: pytest.FixtureRequest) -> DemoSite:
-    if store == "redis":
-        return DemoSite("redis", redis=request.getfixturevalue("redis_server").url)
+    if store in ("redis", "cached_db"):
+        return DemoSite(store, redis=request.getfixturevalue("redis_server").url)
     if store == "mongodb":
         return DemoSite("mongodb", mongodb=request.getfixturevalue("mongodb_uri"))
     if store in ("postgresql", "mariadb"):

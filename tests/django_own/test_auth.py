@@ -18,13 +18,14 @@ from django.conf import settings
 
 from tests.django_own.differences import AUTH, ON_DATABASE
 from tests.django_own.source import django_tests
-from tests.every_store import MONGODB
+from tests.every_store import CACHED, MONGODB
 from tests.patience import patient
+from tests.trust import WHOLE
 
 django_tests()  # Skips, or fails in CI, before a process is started that could only say so.
 
 ROOT = Path(__file__).resolve().parents[2]
-ENGINES = ["memory", "db", "redis", "file", *MONGODB]
+ENGINES = ["memory", "db", "redis", "file", *(CACHED if WHOLE else ()), *MONGODB]
 MODULES = [
     "auth_backends",
     "basic",
@@ -45,7 +46,7 @@ MODULES = [
 def engine_environment(request: pytest.FixtureRequest) -> dict[str, str]:
     """The environment that names an engine, and where it keeps its sessions."""
     more: dict[str, Any] = {}
-    if request.param == "redis":
+    if request.param == "redis" or request.param in CACHED:
         request.getfixturevalue("redis_alias")
         names = ("CACHES", "SESSION_CACHE_ALIAS", "SRVSESSION_REDIS_PREFIX")
         more = {name: getattr(settings, name) for name in names}
@@ -64,7 +65,7 @@ def test_djangos_own_tests_of_sign_in_pass(engine_environment: dict[str, str]) -
     # Far fewer would mean that they were not found.
     assert count is not None, ran.stderr[-8000:]
     assert int(count[1]) > 400
-    in_database = engine_environment["SRVSESSION_ENGINE"].endswith(".db")
+    in_database = engine_environment["SRVSESSION_ENGINE"].endswith((".db", ".cached_db"))
     assert failed(ran) <= AUTH.keys() - (ON_DATABASE if in_database else set()), ran.stderr[-8000:]
     assert failed(ran) or ran.returncode == 0, ran.stderr[-8000:]
 

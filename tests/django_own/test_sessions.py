@@ -52,6 +52,13 @@ class OfRedis:
     engine = f"{BACKENDS}.redis"
 
 
+@pytest.mark.usefixtures("redis_alias")
+class OfCachedDatabase:
+    """Run against the database behind Redis."""
+
+    engine = f"{BACKENDS}.cached_db"
+
+
 @pytest.mark.usefixtures("session_directory")
 class OfFile:
     """Run against the file engine."""
@@ -88,6 +95,10 @@ class TestDatabaseEngine(OfDatabase, Engine, TestCase):
 
 class TestRedisEngine(OfRedis, Engine, TestCase):
     """Redis."""
+
+
+class TestCachedDatabaseEngine(OfCachedDatabase, Engine, TestCase):
+    """The database behind Redis."""
 
 
 class TestFileEngine(OfFile, Engine, TestCase):
@@ -172,6 +183,12 @@ class TestRedisUnderStockMiddleware(OfRedis, Middleware):
     __test__ = True
 
 
+class TestCachedDatabaseUnderStockMiddleware(OfCachedDatabase, Middleware):
+    """The database behind Redis, Django's middleware."""
+
+    __test__ = True
+
+
 class TestFileUnderStockMiddleware(OfFile, Middleware):
     """Files, Django's middleware."""
 
@@ -198,6 +215,12 @@ class TestDatabaseUnderOurMiddleware(TestDatabaseUnderStockMiddleware):
 
 class TestRedisUnderOurMiddleware(TestRedisUnderStockMiddleware):
     """Redis, our middleware."""
+
+    middleware = SessionMiddleware
+
+
+class TestCachedDatabaseUnderOurMiddleware(TestCachedDatabaseUnderStockMiddleware):
+    """The database behind Redis, our middleware."""
 
     middleware = SessionMiddleware
 

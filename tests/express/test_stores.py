@@ -18,7 +18,7 @@ from django_redis import get_redis_connection
 from django_srvsession import services
 from django_srvsession.engine import registry
 from django_srvsession.store import UpdateError
-from tests.engine.every_store import on_every_store
+from tests.engine.every_store import CACHED_DB, DB, on_every_store
 from tests.engine.pages import Browser, put, read, set_cookie
 from tests.express.asking import key_of
 from tests.mongodb_servers import own_database
@@ -59,7 +59,7 @@ def test_what_was_read_is_a_copy_that_changes_nothing_until_it_is_saved(browser:
 
 @pytest.mark.parametrize(
     "engine",
-    ["redis", "mongodb", "file", pytest.param("db", marks=pytest.mark.django_db(transaction=True))],
+    ["redis", "mongodb", "file", DB, CACHED_DB],
     indirect=True,
 )
 def test_another_process_sees_the_session(browser: Browser, engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +109,22 @@ def test_a_session_in_redis_lives_as_long_as_its_cookie_and_then_leaves_a_tombst
     left = get_redis_connection("sessions").ttl(f"{settings.SRVSESSION_REDIS_PREFIX}s:{key_of(browser).sid}")
     assert set_cookie(response)["max-age"] == pytest.approx(HOUR, abs=3)
     assert HOUR + 100 - 5 <= left <= HOUR + 100 + 60 + 5  # It moves by the minute.
+
+
+# The database behind Redis.
+
+
+@pytest.mark.parametrize("engine", [CACHED_DB], indirect=True)
+def test_redis_answers_reads_and_the_database_decides(
+    browser: Browser, engine: Any, django_assert_num_queries: Any
+) -> None:
+    browser.visit(put(a=1))
+    assert browser.show(read) == {"a": 1}
+    with django_assert_num_queries(0):
+        assert browser.show(read) == {"a": 1}
+    late = browser.copy()
+    browser.visit(lambda request: request.session.flush())
+    assert late.show(read) == {}
 
 
 # MongoDB.

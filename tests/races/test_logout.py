@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tests.every_store import CACHED
 from tests.processes import Site
 from tests.races.baselines import EVERY_ENGINE, on_stock
 from tests.races.browsers import Lane, Race, cookie_after
+from tests.races.conftest import OURS
 from tests.trust import rounds
 
 ROUNDS = 1000
@@ -62,6 +66,7 @@ def save_of_a_stale_request(lane: Lane, user: str) -> int:
     return bool(lane.user(old) or late.answer.cookies.get("sessionid"))
 
 
+@pytest.mark.parametrize("site", dict.fromkeys([*OURS, *CACHED]), indirect=True)
 def test_no_reader_and_no_writer_brings_a_session_back_after_its_logout(site: Site) -> None:
     assert Race(crowd_and_logout).faults(site, ROUNDS) == 0
 

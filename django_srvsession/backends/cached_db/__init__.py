@@ -202,8 +202,9 @@ class CachedDatabaseStore(Store):
         )
 
     def storage_info(self) -> StorageInfo:
-        """Return which database the sessions are in."""
-        return self.database.storage_info()
+        """Return which database the sessions are in, and that Redis is before it."""
+        info = self.database.storage_info()
+        return info._replace(name=f"{info.name} + Redis")
 
     def examine(self) -> Iterator[Finding]:
         """Ask the database, and then Redis, what an operator should know."""
