@@ -18,6 +18,7 @@ from django_srvsession.store import ConflictError, StoreUnavailableError, Update
 from django_srvsession.testing import StoreContract
 from django_srvsession.testing.sessions import create, new_user, new_verifier, stored
 from tests.servers import RedisServer
+from tests.trust import WHOLE
 
 LOGOUT = Ending("logout")
 
@@ -29,9 +30,10 @@ def store(database_alias: str, redis_alias: str) -> CachedDatabaseStore:
 
 
 on_sqlite = pytest.mark.parametrize("database_alias", ["sqlite"], indirect=True)
+of_the_contract = ("sqlite", "postgresql", "mariadb") if WHOLE else ("sqlite",)
 
 
-@on_sqlite
+@pytest.mark.parametrize("database_alias", of_the_contract, indirect=True)
 class TestContract(StoreContract):
     """The contract of all stores."""
 

@@ -109,6 +109,10 @@ class CachedDatabaseStore(Store):
         """Store a new session; whoever reads it first makes a copy."""
         return self.database.create(sid, verifier, delta)
 
+    def restore(self, session: Loaded) -> Loaded:
+        """Do as ``DatabaseStore`` does, and as :meth:`create`."""
+        return self.database.restore(session)
+
     def load(self, sid: str) -> Loaded | Tombstone | None:
         """Read a session: its copy, if there is one that may be believed."""
         if not is_sid(sid):
