@@ -15,6 +15,7 @@ from django_srvsession.backends.cached_db.breaker import Breaker
 from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.records import TOUCH, Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import ConflictError, StoreUnavailableError, UpdateError
+from django_srvsession.store.face import run_blocking
 from django_srvsession.testing import StoreContract
 from django_srvsession.testing.sessions import create, new_user, new_verifier, stored
 from tests.servers import RedisServer
@@ -69,6 +70,13 @@ class TestReads:
         for _ in range(5):
             again = stored(store, session.record.sid)
             assert (again.record, again.values) == (first.record, first.values)
+        assert len(statements) == asked
+
+    def test_a_new_session_is_read_from_redis(self, store: CachedDatabaseStore, statements: Any) -> None:
+        stored(store, create(store).record.sid)  # Now the store knows which run of Redis it is.
+        session = create(store, changed={"a": b"a"})
+        asked = len(statements)
+        assert stored(store, session.record.sid).record == session.record
         assert len(statements) == asked
 
     def test_a_session_that_was_written_is_read_from_redis(self, store: CachedDatabaseStore, statements: Any) -> None:
@@ -154,6 +162,22 @@ class TestWrites:
         store.database.load = slow  # type: ignore[method-assign]
         assert isinstance(store.load(session.record.sid), Loaded)
 
+    def test_a_copy_of_a_new_session_that_comes_late_finds_the_guard_of_its_end(
+        self, store: CachedDatabaseStore
+    ) -> None:
+        stored(store, create(store).record.sid)
+        add = store.copies.add
+        late: list[Any] = []
+
+        async def lost(*args: Any) -> None:
+            late.append(args)
+
+        store.copies.add = lost  # type: ignore[method-assign]
+        session = create(store)
+        assert store.end(session.record.sid, LOGOUT) is not None
+        run_blocking(add(*late[0]))
+        assert not is_cached(store, session.record.sid)
+
     def test_of_two_overlapping_writes_no_older_one_is_left(self, store: CachedDatabaseStore) -> None:
         session = create(store)
         sid, verifier = session.record.sid, session.record.verifier
@@ -228,6 +252,14 @@ class TestTransactions:
             stored(store, session.record.sid)
             assert not is_cached(store, session.record.sid)
 
+    def test_a_session_that_begins_in_a_transaction_has_no_copy(self, store: CachedDatabaseStore) -> None:
+        stored(store, create(store).record.sid)
+        with transaction.atomic(store.database.using):
+            sid = create(store).record.sid
+            assert raw(store, sid) is None
+            transaction.set_rollback(True, store.database.using)
+        assert store.load(sid) is None
+
     def test_an_end_is_told_again_at_the_commit(self, store: CachedDatabaseStore) -> None:
         session = create(store)
         sid = session.record.sid
@@ -236,7 +268,7 @@ class TestTransactions:
         with transaction.atomic(store.database.using):
             assert store.end(sid, LOGOUT) is not None
             store.transport.exchange([("SET", store._key(sid), copy)])  # As if the guard had gone meanwhile.
-        assert raw(store, sid) is None
+        assert not is_cached(store, sid)
         assert isinstance(store.load(sid), Tombstone)
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.core.checks import CheckMessage
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import connections
 
 from django_srvsession import engine
 from django_srvsession.backends.cached_db.copies import Copies
@@ -21,6 +21,7 @@ from django_srvsession.backends.cached_db.sessions import Sessions
 from django_srvsession.backends.cached_db.transport import CacheTransport, for_a_loop, open_cache
 from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.backends.redis.clock import RedisClock
+from django_srvsession.backends.redis.keys import encoded
 from django_srvsession.backends.redis.tenants import Tenants
 from django_srvsession.backends.redis.transport import Transport
 from django_srvsession.records import Delta, Ending, Loaded, SessionRecord, Tombstone, is_sid
@@ -51,7 +52,7 @@ class CachedDatabaseStore(Store):
         self.database = DatabaseStore(using)
         self.clock = RedisClock()
         self.copies = Copies(self.clock)
-        self.sessions = Sessions(self.database, self.copies, self._drop)
+        self.sessions = Sessions(self.database, self.copies, lambda: self.transport)
         self._tenants = Tenants(self.clock)
         self._face = BlockingFace(self)
 
@@ -79,25 +80,29 @@ class CachedDatabaseStore(Store):
         return OfEachLoop(partial(for_a_loop, self.transport))
 
     @cached_property
-    def _only_prefix(self) -> bytes | None:
-        """Return what all keys begin with, where no tenant and no router may have a say."""
-        if self._tenants.only is None or settings.DATABASE_ROUTERS:
-            return None
-        return self._tenants.only.keys.copies(self.database.using or DEFAULT_DB_ALIAS)
+    def _prefixes(self) -> dict[str, bytes]:
+        """Return what keys begin with, by database, as far as it is known for ever."""
+        only, is_routed = self._tenants.only, bool(settings.DATABASE_ROUTERS)
+        return {} if only is None or is_routed else {"": only.keys.copies(self.database.using)}
+
+    def _prefix(self) -> bytes:
+        """Return what keys of copies begin with: this tenant's, of this database."""
+        using = self.database.using
+        prefix = self._prefixes.get(using)
+        if prefix is None:
+            prefix = self._tenants.now().keys.copies(using)
+            if self._tenants.only is not None:
+                self._prefixes[using] = prefix
+        return prefix
 
     def _key(self, sid: str) -> bytes:
-        """Return the key of a session's copy: of this tenant, in this database."""
-        prefix = self._only_prefix or self._tenants.now().keys.copies(self.database.using)
-        return prefix + sid.encode()
+        """Return the key of a session's copy."""
+        return (self._prefixes.get("") or self._prefix()) + encoded(sid)
 
     async def akey(self, sid: str) -> bytes:
-        """Do as :meth:`_key`, where tenants and routers look: in the thread of the site's sync code."""
-        if self._only_prefix is not None:
-            return self._only_prefix + sid.encode()
-        return await self.face().call(self._key, sid)
-
-    def _drop(self, keys: Sequence[bytes]) -> None:
-        run_blocking(self.copies.drop(self.transport, keys))
+        """Do as :meth:`_key`; tenants and routers look in the thread of the site's sync code."""
+        prefix = self._prefixes.get("")
+        return await self.face().call(self._key, sid) if prefix is None else prefix + encoded(sid)
 
     # The verbs.
 
@@ -106,12 +111,15 @@ class CachedDatabaseStore(Store):
         return CachedFace(self)
 
     def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
-        """Store a new session; whoever reads it first makes a copy."""
-        return self.database.create(sid, verifier, delta)
+        """Store a new session, and a copy of it."""
+        return self._create(sid, lambda: self.database.create(sid, verifier, delta))
 
     def restore(self, session: Loaded) -> Loaded:
         """Do as ``DatabaseStore`` does, and as :meth:`create`."""
-        return self.database.restore(session)
+        return self._create(session.record.sid, lambda: self.database.restore(session))
+
+    def _create(self, sid: str, create: Callable[[], Loaded]) -> Loaded:
+        return run_blocking(self.sessions.create(self.transport, self._face, self._key(sid), create))
 
     def load(self, sid: str) -> Loaded | Tombstone | None:
         """Read a session: its copy, if there is one that may be believed."""

@@ -63,6 +63,7 @@ class Copies:
     def __init__(self, clock: RedisClock) -> None:
         self.clock = clock
         self.breaker = Breaker()
+        self._run: bytes | None = None
 
     # Who reads.
 
@@ -102,13 +103,27 @@ class Copies:
 
     # Who writes.
 
-    async def guard(self, to: Transport, keys: Sequence[bytes], for_ms: int = GUARDED_MS) -> list[Guarded] | None:
-        """Remove copies, and have nobody else store any; None if that was not acknowledged."""
+    def now(self) -> Generation | None:
+        """Return what the copy of a new session is of: no generation, the last known run, now; None for no copy."""
+        return Generation(b"", self._run, self.clock.now_ms) if self.breaker.is_closed and self._run else None
+
+    async def add(self, to: Transport, key: bytes, generation: Generation, session: Loaded) -> None:
+        """Store the copy of a new session, of which nobody knows yet: no guard of its end is older than this copy."""
+        copy = new_copy(generation, session, self.clock.now_ms)
+        if copy is not None and self.breaker.is_closed:
+            due_ms = generation.taken_ms + conf.cache_check_ms
+            await self._ask(to, [("SET", key, copy, "NX", "PXAT", due_ms)])
+
+    async def guard(self, to: Transport, keys: Sequence[bytes], *, ends: bool = False) -> list[Guarded] | None:
+        """Remove copies, and have nobody else store any; None if that was not acknowledged.
+
+        Of what ends the guard stays until any copy that may be under way is too old.
+        """
         if not keys:
             return []
         if not (self.breaker.is_closed or await self._is_back(to, keys[0])):
             return None
-        guards = [new_guard() for _ in keys]
+        guards, for_ms = [new_guard() for _ in keys], max(GUARDED_MS, conf.cache_check_ms if ends else 0)
         commands: list[Command] = []
         for key, guard in zip(keys, guards, strict=True):
             # Redis deletes when its memory is full, and refuses the guard: where nothing stands nobody stores a copy.
@@ -168,6 +183,7 @@ class Copies:
             return None
         if needs_time:
             self.clock.learn_from_time(replies.pop(0))
+        self._run = replies[-1]
         return replies
 
     async def _is_back(self, to: Transport, key: bytes) -> bool:

@@ -17,6 +17,14 @@ class CachedFace(ThreadFace):
 
     store: CachedDatabaseStore
 
+    async def create(self, sid: str, verifier: str, delta: Delta) -> Loaded:
+        """Store a new session."""
+        store, to = self.store, await self.store.loops.get()
+        if to is None:
+            return await super().create(sid, verifier, delta)
+        key = await store.akey(sid)
+        return await store.sessions.create(to, self, key, lambda: store.database.create(sid, verifier, delta))
+
     async def load(self, sid: str) -> Loaded | Tombstone | None:
         """Read a session."""
         store, to = self.store, await self.store.loops.get()

@@ -82,8 +82,8 @@ def read_copy(sid: str, value: Any, run: bytes | None, from_ms: int, now_ms: int
     ``from_ms`` and ``now_ms`` are instants of Redis' clock. What is damaged is no copy, and a session whose time is up
     is the database's to judge: it may have ended there.
     """
-    if not is_copy(value):
-        return None
+    if type(value) is not bytes or value[:1] != COPY or len(value) < _HEAD.size:
+        return None  # Spelt out: every request pays for it.
     _, of_run, taken, ahead_ms = _HEAD.unpack_from(value)
     if of_run != run or taken < from_ms:
         return None

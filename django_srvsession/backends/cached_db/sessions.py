@@ -6,12 +6,14 @@ it, when nobody can read what it was.
 =====  =========================================================================
 read   the copy; else take a lease, read the database, store a copy in its place
 write  put up a guard, write the database, store a copy in its place
-end    put up a guard, write the database, remove what stands there
+end    put up a guard, write the database, put up another
+create write the database, store a copy where nothing stands
 =====  =========================================================================
 
 A copy takes the place of that very lease or guard only: so nobody has begun to write since before the database was
 asked. A writer whose guard has gone removes what stands there instead. One who dies leaves a guard, which goes in half
-a minute. One who cannot tell Redis finds the breaker open, or opens it (``breaker``).
+a minute; that of an end stays for as long as any copy is believed. Who cannot tell Redis finds the breaker open, or
+opens it (``breaker``).
 
 Each procedure is a coroutine over a transport and a face, in whose thread the database's connection is. Inside the
 caller's transaction nothing is stored, and copies are removed once more at its commit.
@@ -19,8 +21,9 @@ caller's transaction nothing is stored, and copies are removed once more at its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 from django.db import connections
 
@@ -31,10 +34,12 @@ from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.backends.redis.transport import Transport
 from django_srvsession.records import UNSET, Delta, Ending, Loaded, SessionRecord, Tombstone
 from django_srvsession.store import StoreUnavailableError
-from django_srvsession.store.face import Face
+from django_srvsession.store.face import Face, run_blocking
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+Tell = Callable[[Transport], Coroutine[Any, Any, object]]
 
 _UNTOLD = "Redis cannot be told that a session has ended: a copy of it may open until its check is due. Try it again."
 
@@ -42,13 +47,13 @@ _UNTOLD = "Redis cannot be told that a session has ended: a copy of it may open 
 class Sessions:
     """Do what :class:`django_srvsession.store.Store` says, to a database and to the copies of its sessions.
 
-    ``drop`` removes copies, blocking, when a transaction has committed.
+    ``transport`` gives the way of threads to Redis, for when a transaction has committed.
     """
 
-    def __init__(self, database: DatabaseStore, copies: Copies, drop: Callable[[Sequence[bytes]], object]) -> None:
+    def __init__(self, database: DatabaseStore, copies: Copies, transport: Callable[[], Transport]) -> None:
         self._database = database
         self._copies = copies
-        self._drop = drop
+        self._transport = transport
         self.transactions = Transactions()
 
     async def load(
@@ -62,6 +67,14 @@ class Sessions:
             await self._copies.fill(to, key, found, stored)
         return stored
 
+    async def create(self, to: Transport, face: Face, key: bytes, create: Callable[[], Loaded]) -> Loaded:
+        """Store a new session, whether or not Redis answers."""
+        generation = self._copies.now()
+        session, is_final = await face.call(self._created, create)
+        if is_final and generation is not None:
+            await self._copies.add(to, key, generation, session)
+        return session
+
     async def update(
         self, to: Transport, face: Face, key: bytes, sid: str, verifier: str, delta: Delta, base: Loaded | None
     ) -> Loaded:
@@ -69,7 +82,14 @@ class Sessions:
         guards = await self._copies.guard(to, [key])
         try:
             after, is_final = await face.call(
-                self._written, [sid], [key], self._database.update, sid, verifier, delta, base
+                self._written,
+                [sid],
+                partial(self._copies.drop, keys=[key]),
+                self._database.update,
+                sid,
+                verifier,
+                delta,
+                base,
             )
         except StoreUnavailableError:
             # Nobody was told of the write, if there was one: pages that only read go on as before.
@@ -85,9 +105,10 @@ class Sessions:
 
     async def end(self, to: Transport, face: Face, key: bytes, sid: str, ending: Ending) -> SessionRecord | None:
         """End a session; it has ended, too, where ``StoreUnavailableError`` says that Redis cannot be told."""
-        guards = await self._copies.guard(to, [key])
-        record, is_final = await face.call(self._written, [sid], [key], self._database.end, sid, ending)
-        is_told = await self._copies.drop(to, [key]) if is_final else guards is not None
+        again = partial(self._copies.guard, keys=[key], ends=True)
+        guards = await again(to)
+        record, is_final = await face.call(self._written, [sid], again, self._database.end, sid, ending)
+        is_told = (await again(to) if is_final else guards) is not None
         # What is due is due by its copy, too.
         if is_told or ending.reason is None or (record is None and await self._lives(face, sid)):
             return record
@@ -97,9 +118,10 @@ class Sessions:
         self, to: Transport, face: Face, keys: Sequence[bytes], sids: Sequence[str], ending: Ending
     ) -> Sequence[SessionRecord]:
         """Do as :meth:`end` for all of them."""
-        guards = await self._copies.guard(to, keys)
-        records, is_final = await face.call(self._written, sids, keys, self._database.end_many, sids, ending)
-        is_told = await self._copies.drop(to, keys) if is_final else guards is not None
+        again = partial(self._copies.guard, keys=keys, ends=True)
+        guards = await again(to)
+        records, is_final = await face.call(self._written, sids, again, self._database.end_many, sids, ending)
+        is_told = (await again(to) if is_final else guards) is not None
         if is_told or ending.reason is None:
             return records
         raise _untold(records)
@@ -110,7 +132,16 @@ class Sessions:
         """Count a session among its user's, which may make it the user's."""
         await self._copies.guard(to, [key])
         try:
-            given, _ = await face.call(self._written, [sid], [key], self._database.admit, user_id, sid, limit, policy)
+            given, _ = await face.call(
+                self._written,
+                [sid],
+                partial(self._copies.drop, keys=[key]),
+                self._database.admit,
+                user_id,
+                sid,
+                limit,
+                policy,
+            )
         finally:
             await self._copies.drop(to, [key])
         return given
@@ -126,16 +157,20 @@ class Sessions:
         """Read a session, and tell whether others see the same."""
         return self._database.load(sid), not is_open(connections[self._database.using])
 
+    def _created(self, create: Callable[[], Loaded]) -> tuple[Loaded, bool]:
+        """Store a new session, and tell whether that is final."""
+        return create(), not is_open(connections[self._database.using])
+
     def _written(
-        self, sids: Sequence[str], keys: Sequence[bytes], write: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+        self, sids: Sequence[str], tell: Tell, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> tuple[T, bool]:
-        """Write sessions, and tell whether that is final; if it is not, have their copies removed once it is."""
+        """Write sessions, and tell whether that is final; if it is not, have Redis told once it is."""
         connection = connections[self._database.using]
         if not is_open(connection):
             return write(*args, **kwargs), True
         self.transactions.note(connection, sids)
         if connection.in_atomic_block:
-            self._database.on_commit(lambda: self._drop(keys))
+            self._database.on_commit(lambda: run_blocking(tell(self._transport())))
         return write(*args, **kwargs), False
 
 
