@@ -100,7 +100,15 @@ def test_the_overview_refreshes_itself_until_nobody_looks(admin: Browser) -> Non
         assert admin.texts(".srvsession-overview dd")[0] == "5"
         assert violations(admin, ".srvsession-overview") == violations(admin, ".srvsession-paginator") == []
         admin.run("document.querySelector('.srvsession-overview dl').remove()")
+        top = "return Math.round(document.querySelector('#result_list').getBoundingClientRect().top)"
+        before = admin.run(top)
         admin.wait_for("refreshes > 1 && document.querySelector('.srvsession-overview dl') !== null")
+        assert admin.run(top) == before
+        admin.run("document.querySelector('.srvsession-overview svg').style.height = '9rem'")
+        before = admin.run(top)
+        admin.run("window.seen = refreshes")
+        admin.wait_for("refreshes > seen + 1")
+        assert admin.run(top) == before
         admin.run("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
         admin.run("document.dispatchEvent(new Event('visibilitychange'))")
         admin.run("window.seen = refreshes; setTimeout(() => { window.isLater = true }, 150000)")

@@ -19,13 +19,21 @@
       if (!document.hidden && Date.now() - lastInput < AFTER_INPUT) timer = setTimeout(refresh, wait);
     };
 
+    // The list below stays where it is in the window: there may be a pointer on a row.
+    const show = (nodes) => {
+      const height = box.offsetHeight;
+      box.replaceChildren(...nodes);
+      box.style.minHeight = `${height}px`;
+      window.scrollBy({ top: box.offsetHeight - height, behavior: "instant" });
+    };
+
     const refresh = async () => {
       try {
         const answer = await fetch(box.dataset.srvsessionOverview, { credentials: "same-origin", redirect: "error" });
         if (answer.status === 401 || answer.status === 403) return;
         if (!answer.ok) throw new Error(String(answer.status));
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-        box.replaceChildren(...page.body.childNodes);
+        show(page.body.childNodes);
         wait = EVERY;
       } catch {
         wait = Math.min(wait * 2, AFTER_INPUT);
@@ -38,6 +46,7 @@
       if (timer === 0) plan();
     };
 
+    document.documentElement.style.overflowAnchor = "none"; // Or the browser scrolls as well.
     document.addEventListener("visibilitychange", plan);
     for (const kind of ["pointermove", "pointerdown", "keydown", "scroll"]) {
       document.addEventListener(kind, noteInput, { passive: true });
