@@ -61,6 +61,18 @@ def test_every_text_is_translated_for_good_and_keeps_its_placeholders() -> None:
         assert sorted(PLACEHOLDER.findall(meant)) == sorted(PLACEHOLDER.findall(translation)), text
 
 
+def test_requests_are_in_one_register_and_terms_are_those_of_the_glossary() -> None:
+    page = (
+        (PACKAGE.parent / "docs" / "reference" / "glossary.rst").read_text(encoding="utf-8").partition("\nKorean\n")[2]
+    )
+    terms = dict(re.findall(r"^(\w[\w ]*?|IP address)  +(\S.*)$", page, re.MULTILINE))
+    assert len(terms) > 8
+    said = {text.lower(): translation for text, translation in entries().items()}
+    for term, korean in terms.items():
+        assert said.get(term.lower(), korean) == korean, term
+    assert not [text for text in entries().values() if re.search("주세요|십시오", text)]
+
+
 def test_what_is_compiled_is_what_stands_in_the_source() -> None:
     with (MESSAGES / "django.mo").open("rb") as file:
         compiled = gettext.GNUTranslations(file)
