@@ -20,7 +20,12 @@ ELSEWHERE: Final = {
 }
 """Pages whose blocks of Python another test runs, all of them."""
 INCLUDED: Final = ["../CHANGELOG", "../CONTRIBUTING", "../SECURITY"]
-HERE: Final = [page for page in [*pages(), *INCLUDED] if any(block.is_run for block in blocks_of(page))]
+TUTORIAL: Final = "tutorial/"  # tests/browser/test_tutorial.py
+HERE: Final = [
+    page
+    for page in [*pages(), *INCLUDED]
+    if any(block.is_run for block in blocks_of(page)) and not page.startswith(TUTORIAL)
+]
 
 
 def test_every_block_has_a_language_that_a_test_knows_or_shows_that_it_is_not_run() -> None:
