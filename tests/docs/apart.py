@@ -39,18 +39,22 @@ def main(page: str, story: str = "") -> None:
     import django
     from django.conf import settings
     from django.core.management import call_command
+    from django.test.utils import setup_test_environment
 
     from tests import settings as base
     from tests.docs.site import Site
 
     values: dict[str, Any] = {name: getattr(base, name) for name in dir(base) if name.isupper()}
     with tempfile.TemporaryDirectory() as place:
+        values["ALLOWED_HOSTS"] = ["testserver"]
+        values["DATABASES"] = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{place}/db.sqlite3"}}
         site = Site(page, values.__setitem__, Path(place))
         for block in filter(are_settings, blocks_of(page)):
             site.read(block)
         settings.configure(**values)
         with site.modules:
             django.setup()
+            setup_test_environment()
             site.put = lambda name, value: setattr(settings, name, value)
             call_command("migrate", verbosity=0)
             for block in blocks_of(page):

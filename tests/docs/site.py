@@ -92,6 +92,7 @@ class Site:
         self.place = place
         self.values: dict[str, Any] = {**START, "BASE_DIR": place, "CACHES": CACHES}
         self.snippets: dict[str, Any] = {}
+        self.urls = URLS
         sources: dict[str, str] = {}
         for block in blocks_of(page):
             if block.is_run and block.language == "python" and block.caption.endswith(".py"):
@@ -154,9 +155,10 @@ class Site:
         assert [found for found in checks.run_checks() if found.level >= checks.WARNING] == []
 
     def route(self, block: Block) -> None:
-        """Serve what a block of URLs says."""
+        """Serve what the blocks of URLs say until here."""
+        self.urls += f"{self.text_of(block)}\n"
         module = types.ModuleType(f"urls_of_{self.page.replace('/', '_').replace('-', '_')}")
-        exec(URLS + self.text_of(block), module.__dict__)
+        exec(self.urls, module.__dict__)
         self.put("ROOT_URLCONF", module)
         assert get_resolver(module).url_patterns  # type: ignore[arg-type]
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import time
+from typing import Any
+
 from django.contrib.auth import get_user_model
+from django.core import mail
 from django.core.management import call_command
 from django.test import Client
 
 from django_srvsession import services
 from django_srvsession.models import Session
 from tests.docs.site import Site
+from tests.patience import patient
 
 
 def database_of_its_own(site: Site) -> None:
@@ -28,3 +34,116 @@ def _tables(alias: str) -> list[str]:
 
     with connections[alias].cursor() as cursor:
         return connections[alias].introspection.table_names(cursor)
+
+
+def allauth(site: Site) -> None:
+    """Sign in by allauth, under our limit; confirm by it; find no way around it."""
+    from allauth.account.models import EmailAddress
+    from django.conf import settings
+    from django.contrib.auth.hashers import make_password
+    from django.test import override_settings
+
+    users = get_user_model().objects
+    ann = users.create_user("ann", "ann@example.com", "pass-ann-2026")
+    client = Client()
+    answer = client.get("/devices/login/?next=/devices/sessions/")
+    assert answer["Location"] == "/accounts/login/?next=/devices/sessions/"
+    signed_in = {"login": "ann", "password": "pass-ann-2026"}
+    assert client.post("/accounts/login/?next=/devices/sessions/", signed_in)["Location"] == "/devices/sessions/"
+    page = client.get("/devices/sessions/").content.decode()
+    assert 'href="/accounts/password/change/"' in page
+    with override_settings(SRVSESSION_MAX_SESSIONS_PER_USER=1):
+        second = Client()
+        second.post("/accounts/login/", signed_in)
+        assert len(services.sessions_of(ann)) == 1
+        assert client.get("/devices/sessions/").status_code == 302
+    second.post("/accounts/login/", signed_in)
+    client.post("/accounts/login/", {**signed_in, "remember": "on"})
+    assert client.cookies["sessionid"]["max-age"] == settings.SESSION_COOKIE_AGE
+    client.post(
+        "/accounts/password/change/",
+        {"oldpassword": "pass-ann-2026", "password1": "pass-ann-2027", "password2": "pass-ann-2027"},
+    )
+    assert second.get("/devices/sessions/").status_code == 302
+    assert client.get("/devices/sessions/").status_code == 200
+    EmailAddress.objects.create(user=ann, email=ann.email, verified=True, primary=True)
+    # Who has no password here confirms by what allauth has for them.
+    users.filter(pk=ann.pk).update(password=make_password(None))
+    social = Client()
+    social.force_login(users.get(pk=ann.pk), backend="django.contrib.auth.backends.ModelBackend")
+    Client().force_login(users.get(pk=ann.pk), backend="django.contrib.auth.backends.ModelBackend")
+    time.sleep(0.01)
+    with override_settings(SRVSESSION_REAUTH_AGE=0):
+        sent = social.get("/devices/confirm/?next=/devices/sessions/")["Location"]
+    assert sent == "/confirm/?next=/devices/sessions/", sent
+    asked = social.get(sent)
+    form = social.get(asked["Location"]).content.decode()
+    (recipient,) = re.findall(r'name="recipient"[^>]*value="([^"]+)"', form) or re.findall(
+        r'<option value="([^"]+)"', form
+    )
+    entered = social.post(asked["Location"], {"recipient": recipient})["Location"]
+    (code,) = re.findall(r"^[A-Z0-9-]{6,12}$", str(mail.outbox[-1].body), re.MULTILINE)
+    back = social.post(entered, {"code": code})["Location"]
+    assert back == sent
+    assert social.get(back)["Location"] == "/devices/sessions/"
+    with override_settings(SRVSESSION_REAUTH_AGE=30):
+        assert social.get("/devices/sessions/end-others/").context["form"] is None
+
+
+def channels(site: Site) -> None:
+    """Open a socket with the session's cookie; it is closed when the session ends, and does not open again."""
+    import asyncio
+    from importlib import import_module
+
+    from asgiref.sync import sync_to_async
+    from asgiref.testing import ApplicationCommunicator
+
+    application, consumers = import_module("mysite.asgi").application, import_module("mysite.consumers")
+    ann = get_user_model().objects.create_user("ann")
+    client = Client()
+    client.force_login(ann)
+    cookie = client.cookies["sessionid"].value
+
+    async def socket(value: str = cookie, origin: str = "http://testserver") -> tuple[ApplicationCommunicator, Any]:
+        headers = [(b"cookie", f"sessionid={value}".encode()), (b"origin", origin.encode())]
+        scope = {"type": "websocket", "path": "/news/", "query_string": b"", "headers": headers, "subprotocols": []}
+        one = ApplicationCommunicator(application, scope)
+        await one.send_input({"type": "websocket.connect"})
+        answer = await one.receive_output(timeout=patient(10))
+        return one, answer.get("code", answer["type"])
+
+    async def story() -> None:
+        first, answer = await socket()
+        assert answer == "websocket.accept"
+        assert (await socket(""))[1] == consumers.SIGN_IN
+        assert (await socket(origin="http://evil.example"))[1] != "websocket.accept"
+        sid = (await services.asessions_of(ann))[0].sid
+        await sync_to_async(services.revoke)(sid)
+        closed = await first.receive_output(timeout=patient(10))
+        assert (closed["type"], closed["code"]) == ("websocket.close", consumers.SIGN_IN)
+        assert (await socket())[1] == consumers.SIGN_IN
+
+    import mysite.sockets  # noqa: F401
+
+    asyncio.run(story())
+
+
+def rest_framework(site: Site) -> None:
+    """Ask for a recent proof."""
+    from importlib import import_module
+
+    from rest_framework.request import Request
+
+    from tests.docs.site import signed_in_request
+
+    ann = get_user_model().objects.create_user("ann")
+    request = Request(signed_in_request(ann))
+    request.user = ann
+    from django.test import override_settings
+
+    permission = import_module("mysite.permissions").RecentProof()
+    assert permission.has_permission(request, None)
+    time.sleep(0.01)
+    request.session.reload()
+    with override_settings(SRVSESSION_REAUTH_AGE=0):
+        assert not permission.has_permission(request, None)

@@ -57,7 +57,15 @@ def test_limits(followed: How, settings: Any, rf: Any) -> None:
     assert sign_in
 
 
-@pytest.mark.parametrize(("page", "story"), [("how-to/store-database", "database_of_its_own")])
+@pytest.mark.parametrize(
+    ("page", "story"),
+    [
+        ("how-to/store-database", "database_of_its_own"),
+        ("how-to/allauth", "allauth"),
+        ("how-to/channels", "channels"),
+        ("how-to/drf", "rest_framework"),
+    ],
+)
 def test_a_story_on_a_page_that_needs_a_site_of_its_own(page: str, story: str) -> None:
     run_apart(page, story)
 
