@@ -13,7 +13,7 @@ from tests.api.test_openapi import DOCUMENT, OPERATIONS
 from tests.browser.browsers import Browser, Driver
 from tests.browser.conftest import FIREFOX, opened
 from tests.browser.demo import DemoSite
-from tests.docs.blocks import block, blocks_of
+from tests.docs.blocks import block
 from tests.runs import ROOT
 
 FRAME = """
@@ -25,8 +25,8 @@ return %s; })().then(done, problem => done("failed: " + problem.message));
 
 
 def example() -> str:
-    """Return the first block of JavaScript on the page about JSON."""
-    return next(block.text for block in blocks_of("reference/json") if block.language == "javascript")
+    """Return the JavaScript of the page about single-page apps."""
+    return "\n".join(block("how-to/single-page-apps", name).text for name in ("ask", "use"))
 
 
 @pytest.mark.parametrize("name", ["person", "ended", "event", "invalid"])
@@ -61,8 +61,13 @@ def test_the_example_for_browsers_works(browser: Browser) -> None:
         browser.visit(site.url)  # Without the cookies: now the person is on two devices.
         everything = f"{start}\nawait ask{use}"
         left = browser.remote.execute_async_script(FRAME % (everything, '(await ask("GET", "/sessions/")).sessions'))
+        leave = block("how-to/single-page-apps", "leave").text
+        out = browser.remote.execute_async_script(
+            FRAME % (f'{start}\nawait ask("GET", "/whoami/"); {leave}', '(await ask("GET", "/whoami/")).user')
+        )
         wrong = 'await ask("POST", "/login/", { username, password: "x" });'
         refused = browser.remote.execute_async_script(FRAME % (f'{start}\nawait ask("GET", "/whoami/"); {wrong}', "0"))
     assert [session["current"] for session in left] == [True]
+    assert out is None
     assert first not in [session["sid"] for session in left]
     assert refused.startswith("failed: Please enter a correct username and password")

@@ -10,11 +10,19 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.docs.blocks import Block, blocks_of
 from tests.patience import patient
 from tests.runs import ROOT
+
+STORIES: Final = {
+    "how-to/store-database": "database_of_its_own",
+    "how-to/allauth": "allauth",
+    "how-to/channels": "channels",
+    "how-to/drf": "rest_framework",
+}
+"""What happens on the site of a page, after all that the page says was done (``tests/docs/test_how_to.py``)."""
 
 
 def are_settings(block: Block) -> bool:

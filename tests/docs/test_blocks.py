@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from django_srvsession import conf
-from tests.docs.apart import needs_its_own_process, run_apart
+from tests.docs.apart import STORIES, needs_its_own_process, run_apart
 from tests.docs.blocks import blocks_of, pages
 from tests.docs.site import LANGUAGES, Site
 from tests.runs import ROOT
@@ -24,7 +24,7 @@ TUTORIAL: Final = "tutorial/"  # tests/browser/test_tutorial.py
 HERE: Final = [
     page
     for page in [*pages(), *INCLUDED]
-    if any(block.is_run for block in blocks_of(page)) and not page.startswith(TUTORIAL)
+    if any(block.is_run for block in blocks_of(page)) and page not in STORIES and not page.startswith(TUTORIAL)
 ]
 
 

@@ -14,7 +14,7 @@ from django.urls import path
 
 from django_srvsession import services
 from django_srvsession.models import SessionEvent
-from tests.docs.apart import run_apart
+from tests.docs.apart import STORIES, run_apart
 from tests.docs.blocks import blocks_of
 from tests.docs.site import Site
 
@@ -57,15 +57,7 @@ def test_limits(followed: How, settings: Any, rf: Any) -> None:
     assert sign_in
 
 
-@pytest.mark.parametrize(
-    ("page", "story"),
-    [
-        ("how-to/store-database", "database_of_its_own"),
-        ("how-to/allauth", "allauth"),
-        ("how-to/channels", "channels"),
-        ("how-to/drf", "rest_framework"),
-    ],
-)
+@pytest.mark.parametrize(("page", "story"), STORIES.items())
 def test_a_story_on_a_page_that_needs_a_site_of_its_own(page: str, story: str) -> None:
     run_apart(page, story)
 
