@@ -12,7 +12,6 @@ from django.core.signals import setting_changed
 from django.db.models import Model
 from django.db.models.signals import ModelSignal, class_prepared, post_delete, post_save, pre_save
 
-from django_srvsession import conf
 from django_srvsession.accounts import account_changes, admission, current_request, new_devices
 from django_srvsession.engine import SessionStore
 from django_srvsession.users import user_id_of
@@ -37,19 +36,10 @@ def _admit(*, request: Any, user: Any, **kwargs: Any) -> None:
     session = getattr(request, "session", None)
     if isinstance(session, SessionStore):
         if current_request.belongs_to(session, user):  # Some code says "signed in" of a token, without a session.
-            _ask_for_key(session, user)
+            current_request.ask_for_key(session, user)
             session.note_sign_in(user_id_of(user))
         admission.enforce(request, session, user)
         new_devices.note_sign_in(session, user)
-
-
-def _ask_for_key(session: SessionStore, user: Any) -> None:
-    visit = current_request.current()
-    if conf.bind is None or visit is None or visit.session is not session:
-        return
-    from django_srvsession.binding import offering  # Not on a site that binds nothing.
-
-    visit.to_bind = user if offering.note_sign_in(visit.request, session, user) else None
 
 
 def _mark_logout(*, request: Any, **kwargs: Any) -> None:

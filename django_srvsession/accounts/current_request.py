@@ -15,6 +15,7 @@ from typing import Any
 from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest
 
+from django_srvsession import conf
 from django_srvsession.engine import SessionStore
 from django_srvsession.services import user_id_of
 
@@ -56,6 +57,16 @@ _current: ContextVar[Visit | None] = ContextVar("srvsession_visit", default=None
 def current() -> Visit | None:
     """Return the visit of the request that is being answered, or None outside of one."""
     return _current.get()
+
+
+def ask_for_key(session: SessionStore, user: Any) -> None:
+    """Have the answer ask the browser for its device's key: this user has just proved who they are."""
+    visit = _current.get()
+    if conf.bind is None or visit is None or visit.session is not session:
+        return
+    from django_srvsession.binding import offering  # Not on a site that binds nothing.
+
+    visit.to_bind = user if offering.note_proof(visit.request, session, user) else None
 
 
 def to_bind(session: SessionStore) -> Any:

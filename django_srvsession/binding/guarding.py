@@ -31,7 +31,7 @@ class DeviceGuard:
 
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
-        self.is_first_show = False
+        self.is_shown = self.is_first_show = False
         self.violated: SessionRecord | None = None
 
     def judge(self, record: SessionRecord, details: Details, now_ms: int) -> Verdict:
@@ -41,7 +41,7 @@ class DeviceGuard:
             return Verdict.END if is_overdue else Verdict.OPEN
         binding = Binding.decode(details.binding)
         if cookies.is_shown(self.request, record.sid, binding, details.generation, now_ms):
-            self.is_first_show = not binding.was_shown
+            self.is_shown, self.is_first_show = True, not binding.was_shown
             return Verdict.OPEN
         if self._may_lack_it(binding, now_ms):
             return Verdict.OPEN

@@ -13,16 +13,15 @@ from django.http import HttpRequest, HttpResponseBase
 
 from django_srvsession.binding.challenges import REGISTER, Challenge
 from django_srvsession.binding.guarding import address_of
-from django_srvsession.binding.policy import REQUIRE, REQUIRED_WITHIN_MS, policy_of
+from django_srvsession.binding.policy import REQUIRE, policy_of
 from django_srvsession.clients import header
 from django_srvsession.engine import SessionStore
-from django_srvsession.engine.details import Details
-from django_srvsession.users import user_id_of
+from django_srvsession.engine.details import BIND_WITHIN_MS, Details
 
 log = logging.getLogger("django_srvsession")
 
 
-def note_sign_in(request: HttpRequest, session: SessionStore, user: Any) -> bool:
+def note_proof(request: HttpRequest, session: SessionStore, user: Any) -> bool:
     """Return whether the answer is to ask for a key; where it is required, have the session remember until when.
 
     An app that keeps its session's key itself, and sends it in a header, has nothing to be bound by.
@@ -36,13 +35,13 @@ def note_sign_in(request: HttpRequest, session: SessionStore, user: Any) -> bool
 
 
 def _require(details: Details, now_ms: int) -> Details:
-    return details if details.binding else details._replace(bind_by_ms=now_ms + REQUIRED_WITHIN_MS)
+    return details if details.binding else details._replace(bind_by_ms=now_ms + BIND_WITHIN_MS)
 
 
-def offer(request: HttpRequest, session: SessionStore, user: Any, response: HttpResponseBase) -> None:
-    """Ask for a key in this answer, if its session is the user's, is stored, and is not bound yet."""
+def offer(request: HttpRequest, session: SessionStore, response: HttpResponseBase) -> None:
+    """Ask for a key in this answer, if its session is stored, somebody is signed in, and it is not bound yet."""
     record, now_ms = session.record, session.now_ms
-    if record is None or now_ms is None or not session.is_live or record.user_id != user_id_of(user):
+    if record is None or now_ms is None or not session.is_live or record.user_id is None:
         return
     if session.details.binding or not request.is_secure():
         return

@@ -10,8 +10,6 @@ from django_srvsession import conf
 
 OFFER: Final = "offer"
 REQUIRE: Final = "require"
-REQUIRED_WITHIN_MS: Final = 30_000
-"""How long after a sign-in its session must be bound, where that is required, in milliseconds."""
 
 
 def policy_of(user: Any) -> str | None:

@@ -10,6 +10,7 @@ from django_srvsession.binding import cookies, offering, violations
 from django_srvsession.binding.guarding import DeviceGuard, note_use
 from django_srvsession.engine import SessionStore
 from django_srvsession.records import SessionRecord
+from django_srvsession.users import user_id_of
 
 __all__ = ["aanswer", "answer", "delete_cookie", "note_use", "watch"]
 
@@ -21,18 +22,29 @@ def watch(request: HttpRequest, session: SessionStore) -> None:
 
 def answer(request: HttpRequest, session: SessionStore, to_bind: Any, response: HttpResponseBase) -> None:
     """Put into an answer what binding adds; ``to_bind`` is the user whose device is asked for a key, or None."""
-    if to_bind is not None:
-        offering.offer(request, session, to_bind, response)
+    _offer(request, session, to_bind, response)
     if (record := _violated(session)) is not None:
         violations.tell(request, record)
 
 
 async def aanswer(request: HttpRequest, session: SessionStore, to_bind: Any, response: HttpResponseBase) -> None:
     """Do as :func:`answer`."""
-    if to_bind is not None:
-        offering.offer(request, session, to_bind, response)
+    _offer(request, session, to_bind, response)
     if (record := _violated(session)) is not None:
         await violations.atell(request, record)
+
+
+def _offer(request: HttpRequest, session: SessionStore, to_bind: Any, response: HttpResponseBase) -> None:
+    """Ask for a key where the person has just proved who they are; or where a bound session goes on in a new one."""
+    goes_on = isinstance(session.guard, DeviceGuard) and session.guard.is_shown and session.must_send_cookie
+    if to_bind is None and not goes_on:
+        return
+    if to_bind is None or _is_of(session, to_bind):
+        offering.offer(request, session, response)
+
+
+def _is_of(session: SessionStore, user: Any) -> bool:
+    return session.record is not None and session.record.user_id == user_id_of(user)
 
 
 def _violated(session: SessionStore) -> SessionRecord | None:

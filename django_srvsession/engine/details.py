@@ -22,6 +22,8 @@ LONGEST_BINDING: Final = 512
 MOST_WRONG: Final = 2**16 - 1
 MOST_LEVEL: Final = 2**8 - 1
 MOST_GENERATION: Final = 2**32 - 1
+BIND_WITHIN_MS: Final = 30_000
+"""How long a session may live that must be bound to a device and is not yet, in milliseconds."""
 
 
 class Details(NamedTuple):
@@ -116,15 +118,17 @@ class Details(NamedTuple):
             was_switched=was_switched,
         )
 
-    def of_next_session(self, is_same_user: bool) -> Details:
+    def of_next_session(self, is_same_user: bool, now_ms: int) -> Details:
         """Return what goes along where the contents go on in another session; a proof and a binding never do.
 
-        With another user only what a sign-in alone takes away: or whoever is switched to would begin without it.
+        Where there was a binding, the other session must be bound, too. With another user only what a sign-in alone
+        takes away goes along: or whoever is switched to would begin without it.
         """
         if self is NONE:
             return NONE
         if is_same_user:
-            return self._replace(binding=b"", generation=0, proved_ms=None, means="", level=0)
+            bind_by_ms = now_ms + BIND_WITHIN_MS if self.binding else self.bind_by_ms
+            return self._replace(binding=b"", generation=0, bind_by_ms=bind_by_ms, proved_ms=None, means="", level=0)
         return Details(wrong=self.wrong, was_switched=self.was_switched)
 
 

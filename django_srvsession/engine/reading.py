@@ -11,6 +11,7 @@ from django_srvsession.engine.bookkeeping import best_effort
 from django_srvsession.engine.details import Details
 from django_srvsession.engine.ending import end, expire
 from django_srvsession.engine.keys import SessionKey, key_of
+from django_srvsession.engine.knowledge import Guard
 from django_srvsession.engine.seal import SealError
 from django_srvsession.engine.sealed_record import RECORD, checked, opened
 from django_srvsession.engine.state import ENDED, SessionState, Standing, Verdict
@@ -73,20 +74,24 @@ def _opened_if_live(state: SessionState, store: Store, key: SessionKey, stored: 
         return None
     try:
         values = _verified(state, key, stored)
+        guard = state.guard if stored.record.details else None
+        verdict = Verdict.OPEN if guard is None else _judged(guard, stored)
     except SealError as error:
         return state.refuse(key.sid, error)
-    if state.guard is not None and stored.record.details:
-        verdict = state.guard.judge(stored.record, Details.decode(stored.record.details), stored.now_ms)
-        if verdict is Verdict.END:
-            return None
-        if verdict is not Verdict.OPEN:
-            return state.turn_away(key.sid, state.guard.reason, waits=verdict is Verdict.WAIT)
+    if verdict is Verdict.END:
+        return None
+    if guard is not None and verdict is not Verdict.OPEN:
+        return state.turn_away(key.sid, guard.reason, waits=verdict is Verdict.WAIT)
     state.open(stored)
     if key.origin is not None:
         state.take_over(key, store.in_transaction)
     if ENDED in stored.values:
         state.note_ended(_ended_in(values))
     return values
+
+
+def _judged(guard: Guard, stored: Loaded) -> Verdict:
+    return guard.judge(stored.record, Details.decode(stored.record.details), stored.now_ms)
 
 
 async def _read(state: SessionState, face: Face, key: SessionKey, stored: _Stored) -> SealedValues:

@@ -65,7 +65,7 @@ def _details_of_next_session(
     user_id = user_id_in(values)
     if user_id is None:
         return NONE
-    details = state.carried.of_next_session(user_id == came_as(state))
+    details = state.carried.of_next_session(user_id == came_as(state), now_ms)
     for change in (_sign_in(state, user_id), *pending):
         details = change(details, now_ms)
     return details

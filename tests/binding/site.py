@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth import alogin, get_user_model, login, logout
+from django.contrib.auth import alogin, get_user_model, login, logout, update_session_auth_hash
 from django.http import HttpRequest, JsonResponse
 from django.urls import include, path
 
@@ -50,6 +50,21 @@ async def afill(request: HttpRequest) -> JsonResponse:
     return JsonResponse({})
 
 
+def go_on(request: HttpRequest) -> JsonResponse:
+    """Go on in a new session, with the same user."""
+    request.session.get("basket")
+    request.session.create()
+    return JsonResponse({})
+
+
+def new_password(request: HttpRequest) -> JsonResponse:
+    user: Any = request.user
+    user.set_password("another")
+    user.save()
+    update_session_auth_hash(request, user)
+    return JsonResponse({})
+
+
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("account/", include("django_srvsession.urls")),
@@ -57,6 +72,8 @@ urlpatterns = [
     path("device/", include("django_srvsession.binding.urls")),
     path("sign-in/<name>/", sign_in),
     path("sign-out/", sign_out),
+    path("go-on/", go_on),
+    path("new-password/", new_password),
     path("whoami/", whoami),
     path("fill/", fill),
     path("a/sign-in/<name>/", asign_in),
