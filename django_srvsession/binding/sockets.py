@@ -11,7 +11,6 @@ from django.http import HttpRequest
 from django.http.cookie import parse_cookie
 
 from django_srvsession import conf
-from django_srvsession.binding import violations
 from django_srvsession.binding.guarding import DeviceGuard
 from django_srvsession.engine import SessionStore, cookies
 from django_srvsession.store import StoreUnavailableError
@@ -63,6 +62,8 @@ async def _key_that_may_pass(request: HttpRequest) -> str | None:
     session.note_guard(guard)
     await session.aload()
     if guard.violated is not None:
+        from django_srvsession.binding import violations  # Only while the apps are ready: asgi.py imports us before.
+
         await violations.atell(request, guard.violated)
     return key if session.is_live else None
 

@@ -6,8 +6,9 @@ import base64
 import hashlib
 import http.client
 import itertools
+import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -86,6 +87,17 @@ class BoundSite(DemoSite):
             return False
 
 
+class BoundSocketSite(BoundSite):
+    """The same on an event loop, with a WebSocket."""
+
+    def command(self, descriptor: int) -> list[str]:
+        """Return uvicorn's command line."""
+        made = certificate()
+        files = [f"--ssl-certfile={made.path}", f"--ssl-keyfile={made.key}"]
+        quiet = ["--log-level=warning", "--no-access-log", "--lifespan=off", "--ws=wsproto"]
+        return ["uvicorn", "tests.browser.socket_app:application", f"--fd={descriptor}", *files, *quiet]
+
+
 def _believing() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(certificate().path))
 
@@ -121,3 +133,25 @@ def give(browser: Browser, site: BoundSite, **stolen: str) -> None:
 def lose(browser: Browser, site: BoundSite, name: str = BOUND) -> None:
     """Have a cookie run out."""
     browser.command("Network.deleteCookies", url=site.url, name=name)
+
+
+@contextmanager
+def device_events(browser: Browser) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """Have the browser say what becomes of its device's keys; yields a function that returns what it said so far."""
+    browser.command("Network.enable")
+    browser.command("Network.enableDeviceBoundSessions", enable=True)
+    _performance(browser)
+    said: list[dict[str, Any]] = []
+
+    def events() -> list[dict[str, Any]]:
+        said.extend(_performance(browser))
+        return said
+
+    yield events
+
+
+def _performance(browser: Browser) -> list[dict[str, Any]]:
+    """Return what the browser said since it was last asked, of this kind."""
+    entries = browser.remote.execute("getLog", {"type": "performance"})["value"]
+    messages = [json.loads(entry["message"])["message"] for entry in entries]
+    return [message["params"] for message in messages if message["method"] == "Network.deviceBoundSessionEventOccurred"]

@@ -56,7 +56,7 @@ class Driver:
         """Open a browser, with an empty profile or with one that another browser has left."""
         options = ChromeOptions()
         options.binary_location = str(self.chromium)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", **({"performance": "ALL"} if flags else {})})
         profile = profile or new_directory(f"profile-{name}")
         for flag in [*FLAGS, f"--user-data-dir={profile}", f"--user-agent={user_agent}", *flags]:
             options.add_argument(flag)
