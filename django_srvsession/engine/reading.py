@@ -113,6 +113,7 @@ async def _read(state: SessionState, face: Face, key: SessionKey, stored: _Store
     if isinstance(stored, Tombstone) and _is_news(stored) and stored.is_of(key.verifier):
         by_owner = None if stored.by is None else stored.by == stored.user_id
         state.note_ended(Ended(key.sid, stored.reason, by_owner))
+        state.lose(key)  # Should this request sign out, it may be to repeat what was answered with 503.
     # Any genuine key of this sid will do, also one from two rotations ago: it only leaves a cookie alone.
     was_replaced = isinstance(stored, Tombstone) and stored.was_replaced_just_now
     return state.close(Standing.JUST_ENDED if was_replaced else Standing.NOTHING)

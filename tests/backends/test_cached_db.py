@@ -328,6 +328,27 @@ class TestWithoutRedis:
         assert store.end(sid, LOGOUT) is not None
 
 
+@on_sqlite
+@pytest.mark.parametrize("verb", ["end", "end_many", "update"])
+def test_who_could_not_tell_redis_tells_it_when_it_is_back(store: CachedDatabaseStore, verb: str) -> None:
+    """So another process, which has not seen it fail, reads no older copy for a minute."""
+    session = create(store)
+    sid, verifier = session.record.sid, session.record.verifier
+    other = CachedDatabaseStore(store.database.using)
+    assert stored(other, sid).record == session.record
+    store.copies.breaker.note_failure()
+    if verb == "update":
+        store.update(sid, verifier, Delta(changed={"a": b"a"}), session)
+    else:
+        with pytest.raises(StoreUnavailableError):
+            store.end(sid, LOGOUT) if verb == "end" else store.end_many([sid], LOGOUT)
+    assert isinstance(other.load(sid), Loaded), "its copy is believed until then"
+    store.copies.breaker._try_from = 0.0
+    store.load("0" * 18)
+    found = other.load(sid)
+    assert found.values == {"a": b"a"} if isinstance(found, Loaded) else verb != "update"
+
+
 def test_a_breaker_lets_one_try(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("django_srvsession.backends.cached_db.breaker.time.monotonic", lambda: now[0])

@@ -27,6 +27,8 @@ from django_srvsession.backends.redis.transport import Command, Transport
 from django_srvsession.records import Loaded
 from django_srvsession.store import StoreUnavailableError
 
+_MOST_UNTOLD: Final = 10_000
+
 GUARDED_MS: Final = 30_000
 """How long a session is guarded, in milliseconds, should whoever changes it die meanwhile."""
 LEASED_MS: Final = 10_000
@@ -64,6 +66,7 @@ class Copies:
         self.clock = clock
         self.breaker = Breaker()
         self._run: bytes | None = None
+        self._untold: dict[bytes, None] = {}
 
     # Who reads.
 
@@ -122,6 +125,7 @@ class Copies:
         if not keys:
             return []
         if not (self.breaker.is_closed or await self._is_back(to, keys[0])):
+            self._note_untold(keys)
             return None
         guards, for_ms = [new_guard() for _ in keys], max(GUARDED_MS, conf.cache_check_ms if ends else 0)
         commands: list[Command] = []
@@ -130,6 +134,7 @@ class Copies:
             commands += [("GETDEL", key), ("SET", key, guard, "PX", for_ms)]
         replies = await self._ask(to, commands)
         if replies is None:
+            self._note_untold(keys)
             return None
         *replaced, run = replies[::2]
         at_ms = self.clock.now_ms
@@ -151,15 +156,19 @@ class Copies:
             command = ("EVAL", _FILL, 1, key, guarded.generation.value, guarded.replaced, due_ms, "1")
         await self._tell(to, key, command)
 
-    async def drop(self, to: Transport, keys: Sequence[bytes]) -> bool:
-        """Remove copies, guards and leases; tell whether that was acknowledged."""
-        if not (self.breaker.is_closed or await self._is_back(to, keys[0])):
-            return False
-        return await self._ask(to, [("DEL", key) for key in keys]) is not None
+    async def drop(self, to: Transport, key: bytes) -> None:
+        """Remove what stands under a key."""
+        await self._tell(to, key, None)
 
     async def _tell(self, to: Transport, key: bytes, command: Command | None) -> None:
-        if self.breaker.is_closed or await self._is_back(to, key):
-            await self._ask(to, [command or ("DEL", key)])
+        is_well = self.breaker.is_closed or await self._is_back(to, key)
+        if not is_well or await self._ask(to, [command or ("DEL", key)]) is None:
+            self._note_untold([key])
+
+    def _note_untold(self, keys: Sequence[bytes]) -> None:
+        """Have copies removed when Redis is back: others may believe them. Of too many their check is due soon."""
+        if len(self._untold) < _MOST_UNTOLD:
+            self._untold.update(dict.fromkeys(keys))
 
     def _fill(self, key: bytes, generation: Generation, session: Loaded, or_remove: str) -> Command | None:
         copy = new_copy(generation, session, self.clock.now_ms)
@@ -190,8 +199,10 @@ class Copies:
         """See whether a Redis that has failed takes writes again, if it is time to."""
         if not self.breaker.may_try():
             return False
-        replies = await self._ask(to, [("TIME",), ("DEL", key)])
+        untold, self._untold = self._untold, {}
+        replies = await self._ask(to, [("TIME",), ("DEL", key, *untold)])
         if replies is None:
+            self._note_untold([*untold])
             return False
         self.breaker.note_recovery(self.clock.learn_from_time(replies[0]))
         return True

@@ -84,7 +84,7 @@ class Sessions:
             after, is_final = await face.call(
                 self._written,
                 [sid],
-                partial(self._copies.drop, keys=[key]),
+                partial(self._copies.drop, key=key),
                 self._database.update,
                 sid,
                 verifier,
@@ -97,7 +97,7 @@ class Sessions:
                 await self._copies.restore(to, key, guards[0])
             raise
         except Exception:  # It was refused, by what is not as the caller, and perhaps the copy, had it.
-            await self._copies.drop(to, [key])
+            await self._copies.drop(to, key)
             raise
         if is_final:
             await self._copies.settle(to, key, guards[0] if guards else None, after)
@@ -135,7 +135,7 @@ class Sessions:
             given, _ = await face.call(
                 self._written,
                 [sid],
-                partial(self._copies.drop, keys=[key]),
+                partial(self._copies.drop, key=key),
                 self._database.admit,
                 user_id,
                 sid,
@@ -143,7 +143,7 @@ class Sessions:
                 policy,
             )
         finally:
-            await self._copies.drop(to, [key])
+            await self._copies.drop(to, key)
         return given
 
     async def _lives(self, face: Face, sid: str) -> bool:
