@@ -29,7 +29,10 @@ def check_engine_for_deployment(**kwargs: Any) -> list[CheckMessage]:
 
 def check_user_ids(**kwargs: Any) -> list[CheckMessage]:
     """Report users' ids for which our tables may have no room: no such user can sign in, or has a recent activity."""
-    if not settings.SESSION_ENGINE.endswith(".db") and getattr(settings, "SRVSESSION_EVENT_LOG", None) is None:
+    if (
+        not settings.SESSION_ENGINE.endswith((".db", ".cached_db"))
+        and getattr(settings, "SRVSESSION_EVENT_LOG", None) is None
+    ):
         return []
     key: Any = get_user_model()._meta.pk
     while key.remote_field is not None:

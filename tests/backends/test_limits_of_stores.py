@@ -223,6 +223,7 @@ def test_an_event_of_a_user_whose_id_is_too_long_is_kept_for_nobody(
     [
         (255, "db", None, []),
         (256, "db", None, ["srvsession.E110"]),
+        (256, "cached_db", None, ["srvsession.E110"]),
         (256, "memory", None, []),
         (256, "memory", 30, ["srvsession.E110"]),
         (None, "db", None, ["srvsession.W110"]),

@@ -58,14 +58,7 @@ def _entry_messages(alias: str, entry: dict[str, Any]) -> Iterator[CheckMessage]
     if missing:
         text = f"CACHES[{alias!r}] has no {' and no '.join(missing)}: a Redis that hangs would hang every request."
         yield Warning(text, hint="Set both in its OPTIONS, to a second or less.", id="srvsession.W102")
-    patient = _patience_with_sentinels(entry.get("OPTIONS") or {})
-    if patient:
-        text = f"The SENTINEL_KWARGS of CACHES[{alias!r}] have no {' and no '.join(patient)}."
-        hint = (
-            "A Sentinel that hangs would hang requests: redis-py asks it ten times more before it asks the next. Set "
-            "both time-outs there to a second or less, and retry to redis.retry.Retry(redis.backoff.NoBackoff(), 0)."
-        )
-        yield Warning(text, hint=hint, id="srvsession.W108")
+    yield from sentinel_messages(alias, entry)
     ignored = list(_ignored(alias, entry))
     if ignored:
         text = (
@@ -77,6 +70,18 @@ def _entry_messages(alias: str, entry: dict[str, Any]) -> Iterator[CheckMessage]
             "everything is asked of the first server."
         )
         yield Error(text, hint=hint, id="srvsession.E106")
+
+
+def sentinel_messages(alias: str, entry: dict[str, Any]) -> Iterator[CheckMessage]:
+    """Yield what lets requests wait for a Sentinel that hangs."""
+    patient = _patience_with_sentinels(entry.get("OPTIONS") or {})
+    if patient:
+        text = f"The SENTINEL_KWARGS of CACHES[{alias!r}] have no {' and no '.join(patient)}."
+        hint = (
+            "A Sentinel that hangs would hang requests: redis-py asks it ten times more before it asks the next. Set "
+            "both time-outs there to a second or less, and retry to redis.retry.Retry(redis.backoff.NoBackoff(), 0)."
+        )
+        yield Warning(text, hint=hint, id="srvsession.W108")
 
 
 def _ignored(alias: str, entry: dict[str, Any]) -> Iterator[str]:
@@ -134,7 +139,7 @@ def _of_server(whose: str, ask: Ask, is_cluster: bool) -> Iterator[CheckMessage]
         text = f"The Redis of {whose} does not tell by INFO whether it is the same as before (run_id, master_replid)."
         hint = "Permit the user of the alias INFO: else, to sign somebody out everywhere is to look at all sessions."
         yield Warning(text, hint=hint, id="srvsession.W107")
-    if not is_cluster and _info(ask).get("cluster_enabled") == "1":
+    if not is_cluster and is_node(ask):
         text = f"The Redis of {whose} is a node of a Redis Cluster, and the alias is not one for a cluster."
         hint = f'Set CONNECTION_FACTORY in its OPTIONS to "{CLUSTER_FACTORY}".'
         yield Error(text, hint=hint, id="srvsession.E107")
@@ -151,6 +156,7 @@ def _of_server(whose: str, ask: Ask, is_cluster: bool) -> Iterator[CheckMessage]
         yield Warning(text, hint="Set maxmemory-policy noeviction.", id="srvsession.W104")
 
 
-def _info(ask: Ask) -> dict[str, str]:
+def is_node(ask: Ask) -> bool:
+    """Tell whether a server is a node of a cluster, as far as it tells."""
     reply = ask(("INFO",))
-    return parse_info(reply) if isinstance(reply, bytes) else {}
+    return isinstance(reply, bytes) and parse_info(reply).get("cluster_enabled") == "1"

@@ -30,7 +30,8 @@ Examine how sessions are set up, and explain each finding and what to do about i
   settings     what manage.py check --deploy says about sessions, and Django's own
                checks of the session cookie
   Redis        whether and how fast it answers, version, maxmemory-policy, memory,
-               persistence, replicas, its clock beside this machine's; time-outs
+               persistence, replicas, its clock beside this machine's; time-outs;
+               in front of a database also whether it makes copies
   MongoDB      whether and how fast it answers, version, replica set, write concern,
                indexes, room on its disk, its clock
   database     its clock; for SQLite journal mode and time-out
