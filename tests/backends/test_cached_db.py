@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,9 +17,12 @@ from django_srvsession.backends.cached_db.breaker import Breaker
 from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.records import TOUCH, Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import ConflictError, StoreUnavailableError, UpdateError
-from django_srvsession.store.face import run_blocking
 from django_srvsession.testing import StoreContract
-from django_srvsession.testing.sessions import create, new_user, new_verifier, stored
+from django_srvsession.testing.sessions import create, new_delta, new_sid, new_user, new_verifier, stored
+from tests.backends.redis_tools import use_alias
+from tests.databases import lent
+from tests.patience import patient
+from tests.redis_sentinels import SentinelGroup
 from tests.servers import RedisServer
 from tests.trust import WHOLE
 
@@ -73,7 +78,6 @@ class TestReads:
         assert len(statements) == asked
 
     def test_a_new_session_is_read_from_redis(self, store: CachedDatabaseStore, statements: Any) -> None:
-        stored(store, create(store).record.sid)  # Now the store knows which run of Redis it is.
         session = create(store, changed={"a": b"a"})
         asked = len(statements)
         assert stored(store, session.record.sid).record == session.record
@@ -145,7 +149,7 @@ class TestWrites:
     """Whoever reads beside a write stores nothing that is older than the write."""
 
     def test_a_read_that_overlaps_an_end_leaves_no_copy(self, store: CachedDatabaseStore) -> None:
-        session = create(store)
+        session = create(store.database)
         self._end_during_a_read(store, session)
         assert not is_cached(store, session.record.sid)
         assert isinstance(store.load(session.record.sid), Tombstone)
@@ -162,21 +166,21 @@ class TestWrites:
         store.database.load = slow  # type: ignore[method-assign]
         assert isinstance(store.load(session.record.sid), Loaded)
 
-    def test_a_copy_of_a_new_session_that_comes_late_finds_the_guard_of_its_end(
+    def test_a_new_session_that_ends_at_once_has_no_copy_though_redis_has_forgotten_all(
         self, store: CachedDatabaseStore
     ) -> None:
-        stored(store, create(store).record.sid)
-        add = store.copies.add
-        late: list[Any] = []
+        insert = store.database.create
 
-        async def lost(*args: Any) -> None:
-            late.append(args)
+        def slow(sid: str, *args: Any) -> Any:
+            session = insert(sid, *args)
+            assert store.end(sid, LOGOUT) is not None
+            store.transport.exchange([("DEL", store._key(sid))])
+            return session
 
-        store.copies.add = lost  # type: ignore[method-assign]
+        store.database.create = slow  # type: ignore[method-assign]
         session = create(store)
-        assert store.end(session.record.sid, LOGOUT) is not None
-        run_blocking(add(*late[0]))
-        assert not is_cached(store, session.record.sid)
+        assert raw(store, session.record.sid) is None
+        assert isinstance(store.load(session.record.sid), Tombstone)
 
     def test_of_two_overlapping_writes_no_older_one_is_left(self, store: CachedDatabaseStore) -> None:
         session = create(store)
@@ -247,16 +251,15 @@ class TestTransactions:
             assert stored(store, session.record.sid).record == session.record
 
     def test_a_read_in_a_transaction_stores_no_copy(self, store: CachedDatabaseStore) -> None:
-        session = create(store)
+        session = create(store.database)
         with transaction.atomic(store.database.using):
             stored(store, session.record.sid)
             assert not is_cached(store, session.record.sid)
 
     def test_a_session_that_begins_in_a_transaction_has_no_copy(self, store: CachedDatabaseStore) -> None:
-        stored(store, create(store).record.sid)
         with transaction.atomic(store.database.using):
             sid = create(store).record.sid
-            assert raw(store, sid) is None
+            assert not is_cached(store, sid)
             transaction.set_rollback(True, store.database.using)
         assert store.load(sid) is None
 
@@ -365,3 +368,86 @@ def test_a_breaker_lets_one_try(monkeypatch: pytest.MonkeyPatch) -> None:
     assert breaker.trusted_from_ms == 5500
     breaker.note_recovery(9000)
     assert breaker.trusted_from_ms == 5500, "it was well already"
+
+
+@on_sqlite
+class TestEventLoops:
+    """A long-lived loop asks Redis itself; nothing is different."""
+
+    def test_a_story_on_one_loop(self, store: CachedDatabaseStore, statements: CaptureQueriesContext) -> None:
+        async def story() -> None:
+            face = store.face()
+            session = await face.create(new_sid(), new_verifier(), new_delta(changed={"a": b"a"}))
+            sid, verifier = session.record.sid, session.record.verifier
+            asked = len(statements)
+            assert await face.load(sid) is not None
+            assert len(statements) == asked
+            after = await face.update(sid, verifier, Delta(changed={"b": b"b"}), session)
+            asked = len(statements)
+            found = await face.load(sid)
+            assert isinstance(found, Loaded)
+            assert found.record == after.record
+            assert len(statements) == asked
+            assert await face.end(sid, LOGOUT) is not None
+            assert isinstance(await face.load(sid), Tombstone)
+            others = [(await face.create(new_sid(), new_verifier(), new_delta())).record.sid for _ in range(3)]
+            assert len(await face.end_many([*others, "none"], LOGOUT)) == 3
+            assert await face.update("none", verifier, TOUCH) is None
+
+        with pytest.raises(UpdateError):
+            asyncio.run(story())
+
+    def test_a_redis_that_hangs_holds_no_request_up_and_is_back_at_once(
+        self, store: CachedDatabaseStore, redis_server: RedisServer
+    ) -> None:
+        async def story() -> None:
+            face = store.face()
+            sid = (await face.create(new_sid(), new_verifier(), new_delta())).record.sid
+            with redis_server.frozen():
+                began = time.monotonic()
+                found = await asyncio.gather(*(face.load(sid) for _ in range(20)))
+                assert all(isinstance(each, Loaded) for each in found)
+                assert not store.copies.breaker.is_closed
+                with pytest.raises(StoreUnavailableError) as caught:
+                    await face.end(sid, LOGOUT)
+                assert [record.sid for record in caught.value.ended] == [sid]
+                took_s = time.monotonic() - began
+            assert took_s < patient(1.0)
+            store.copies.breaker._try_from = 0.0
+            assert isinstance(await face.load(sid), Tombstone)
+            assert store.copies.breaker.is_closed
+            assert await face.end(sid, LOGOUT) is None
+
+        asyncio.run(story())
+
+
+def test_a_failover_is_an_empty_cache(
+    sentinels: SentinelGroup, sqlite_alias: str, redis_prefix: str, settings: Any, request: pytest.FixtureRequest
+) -> None:
+    """The replica has the copies, too; what has ended on the way does not open by them."""
+    use_alias(settings, sentinels.cache_settings())
+    with lent("sqlite", request) as alias:
+        store = CachedDatabaseStore(alias)
+        kept, ended = (create(store).record.sid for _ in range(2))
+        with sentinels.primary.client() as client:
+            assert client.wait(1, 5000) == 1
+        key = store._key(kept)
+        _, run = store.transport.exchange([("PING",)])
+        store.database.end(ended, LOGOUT)  # As if its guard had not reached the replica.
+        assert isinstance(store.load(ended), Loaded)
+        sentinels.failover()
+        wait_until_so(lambda: store.transport.exchange([("PING",)])[-1] != run)
+        assert store.transport.exchange([("GET", key)])[0].startswith(b"C"), "the copies are there"
+        assert isinstance(store.load(ended), Tombstone)
+        assert isinstance(store.load(kept), Loaded)
+        assert store.copies.believed(kept, *store.transport.exchange([("GET", key)])) is not None
+
+
+def wait_until_so(attempt: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + patient(15)
+    while True:
+        with suppress(StoreUnavailableError):
+            if attempt():
+                return
+        assert time.monotonic() < give_up
+        time.sleep(0.02)

@@ -65,7 +65,6 @@ class Copies:
     def __init__(self, clock: RedisClock) -> None:
         self.clock = clock
         self.breaker = Breaker()
-        self._run: bytes | None = None
         self._untold: dict[bytes, None] = {}
 
     # Who reads.
@@ -101,6 +100,17 @@ class Copies:
                 return session  # Somebody else has stored it meanwhile.
         return Generation(value, run, self.clock.now_ms) if is_lease(value) else None
 
+    async def lease(self, to: Transport, key: bytes) -> Generation | None:
+        """Take a lease where nothing stands: for a session that is about to be stored, of which nobody knows yet."""
+        if not (self.breaker.is_closed or await self._is_back(to, key)):
+            return None
+        lease = new_lease()
+        replies = await self._ask(to, [("SET", key, lease, "NX", "PX", LEASED_MS)])
+        if replies is None:
+            return None
+        taken, run = replies
+        return Generation(lease, run, self.clock.now_ms) if taken == b"OK" else None
+
     async def fill(self, to: Transport, key: bytes, generation: Generation, session: Loaded) -> None:
         """Store the copy of a session that was read, if what stood under its key before the reading still does."""
         if self.breaker.is_closed and (command := self._fill(key, generation, session, "0")):
@@ -108,32 +118,18 @@ class Copies:
 
     # Who writes.
 
-    def now(self) -> Generation | None:
-        """Return what the copy of a new session is of: no generation, the last known run, now; None for no copy."""
-        return Generation(b"", self._run, self.clock.now_ms) if self.breaker.is_closed and self._run else None
-
-    async def add(self, to: Transport, key: bytes, generation: Generation, session: Loaded) -> None:
-        """Store the copy of a new session, of which nobody knows yet: no guard of its end is older than this copy."""
-        copy = new_copy(generation, session, self.clock.now_ms)
-        if copy is not None and self.breaker.is_closed:
-            due_ms = generation.taken_ms + conf.cache_check_ms
-            await self._ask(to, [("SET", key, copy, "NX", "PXAT", due_ms)])
-
-    async def guard(self, to: Transport, keys: Sequence[bytes], *, ends: bool = False) -> list[Guarded] | None:
-        """Remove copies, and have nobody else store any; None if that was not acknowledged.
-
-        Of what ends the guard stays until any copy that may be under way is too old.
-        """
+    async def guard(self, to: Transport, keys: Sequence[bytes]) -> list[Guarded] | None:
+        """Remove copies, and have nobody else store any; None if that was not acknowledged."""
         if not keys:
             return []
         if not (self.breaker.is_closed or await self._is_back(to, keys[0])):
             self._note_untold(keys)
             return None
-        guards, for_ms = [new_guard() for _ in keys], max(GUARDED_MS, conf.cache_check_ms if ends else 0)
+        guards = [new_guard() for _ in keys]
         commands: list[Command] = []
         for key, guard in zip(keys, guards, strict=True):
             # Redis deletes when its memory is full, and refuses the guard: where nothing stands nobody stores a copy.
-            commands += [("GETDEL", key), ("SET", key, guard, "PX", for_ms)]
+            commands += [("GETDEL", key), ("SET", key, guard, "PX", GUARDED_MS)]
         replies = await self._ask(to, commands)
         if replies is None:
             self._note_untold(keys)
@@ -148,7 +144,7 @@ class Copies:
     async def settle(self, to: Transport, key: bytes, guarded: Guarded | None, session: Loaded) -> None:
         """Store the copy of a session that was written, if its guard still stands; else have none there."""
         command = None if guarded is None else self._fill(key, guarded.generation, session, "1")
-        await self._tell(to, key, command)
+        await self._tell(to, [key], command or ("DEL", key))
 
     async def restore(self, to: Transport, key: bytes, guarded: Guarded) -> None:
         """Put back the copy that a guard replaced, if that still stands: nothing has been written that is known of."""
@@ -156,16 +152,18 @@ class Copies:
         if guarded.replaced is not None:
             due_ms = taken_ms(guarded.replaced) + conf.cache_check_ms
             command = ("EVAL", _FILL, 1, key, guarded.generation.value, guarded.replaced, due_ms, "1")
-        await self._tell(to, key, command)
+        await self._tell(to, [key], command or ("DEL", key))
 
-    async def drop(self, to: Transport, key: bytes) -> None:
-        """Remove what stands under a key."""
-        await self._tell(to, key, None)
+    async def drop(self, to: Transport, keys: Sequence[bytes]) -> bool:
+        """Remove what stands under keys; tell whether that was acknowledged."""
+        return not keys or await self._tell(to, keys, ("DEL", *keys))
 
-    async def _tell(self, to: Transport, key: bytes, command: Command | None) -> None:
-        is_well = self.breaker.is_closed or await self._is_back(to, key)
-        if not is_well or await self._ask(to, [command or ("DEL", key)]) is None:
-            self._note_untold([key])
+    async def _tell(self, to: Transport, keys: Sequence[bytes], command: Command) -> bool:
+        is_well = self.breaker.is_closed or await self._is_back(to, keys[0])
+        is_told = is_well and await self._ask(to, [command]) is not None
+        if not is_told:
+            self._note_untold(keys)
+        return is_told
 
     def _note_untold(self, keys: Sequence[bytes]) -> None:
         """Have copies removed when Redis is back: others may believe them. Of too many their check is due soon."""
@@ -194,7 +192,6 @@ class Copies:
             return None
         if needs_time:
             self.clock.learn_from_time(replies.pop(0))
-        self._run = replies[-1]
         return replies
 
     async def _is_back(self, to: Transport, key: bytes) -> bool:

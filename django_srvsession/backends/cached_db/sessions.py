@@ -6,14 +6,13 @@ it, when nobody can read what it was.
 =====  =========================================================================
 read   the copy; else take a lease, read the database, store a copy in its place
 write  put up a guard, write the database, store a copy in its place
-end    put up a guard, write the database, put up another
-create write the database, store a copy where nothing stands
+end    put up a guard, write the database, remove what stands there
+create take a lease, write the database, store a copy in its place
 =====  =========================================================================
 
 A copy takes the place of that very lease or guard only: so nobody has begun to write since before the database was
 asked. A writer whose guard has gone removes what stands there instead. One who dies leaves a guard, which goes in half
-a minute; that of an end stays for as long as any copy is believed. Who cannot tell Redis finds the breaker open, or
-opens it (``breaker``).
+a minute. Who cannot tell Redis finds the breaker open, or opens it (``breaker``).
 
 Each procedure is a coroutine over a transport and a face, in whose thread the database's connection is. Inside the
 caller's transaction nothing is stored, and copies are removed once more at its commit.
@@ -21,9 +20,8 @@ caller's transaction nothing is stored, and copies are removed once more at its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, TypeVar
 
 from django.db import connections
 
@@ -38,8 +36,6 @@ from django_srvsession.store.face import Face, run_blocking
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-Tell = Callable[[Transport], Coroutine[Any, Any, object]]
 
 _UNTOLD = "Redis cannot be told that a session has ended: a copy of it may open until its check is due. Try it again."
 
@@ -69,10 +65,10 @@ class Sessions:
 
     async def create(self, to: Transport, face: Face, key: bytes, create: Callable[[], Loaded]) -> Loaded:
         """Store a new session, whether or not Redis answers."""
-        generation = self._copies.now()
+        lease = await self._copies.lease(to, key)
         session, is_final = await face.call(self._created, create)
-        if is_final and generation is not None:
-            await self._copies.add(to, key, generation, session)
+        if is_final and lease is not None:
+            await self._copies.fill(to, key, lease, session)
         return session
 
     async def update(
@@ -84,7 +80,7 @@ class Sessions:
             after, is_final = await face.call(
                 self._written,
                 [sid],
-                partial(self._copies.drop, key=key),
+                [key],
                 self._database.update,
                 sid,
                 verifier,
@@ -97,7 +93,7 @@ class Sessions:
                 await self._copies.restore(to, key, guards[0])
             raise
         except Exception:  # It was refused, by what is not as the caller, and perhaps the copy, had it.
-            await self._copies.drop(to, key)
+            await self._copies.drop(to, [key])
             raise
         if is_final:
             await self._copies.settle(to, key, guards[0] if guards else None, after)
@@ -105,10 +101,9 @@ class Sessions:
 
     async def end(self, to: Transport, face: Face, key: bytes, sid: str, ending: Ending) -> SessionRecord | None:
         """End a session; it has ended, too, where ``StoreUnavailableError`` says that Redis cannot be told."""
-        again = partial(self._copies.guard, keys=[key], ends=True)
-        guards = await again(to)
-        record, is_final = await face.call(self._written, [sid], again, self._database.end, sid, ending)
-        is_told = (await again(to) if is_final else guards) is not None
+        guards = await self._copies.guard(to, [key])
+        record, is_final = await face.call(self._written, [sid], [key], self._database.end, sid, ending)
+        is_told = await self._copies.drop(to, [key]) if is_final else guards is not None
         # What is due is due by its copy, too.
         if is_told or ending.reason is None or (record is None and await self._lives(face, sid)):
             return record
@@ -118,10 +113,9 @@ class Sessions:
         self, to: Transport, face: Face, keys: Sequence[bytes], sids: Sequence[str], ending: Ending
     ) -> Sequence[SessionRecord]:
         """Do as :meth:`end` for all of them."""
-        again = partial(self._copies.guard, keys=keys, ends=True)
-        guards = await again(to)
-        records, is_final = await face.call(self._written, sids, again, self._database.end_many, sids, ending)
-        is_told = (await again(to) if is_final else guards) is not None
+        guards = await self._copies.guard(to, keys)
+        records, is_final = await face.call(self._written, sids, keys, self._database.end_many, sids, ending)
+        is_told = await self._copies.drop(to, keys) if is_final else guards is not None
         if is_told or ending.reason is None:
             return records
         raise _untold(records)
@@ -135,7 +129,7 @@ class Sessions:
             given, _ = await face.call(
                 self._written,
                 [sid],
-                partial(self._copies.drop, key=key),
+                [key],
                 self._database.admit,
                 user_id,
                 sid,
@@ -143,7 +137,7 @@ class Sessions:
                 policy,
             )
         finally:
-            await self._copies.drop(to, key)
+            await self._copies.drop(to, [key])
         return given
 
     async def _lives(self, face: Face, sid: str) -> bool:
@@ -162,15 +156,15 @@ class Sessions:
         return create(), not is_open(connections[self._database.using])
 
     def _written(
-        self, sids: Sequence[str], tell: Tell, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+        self, sids: Sequence[str], keys: Sequence[bytes], write: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> tuple[T, bool]:
-        """Write sessions, and tell whether that is final; if it is not, have Redis told once it is."""
+        """Write sessions, and tell whether that is final; if it is not, have their copies removed once it is."""
         connection = connections[self._database.using]
         if not is_open(connection):
             return write(*args, **kwargs), True
         self.transactions.note(connection, sids)
         if connection.in_atomic_block:
-            self._database.on_commit(lambda: run_blocking(tell(self._transport())))
+            self._database.on_commit(lambda: run_blocking(self._copies.drop(self._transport(), keys)))
         return write(*args, **kwargs), False
 
 
