@@ -119,6 +119,15 @@ class TestReads:
         store.transport.exchange([("SET", store._key(sid), copy[:1] + bytes(8) + copy[9:])])
         assert isinstance(store.load(sid), Tombstone)
 
+    def test_a_copy_from_the_future_is_not_believed(self, store: CachedDatabaseStore, monkeypatch: Any) -> None:
+        sid = create(store).record.sid
+        assert isinstance(store.load(sid), Loaded)
+        store.database.end(sid, LOGOUT)
+        now_ms = store.clock.now_ms
+        with monkeypatch.context() as patch:
+            patch.setattr(type(store.clock), "now_ms", now_ms - 3000)
+            assert isinstance(store.load(sid), Tombstone)
+
     @pytest.mark.parametrize("damage", [b"", b"C", b"nonsense", b"C" + bytes(100)])
     def test_what_is_no_copy_is_read_from_the_database(self, store: CachedDatabaseStore, damage: bytes) -> None:
         session = create(store)
@@ -352,6 +361,24 @@ def test_who_could_not_tell_redis_tells_it_when_it_is_back(store: CachedDatabase
     assert found.values == {"a": b"a"} if isinstance(found, Loaded) else verb != "update"
 
 
+@on_sqlite
+def test_who_signs_somebody_out_everywhere_once_more_is_not_told_that_it_is_done(store: CachedDatabaseStore) -> None:
+    user_id = new_user()
+    create(store, user_id=user_id)
+    assert store.ensure_listed() is False
+    store.copies.breaker.note_failure()
+    with pytest.raises(StoreUnavailableError):
+        store.end_many([record.sid for record in store.records(user_id)], LOGOUT)
+    assert not list(store.records(user_id))
+    with pytest.raises(StoreUnavailableError):
+        store.ensure_listed()
+    with pytest.raises(StoreUnavailableError):
+        asyncio.run(store.face().ensure_listed())
+    store.copies.breaker._try_from = 0.0
+    assert store.ensure_listed() is False
+    assert store.copies.breaker.is_closed
+
+
 def test_a_breaker_lets_one_try(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("django_srvsession.backends.cached_db.breaker.time.monotonic", lambda: now[0])
@@ -365,9 +392,9 @@ def test_a_breaker_lets_one_try(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not breaker.may_try(), "another one is trying"
     breaker.note_recovery(5000)
     assert breaker.is_closed
-    assert breaker.trusted_from_ms == 5500
+    assert breaker.trusted_from_ms == 6000
     breaker.note_recovery(9000)
-    assert breaker.trusted_from_ms == 5500, "it was well already"
+    assert breaker.trusted_from_ms == 6000, "it was well already"
 
 
 @on_sqlite

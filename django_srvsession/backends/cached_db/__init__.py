@@ -167,6 +167,14 @@ class CachedDatabaseStore(Store):
         key = self._key(sid)
         return run_blocking(self.sessions.admit(self.transport, self._face, key, user_id, sid, limit, policy))
 
+    def ensure_listed(self) -> bool:
+        """Return that lists miss nothing; raise ``StoreUnavailableError`` while Redis is not told of what has ended.
+
+        Who signs somebody out everywhere once more finds nothing that is listed, and is not to be told that it is done.
+        """
+        run_blocking(self.sessions.tell_ends(self.transport))
+        return False
+
     # What the database does alone.
 
     @property

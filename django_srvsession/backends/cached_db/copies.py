@@ -66,6 +66,7 @@ class Copies:
         self.clock = clock
         self.breaker = Breaker()
         self._untold: dict[bytes, None] = {}
+        self._owes_ends = False
 
     # Who reads.
 
@@ -165,6 +166,14 @@ class Copies:
             self._note_untold(keys)
         return is_told
 
+    def owe_ends(self) -> None:
+        """Take note that sessions have ended that Redis does not know of."""
+        self._owes_ends = True
+
+    async def tell_ends(self, to: Transport) -> bool:
+        """Tell Redis of all that has ended; False while it cannot be told."""
+        return not self._owes_ends or (await self._is_back(to) and not self._owes_ends)
+
     def _note_untold(self, keys: Sequence[bytes]) -> None:
         """Have copies removed when Redis is back: others may believe them. Of too many their check is due soon."""
         if len(self._untold) < _MOST_UNTOLD:
@@ -194,14 +203,15 @@ class Copies:
             self.clock.learn_from_time(replies.pop(0))
         return replies
 
-    async def _is_back(self, to: Transport, key: bytes) -> bool:
-        """See whether a Redis that has failed takes writes again, if it is time to."""
+    async def _is_back(self, to: Transport, key: bytes = b"") -> bool:
+        """See whether a Redis that has failed takes writes again, if it is time to, and tell it what it missed."""
         if not self.breaker.may_try():
             return False
-        untold, self._untold = self._untold, {}
+        untold, self._untold, owed, self._owes_ends = self._untold, {}, self._owes_ends, False
         replies = await self._ask(to, [("TIME",), ("DEL", key, *untold)])
         if replies is None:
             self._note_untold([*untold])
+            self._owes_ends = owed
             return False
         self.breaker.note_recovery(self.clock.learn_from_time(replies[0]))
         return True

@@ -19,6 +19,9 @@ GUARD: Final = b"G"
 LEASE: Final = b"L"
 COPY: Final = b"C"
 
+CLOCK_BEHIND_MS: Final = 1000
+"""How far what is known of Redis' clock may be behind: by the way of one reply, which is given up sooner."""
+
 _HEAD: Final = struct.Struct("<c8sqq")
 """Kind; the run of Redis that took it; when it was taken, by Redis' clock, in milliseconds; by how many the database's
 clock was ahead of Redis' then."""
@@ -79,13 +82,15 @@ def taken_ms(copy: bytes) -> int:
 def read_copy(sid: str, value: Any, run: bytes | None, from_ms: int, now_ms: int) -> Loaded | None:
     """Return the session of a copy as of now; None unless this run of Redis took it, at that moment or later.
 
+    A copy from the future was taken before Redis' clock was put back: nobody knows how old it is.
+
     ``from_ms`` and ``now_ms`` are instants of Redis' clock. What is damaged is no copy, and a session whose time is up
     is the database's to judge: it may have ended there.
     """
     if type(value) is not bytes or value[:1] != COPY or len(value) < _HEAD.size:
         return None  # Spelt out: every request pays for it.
     _, of_run, taken, ahead_ms = _HEAD.unpack_from(value)
-    if of_run != run or taken < from_ms:
+    if of_run != run or not from_ms <= taken <= now_ms + CLOCK_BEHIND_MS:
         return None
     try:
         session = read_image(sid, value[_HEAD.size :], now_ms + ahead_ms)

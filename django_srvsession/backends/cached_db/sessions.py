@@ -107,7 +107,7 @@ class Sessions:
         # What is due is due by its copy, too.
         if is_told or ending.reason is None or (record is None and await self._lives(face, sid)):
             return record
-        raise _untold([] if record is None else [record])
+        raise self._owing([] if record is None else [record])
 
     async def end_many(
         self, to: Transport, face: Face, keys: Sequence[bytes], sids: Sequence[str], ending: Ending
@@ -118,7 +118,18 @@ class Sessions:
         is_told = await self._copies.drop(to, keys) if is_final else guards is not None
         if is_told or ending.reason is None:
             return records
-        raise _untold(records)
+        raise self._owing(records)
+
+    async def tell_ends(self, to: Transport) -> None:
+        """Tell Redis of ends that it was not told of; raises ``StoreUnavailableError`` while it cannot be told."""
+        if not await self._copies.tell_ends(to):
+            raise StoreUnavailableError(_UNTOLD)
+
+    def _owing(self, ended: Sequence[SessionRecord]) -> StoreUnavailableError:
+        self._copies.owe_ends()
+        error = StoreUnavailableError(_UNTOLD)
+        error.ended = ended
+        return error
 
     async def admit(
         self, to: Transport, face: Face, key: bytes, user_id: str, sid: str, limit: int, policy: str
@@ -166,9 +177,3 @@ class Sessions:
         if connection.in_atomic_block:
             self._database.on_commit(lambda: run_blocking(self._copies.drop(self._transport(), keys)))
         return write(*args, **kwargs), False
-
-
-def _untold(ended: Sequence[SessionRecord]) -> StoreUnavailableError:
-    error = StoreUnavailableError(_UNTOLD)
-    error.ended = ended
-    return error
