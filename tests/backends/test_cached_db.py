@@ -392,9 +392,9 @@ def test_a_breaker_lets_one_try(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not breaker.may_try(), "another one is trying"
     breaker.note_recovery(5000)
     assert breaker.is_closed
-    assert breaker.trusted_from_ms == 6000
+    assert breaker.trusted_from_ms == 5500
     breaker.note_recovery(9000)
-    assert breaker.trusted_from_ms == 6000, "it was well already"
+    assert breaker.trusted_from_ms == 5500, "it was well already"
 
 
 @on_sqlite

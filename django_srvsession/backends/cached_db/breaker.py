@@ -7,10 +7,10 @@ import threading
 import time
 from typing import Final
 
-from django_srvsession.backends.cached_db.format import CLOCK_BEHIND_MS
-
 RETRY_S: Final = 1.0
 """How long Redis is left alone after a failure, in seconds; then one request tries it."""
+MARGIN_MS: Final = 500
+"""What is known of Redis' clock, and a change that goes on while it answers, are behind its answer by less, in ms."""
 
 log = logging.getLogger("django_srvsession")
 
@@ -54,7 +54,7 @@ class Breaker:
             was_closed = self.is_closed
             if not was_closed:
                 # First this: a change that Redis was not told of was made while the breaker was open.
-                self.trusted_from_ms = now_ms + CLOCK_BEHIND_MS
+                self.trusted_from_ms = now_ms + MARGIN_MS
                 self.is_closed = True
         if not was_closed:
             log.warning("Redis does what it is asked again, and serves sessions.")
