@@ -10,7 +10,7 @@ from typing import Final
 RETRY_S: Final = 1.0
 """How long Redis is left alone after a failure, in seconds; then one request tries it."""
 MARGIN_MS: Final = 500
-"""What is known of Redis' clock, and a change that goes on while it answers, are behind its answer by less, in ms."""
+"""For less than so long, in milliseconds, the answer that Redis is well is on its way, and changes are not told."""
 
 log = logging.getLogger("django_srvsession")
 
