@@ -123,24 +123,22 @@ class CachedDatabaseStore(Store):
 
     def load(self, sid: str) -> Loaded | Tombstone | None:
         """Read a session: its copy, if there is one that may be believed."""
-        if not is_sid(sid):
-            return None
-        transactions = self.sessions.transactions
-        if transactions and transactions.wrote(connections[self.database.using], sid):
+        transactions, copies, to = self.sessions.transactions, self.copies, self.transport
+        if transactions.are_any and transactions.wrote(connections[self.database.using], sid):
             return self.database.load(sid)
-        copies, key, to = self.copies, self._key(sid), self.transport
-        if copies.breaker.is_closed and not self.clock.needs_asking:
-            # Every request does this, and it is read without asking first whether the connection still serves.
-            try:
-                value, run = to.look([("GET", key)])
-            except StoreUnavailableError:
-                copies.breaker.note_failure()
-                return self.database.load(sid)
-            if (session := copies.believed(sid, value, run)) is not None:
-                return session
-            found = run_blocking(copies.understood(to, key, sid, value, run))
-        else:
-            found = run_blocking(copies.look(to, key, sid))
+        key = self._key(sid)
+        if not copies.breaker.is_closed or self.clock.needs_asking:
+            found = run_blocking(copies.look(to, key, sid)) if is_sid(sid) else None
+            return run_blocking(self.sessions.load(to, self._face, key, sid, found))
+        # Every request does this, and it is read without asking first whether the connection still serves.
+        try:
+            value, run = to.look((("GET", key),))
+        except StoreUnavailableError:
+            copies.breaker.note_failure()
+            return self.database.load(sid)
+        if (session := copies.believed(sid, value, run)) is not None:
+            return session
+        found = run_blocking(copies.understood(to, key, sid, value, run)) if is_sid(sid) else None
         return run_blocking(self.sessions.load(to, self._face, key, sid, found))
 
     def update(self, sid: str, verifier: str, delta: Delta, base: Loaded | None = None) -> Loaded:

@@ -15,13 +15,13 @@ class Transactions:
 
     def __init__(self) -> None:
         self._written: WeakKeyDictionary[BaseDatabaseWrapper, set[str]] = WeakKeyDictionary()
-
-    def __bool__(self) -> bool:
-        return bool(self._written)
+        self.are_any = False
+        """Whether there is something to remember: every request asks."""
 
     def note(self, connection: BaseDatabaseWrapper, sids: Iterable[str]) -> None:
         """Take note of sessions that are about to be written in this connection's transaction."""
         self._written.setdefault(connection, set()).update(sids)
+        self.are_any = True
 
     def wrote(self, connection: BaseDatabaseWrapper, sid: str) -> bool:
         """Tell whether the transaction of this connection has written a session.
@@ -32,6 +32,8 @@ class Transactions:
         if is_open(connection):
             return sid in self._written.get(connection, ())
         self._written.pop(connection, None)
+        self.are_any = False
+        self.are_any = bool(self._written)  # Looked up after that: another thread may have noted something meanwhile.
         return False
 
 
