@@ -7,17 +7,20 @@ Nothing of the store is replaced: the servers are real.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import pytest
 import redis
+from asgiref.sync import sync_to_async
 from django.db import OperationalError, connections
 
-from django_srvsession.backends.redis.transport import Command, threads
+from django_srvsession.backends.redis.transport import Command, loops, threads
 from tests.patience import patient
+
+T = TypeVar("T")
 
 REDIS: Final = "Redis"
 DATABASE: Final = "database"
@@ -26,16 +29,32 @@ Gate = Callable[[str, str, Callable[[], Any]], Any]
 """Given where a step is done, what is asked for, and what does it; returns the answer, or raises."""
 
 _of_thread = threading.local()
-_exchanged = threads.exchanged
+_exchanged, _async_exchanged = threads.exchanged, loops.async_exchanged
 
 
 def _stopping_exchanged(connection: Any, commands: Sequence[Command]) -> list[Any]:
     gate: Gate | None = getattr(_of_thread, "gate", None)
     if gate is None:
         return _exchanged(connection, commands)
-    names = "+".join(str(command[0]) for command in commands)
-    answer: list[Any] = gate(REDIS, names, lambda: _exchanged(connection, commands))
+    answer: list[Any] = gate(REDIS, _names(commands), lambda: _exchanged(connection, commands))
     return answer
+
+
+async def _stopping_async_exchanged(connection: Any, commands: Sequence[Command]) -> list[Any]:
+    gate: Gate | None = getattr(_of_thread, "gate", None)
+    if gate is None:
+        return await _async_exchanged(connection, commands)
+    # The gate does nothing here but say what it thinks of the step: what it would do is done on the loop.
+    asked: list[None] = []
+    try:
+        gate(REDIS, _names(commands), lambda: asked.append(None))
+    finally:
+        answer = await _async_exchanged(connection, commands) if asked else []
+    return answer
+
+
+def _names(commands: Sequence[Command]) -> str:
+    return "+".join(str(command[0]) for command in commands)
 
 
 def _stopping_execute(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -50,6 +69,7 @@ def steps_can_be_stopped() -> Iterator[None]:
     """Let gates hear of what goes to Redis, for as long as the block lasts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "exchanged", _stopping_exchanged)
+        patch.setattr(loops, "async_exchanged", _stopping_async_exchanged)
         yield
 
 
@@ -62,6 +82,19 @@ def gate_of_this_thread(alias: str, gate: Gate) -> Iterator[None]:
             yield
         finally:
             _of_thread.gate = None
+
+
+async def on_a_loop(alias: str, gate: Gate, work: Callable[[], Awaitable[T]]) -> T:
+    """Do something on the running event loop with this gate; the database is asked from the thread of its sync code."""
+    stack = ExitStack()
+    await sync_to_async(lambda: stack.enter_context(gate_of_this_thread(alias, gate)))()
+    _of_thread.gate = gate
+    try:
+        return await work()
+    finally:
+        _of_thread.gate = None
+        await sync_to_async(stack.close)()
+        await sync_to_async(lambda: connections[alias].close())()
 
 
 # Failures.

@@ -17,8 +17,13 @@ from django_srvsession.store import Store
 from django_srvsession.testing.sessions import create, in_threads, new_user, stored
 from tests.backends.cached_db_steps import DATABASE, Failing, gate_of_this_thread, steps_can_be_stopped
 from tests.servers import RedisServer
+from tests.trust import WHOLE
 
 ENGINE = "django_srvsession.backends.cached_db"
+
+pytestmark = pytest.mark.parametrize(
+    "database_alias", ["sqlite", "postgresql", "mariadb"] if WHOLE else ["sqlite"], indirect=True
+)
 
 
 class Recording:
@@ -221,7 +226,6 @@ def test_a_savepoint_that_is_rolled_back_takes_its_writes_with_it(recording: Rec
 
 @pytest.mark.parametrize("commits", [True, False], ids=["commit", "rollback"])
 @pytest.mark.parametrize("work", ["save", "end"])
-@pytest.mark.parametrize("database_alias", ["sqlite", "postgresql"], indirect=True)
 def test_a_copy_that_is_made_beside_a_transaction_is_neither_read_in_it_nor_left_after_it(
     recording: Recording, redis_server: RedisServer, redis_prefix: str, work: str, commits: bool
 ) -> None:
