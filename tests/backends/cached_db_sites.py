@@ -17,7 +17,7 @@ from django.contrib.auth.models import User
 
 from tests.databases import add_database, sqlite_file_settings
 from tests.patience import patient
-from tests.processes import Answer, Site, WSGISite
+from tests.processes import Answer, ASGISite, Site, WSGISite
 from tests.races.browsers import Held, Lane, cookie_after
 from tests.runs import new_directory
 from tests.servers import RedisServer
@@ -133,28 +133,30 @@ OUTAGES: Final[dict[str, Outage]] = {
 # The site.
 
 
-def cached_db_site(engine: str, server: RedisServer, database: dict[str, Any], **settings: Any) -> WSGISite:
+def cached_db_site(
+    engine: str, server: RedisServer, database: dict[str, Any], *, is_async: bool = False, **settings: Any
+) -> Site:
     """Return a site of two processes with the ``SESSION_ENGINE`` of this name on this Redis and this database."""
     given = {
-        "ROOT_URLCONF": "tests.races.views",
+        "ROOT_URLCONF": "tests.site_urls" if is_async else "tests.races.views",
         "SESSION_ENGINE": engine,
         "DATABASES": {"default": database | {"CONN_MAX_AGE": 600}},
         "CACHES": {"default": server.cache_settings() | {"KEY_PREFIX": secrets.token_hex(6)}},
         "SRVSESSION_REDIS_PREFIX": f"outages-{secrets.token_hex(6)}:",
         "SRVSESSION_CACHE_CHECK": DUE_SECONDS,
     }
-    return WSGISite(workers=2, threads=4, **given | settings)
+    return (ASGISite if is_async else WSGISite)(workers=2, threads=4, **given | settings)
 
 
 def with_user(alias: str, database: dict[str, Any]) -> dict[str, Any]:
-    """Migrate a database, and have one user, ann, in it; returns it."""
+    """Migrate a database, and have two users in it, ann and bob; returns it."""
     add_database(alias, database)
-    User.objects.using(alias).create(username="ann")
+    User.objects.using(alias).bulk_create([User(username="ann"), User(username="bob")])
     return database
 
 
 def new_sqlite(name: str) -> dict[str, Any]:
-    """Return a database in a file, with ann."""
+    """Return a database in a file, with ann and bob."""
     return with_user(name, sqlite_file_settings(new_directory(name) / "db.sqlite3"))
 
 
@@ -167,12 +169,13 @@ class Browser:
 
     lane: Lane
     cookie: str | None = None
+    prefix: str = ""
     slowest_seconds: float = 0.0
 
     def ask(self, process: int, view: str, **query: object) -> Answer:
         """Ask a process, and keep the cookie that it gives."""
         began = time.monotonic()
-        answer = self.lane[process].get(f"/{view}/", self.cookie, **query)
+        answer = self.lane[process].get(f"{self.prefix}/{view}/", self.cookie, **query)
         self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - began)
         if answer.status < 500:
             self.cookie = cookie_after(answer, self.cookie)
@@ -191,10 +194,10 @@ class Browser:
         assert answer.status == 200, f"{view} was answered by {answer.status}"
         return answer.json()
 
-    def log_in(self) -> Browser:
-        """Sign ann in, and let both processes, and Redis, know the session."""
-        assert self.ask(HERE, "login", user="ann").status == 200
-        assert [self.user(process) for process in (HERE, THERE)] == ["ann", "ann"]
+    def log_in(self, user: str = "ann") -> Browser:
+        """Sign somebody in, and let both processes, and Redis, know the session."""
+        assert self.ask(HERE, "login", user=user).status == 200
+        assert [self.user(process) for process in (HERE, THERE)] == [user, user]
         return self
 
     @contextmanager
@@ -211,7 +214,7 @@ class Browser:
 
     def copy(self) -> Browser:
         """Return a browser with the same cookie."""
-        return Browser(self.lane, self.cookie)
+        return Browser(self.lane, self.cookie, self.prefix)
 
 
 @dataclass
@@ -227,7 +230,7 @@ class Stage:
 
     def browser(self) -> Browser:
         """Return a browser without a cookie."""
-        return Browser(self.lane)
+        return Browser(self.lane, prefix="/a" if isinstance(self.site, ASGISite) else "")
 
     def wait_until_well(self, seconds: float = 10) -> None:
         """Wait until each process reads from Redis: what was read once is found there."""
