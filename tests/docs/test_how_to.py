@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import types
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ from django_srvsession import services
 from django_srvsession.models import SessionEvent
 from tests.docs.apart import STORIES, run_apart
 from tests.docs.blocks import blocks_of
-from tests.docs.site import Site
+from tests.docs.site import Site, signed_in_request
 
 How = Callable[[str], Site]
 
@@ -140,3 +141,42 @@ def test_new_devices(followed: How, settings: Any, caplog: pytest.LogCaptureFixt
     assert "https://example.com/account/not-me/" in str(mail.outbox[0].body)
     assert "sessionid_devices" in client.cookies
     assert "signed in on a new device, from 192.0.2.2." in caplog.text
+
+
+def test_confirm(followed: How, settings: Any) -> None:
+    followed("how-to/confirm")
+    from mysite.payments import pay
+    from mysite.views import change_email
+
+    bob = get_user_model().objects.create_user("bob", password="secret")
+    request = signed_in_request(bob)
+    assert pay(request).content == b"Paid."
+    later(request)
+    settings.SRVSESSION_REAUTH_AGE = 0
+    assert change_email(request)["Location"].startswith("/account/confirm/?next=%2Faccount%2Fsessions%2F")
+    request.method = "GET"
+    assert change_email(request)["Location"] == "/account/confirm/?next=%2F"
+    request = signed_in_request(bob, data={"password": "wrong"})
+    later(request)
+    assert [pay(request).status_code for _ in range(5)] == [403, 403, 403, 403, 302]
+    request = signed_in_request(bob, data={"password": "secret"})
+    later(request)
+    assert pay(request).content == b"Paid."
+
+
+def later(request: Any) -> None:
+    """Let a moment go by for a session."""
+    time.sleep(0.01)
+    request.session.reload()
+
+
+def test_confirm_by_a_code(followed: How) -> None:
+    followed("how-to/confirm")
+    from mysite.codes import confirm_by_code
+
+    request = signed_in_request(get_user_model().objects.create_user("bob"), data={"code": "123456"})
+    request.session["code"] = "123456"
+    key = request.session.session_key
+    assert confirm_by_code(request)["Location"] == "/"
+    assert request.session.session_key != key
+    assert request.session.details.means == "code"
