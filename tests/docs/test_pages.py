@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -52,6 +53,12 @@ def test_every_page_is_built_and_has_its_blocks_with_a_button_to_copy_them(built
     text = (built / "how-to" / "redis-sentinel.html").read_text()
     assert "copybutton.js" in text
     assert text.count("not-run") == sum(not block.is_run for block in blocks_of("how-to/redis-sentinel")) > 0
+
+
+def test_what_is_copied_out_of_a_block_begins_at_the_left(built: Path) -> None:
+    """Options of a block that are indented otherwise than its lines leave blanks before each of these."""
+    shifted = [path.stem for path in built.rglob("*.html") if re.search(r"<pre><span></span> ", path.read_text())]
+    assert shifted == []
 
 
 def test_what_is_not_run_says_so_on_the_page(built: Path, reader: Browser) -> None:
