@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import Final
 
 from django.core.management import call_command, get_commands, load_command_class
+from gunicorn.config import Config
 from packaging.requirements import Requirement
 
 from tests.runs import ROOT
@@ -16,6 +17,7 @@ from tests.runs import ROOT
 EXTRAS: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 TARGETS: Final = set(re.findall(r"^(\w+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
 OURS: Final = "_srv"
+MOVING: Final = "migratesessions_srv"  # Needs two engines: tests/migrating.
 
 
 def lines(text: str) -> list[list[str]]:
@@ -26,6 +28,8 @@ def lines(text: str) -> list[list[str]]:
 
 def do(words: list[str], databases: Collection[str] = ()) -> None:
     """Do a command of ours; of pip, make and Django see that they would understand it, on these databases."""
+    while re.fullmatch(r"[A-Z_]+=\S+", words[0]):  # Variables.
+        words = words[1:]
     match words:
         case ["pip", "install", *wanted]:
             for name in wanted:
@@ -33,6 +37,12 @@ def do(words: list[str], databases: Collection[str] = ()) -> None:
                     _installable(Requirement(name))
         case ["make", target, *_]:
             assert target in TARGETS, target
+        case ["gunicorn", _, *options]:
+            Config().parser().parse_args(options)
+        case ["python", "-W", _, *rest]:
+            do(["python", *rest], databases)
+        case [_, "*", "*", "*", "*", *rest]:  # Of a crontab.
+            do(rest, databases)
         case ["python", "manage.py", name, *arguments]:
             _manage(name, ["default" if word in databases else word for word in arguments])
         case other:
@@ -45,7 +55,7 @@ def _installable(requirement: Requirement) -> None:
 
 
 def _manage(name: str, arguments: list[str]) -> None:
-    if name.endswith(OURS):
+    if name.endswith(OURS) and name != MOVING:
         try:
             call_command(name, *arguments)
         except SystemExit as ending:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from django.conf import global_settings
 from django.contrib.auth import get_user_model, login
 from django.core import checks
 from django.db.utils import ConnectionHandler
@@ -91,6 +92,7 @@ class Site:
         self.put = put
         self.place = place
         self.values: dict[str, Any] = {**START, "BASE_DIR": place, "CACHES": CACHES}
+        self.start = dict(self.values)
         self.snippets: dict[str, Any] = {}
         self.urls = URLS
         sources: dict[str, str] = {}
@@ -112,7 +114,7 @@ class Site:
     def do(self, block: Block) -> None:
         """Do what a block says, if it is one to be run; an error names the block."""
         try:
-            if block.is_run:
+            if block.is_run and (block.language in HOW or not block.name):
                 HOW[block.language](self, block)
         except BaseException as error:
             error.add_note(f"{block.place}:\n{block.text}")
@@ -130,12 +132,21 @@ class Site:
 
     def configure(self, block: Block) -> None:
         """Take over settings; system checks find nothing wrong with them."""
+        if "anew" in block.options.get("class", "").split():
+            self.begin_anew()
         self.read(block)
         if databases := self.values.get("DATABASES"):
             handler = ConnectionHandler(databases)
             for alias in databases:
                 handler[alias].get_connection_params()
         self.check()
+
+    def begin_anew(self) -> None:
+        """Forget the settings that blocks before have made: the page shows another site."""
+        for name in self.values.keys() - self.start.keys():
+            if name.isupper():
+                self.put(name, getattr(global_settings, name, None))
+        self.values = dict(self.start)
 
     def read(self, block: Block) -> None:
         """Take over settings."""

@@ -14,10 +14,13 @@ from django.test import Client, TestCase
 from django.urls import path
 
 from django_srvsession import services
+from django_srvsession.backends.redis import RedisStore
 from django_srvsession.models import SessionEvent
+from django_srvsession.store.health import Level
 from tests.docs.apart import STORIES, run_apart
-from tests.docs.blocks import blocks_of
+from tests.docs.blocks import block, blocks_of
 from tests.docs.site import Site, signed_in_request
+from tests.servers import RedisServer
 
 How = Callable[[str], Site]
 
@@ -28,9 +31,9 @@ def followed(site_of: How) -> How:
 
     def follow(page: str) -> Site:
         site = site_of(page)
-        for block in blocks_of(page):
-            if block.language in ("python", "html+django"):
-                site.do(block)
+        for part in blocks_of(page):
+            if part.language in ("python", "html+django"):
+                site.do(part)
         return site
 
     return follow
@@ -180,3 +183,19 @@ def test_confirm_by_a_code(followed: How) -> None:
     assert confirm_by_code(request)["Location"] == "/"
     assert request.session.session_key != key
     assert request.session.details.means == "code"
+
+
+@pytest.mark.parametrize(("page", "name"), [("store-redis", "redis-conf"), ("redis-sentinel", "replicated-redis-conf")])
+def test_redis_as_the_pages_configure_it_keeps_what_it_acknowledged(page: str, name: str, settings: Any) -> None:
+    lines = block(f"how-to/{page}", name).text.splitlines()
+    server = RedisServer(extra=[word for line in lines for word in f"--{line}".split()])
+    server.start()
+    try:
+        settings.CACHES = {**settings.CACHES, "sessions": server.cache_settings()}
+        settings.SESSION_CACHE_ALIAS = "sessions"
+        assert [message.id for message in RedisStore.check(deploy=True)] == []
+        found = {finding.name: finding.level for finding in RedisStore().examine()}
+        assert found["persistence"] == Level.OK
+        assert Level.ERROR not in found.values()
+    finally:
+        server.kill()
