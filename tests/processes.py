@@ -140,13 +140,19 @@ class Visitor:
         self.cookies = dict(cookies or {})
         self.seconds = seconds
 
+    def send(self, path: str, form: str) -> Answer:
+        """Send a form, and keep the answer's cookies."""
+        return self._ask(path, "POST", {"Content-Type": "application/x-www-form-urlencoded"}, form)
+
     def get(self, path: str, method: str = "GET", headers: dict[str, str] | None = None, **query: object) -> Answer:
         """Fetch a page and keep its cookies."""
+        return self._ask(f"{path}?{urlencode(query)}" if query else path, method, headers)
+
+    def _ask(self, target: str, method: str, headers: dict[str, str] | None, body: str | None = None) -> Answer:
         connection = http.client.HTTPConnection(self.address, timeout=patient(self.seconds))
         try:
             cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-            target = f"{path}?{urlencode(query)}" if query else path
-            connection.request(method, target, headers={"Cookie": cookie, **(headers or {})})
+            connection.request(method, target, body, headers={"Cookie": cookie, **(headers or {})})
             answer = Answer(connection.getresponse())
         finally:
             connection.close()
