@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -33,6 +34,7 @@ def built() -> Path:
     done = subprocess.run(
         [*command, "docs", str(directory / "html")],
         cwd=ROOT,
+        env={**os.environ, "SRVSESSION_DOCS_OFFLINE": "1"},
         capture_output=True,
         text=True,
         timeout=patient(110),
