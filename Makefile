@@ -18,8 +18,9 @@ PYENV_PYTHONS := $(wildcard $(HOME)/.pyenv/versions/3.1[1-9]*/bin/python)
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
-demo: $(DEMO_STAMP) ## Run the example project on http://127.0.0.1:8000 (PORT=...)
-	@$(BIN)/python -m example_project --port $(PORT)
+demo: $(DEMO_STAMP) ## Run the example project on http://127.0.0.1:8000 (PORT=..., BIND=yes)
+	@$(if $(BIND),$(PIP) "PyJWT[crypto]>=2.10,<3")
+	@$(BIN)/python -m example_project --port $(PORT) $(if $(BIND),--bind)
 
 test: $(STAMP) ## Run all tests; servers they need are started privately (ARGS=...)
 	@.ci/packages

@@ -5,6 +5,7 @@
                               ``make demo`` without it starts a server of its own
 ``SRVSESSION_DEMO_MONGODB``   where MongoDB answers: mongodb://127.0.0.1:27017/demo; the engine is mongodb then
 ``SRVSESSION_DEMO_DATABASE``  another database than SQLite: an entry of Django's DATABASES, as JSON
+``SRVSESSION_DEMO_BIND``      offer or require: sessions are bound to the device; over TLS alone, as with --bind
 ``SRVSESSION_DEMO_DATA``      the directory of the demo's files (default: .demo)
 ``SRVSESSION_DEMO_SECRET``    the SECRET_KEY
 ``SRVSESSION_DEMO_OUTAGE``    for how many seconds the button takes the store away: 15 (20 at most)
@@ -68,6 +69,11 @@ if ENGINE == "mongodb":
     # The database is in the address, or "demo". The indexes are made by: manage.py doctorsessions_srv --repair
     has_name = bool(urlsplit(MONGODB).path.strip("/"))
     SRVSESSION_MONGODB = {"HOST": MONGODB} if has_name else {"HOST": MONGODB, "NAME": "demo"}
+
+BIND = os.environ.get("SRVSESSION_DEMO_BIND", "")
+if BIND:
+    SRVSESSION_BIND = BIND
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
 
 OUTAGE_SECONDS = min(int(os.environ.get("SRVSESSION_DEMO_OUTAGE", "15")), 20)
 

@@ -2,61 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import http.client
 import itertools
 import json
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from functools import cache
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
+from example_project.demo import tls
 from tests.browser.browsers import Browser, Driver
 from tests.browser.demo import DemoSite
 from tests.runs import new_directory
 
 LINUX = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/145.0.0.0 Safari/537.36"
 SESSION, BOUND = "sessionid", "sessionid_bound"
-_FEATURES = "DeviceBoundSessions,EnableBoundSessionCredentialsSoftwareKeysForManualTesting"
 _numbers = itertools.count(1)
 
 
-class Certificate(NamedTuple):
-    """Where a certificate and its key are, and the digest by which a browser is told to believe it."""
-
-    path: Path
-    key: Path
-    digest: str
-
-
 @cache
-def certificate() -> Certificate:
-    """Return one that was signed by itself, for this run."""
-    directory, key = new_directory("certificate"), ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(30))
-    signed = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
-    found = Certificate(directory / "certificate.pem", directory / "key.pem", _digest(key.public_key()))
-    found.path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    private = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    found.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, *private))
-    return found
-
-
-def _digest(key: ec.EllipticCurvePublicKey) -> str:
-    encoded = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return base64.b64encode(hashlib.sha256(encoded).digest()).decode()
+def certificate() -> tls.Certificate:
+    """Return the certificate of this run."""
+    return tls.certificate(new_directory("certificate"))
 
 
 class BoundSite(DemoSite):
@@ -64,8 +33,8 @@ class BoundSite(DemoSite):
 
     def __init__(self, engine: str = "db", **settings: Any) -> None:
         options = settings.pop("server", {})
-        chosen = {"SRVSESSION_BIND": "offer", "SESSION_COOKIE_SECURE": True, **settings}
-        super().__init__(engine, **options, **chosen)
+        super().__init__(engine, **options, **settings)
+        self.variables["SRVSESSION_DEMO_BIND"] = "offer"
 
     def command(self, descriptor: int) -> list[str]:
         """Return the command line, with the certificate."""
@@ -104,9 +73,8 @@ def _believing() -> ssl.SSLContext:
 
 def open_bound(driver: Driver, profile: Path | None = None, *, can: bool = True) -> Browser:
     """Open a browser that ``can`` be bound, or cannot; each needs a profile of its own, as Chromium limits proofs."""
-    flags = [f"--ignore-certificate-errors-spki-list={certificate().digest}"]
-    flags += [f"--enable-features={_FEATURES}"] if can else []
-    return driver.open(f"bound-{next(_numbers)}", LINUX, profile, flags)
+    believing, binding = certificate().flags
+    return driver.open(f"bound-{next(_numbers)}", LINUX, profile, [believing, *([binding] if can else [])])
 
 
 @contextmanager

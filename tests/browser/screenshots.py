@@ -6,6 +6,7 @@ import email
 import email.policy
 from pathlib import Path
 
+from tests.browser.bound import BOUND, SESSION, BoundSite, bound_browser, cookies, give
 from tests.browser.browsers import Browser, Driver
 from tests.browser.camera import IMAGES, PHONE, WIDE, places, sign_in, take, take_both
 from tests.browser.conftest import FIREFOX, SAFARI
@@ -45,7 +46,22 @@ def main() -> None:
             take(laptop, f"look-{look}", SESSIONS, 960)
     for browser in (laptop, phone):
         browser.remote.quit()
+    take_bound(driver, where)
     driver.job.stop()
+
+
+def take_bound(driver: Driver, where: str) -> None:
+    """Take a session that is bound to its device, and what a browser without the key is told."""
+    with BoundSite(GEOIP_PATH=where) as site, bound_browser(driver) as owner, bound_browser(driver, can=False) as other:
+        owner.site = other.site = site.url
+        sign_in(owner)
+        owner.until(lambda: BOUND in cookies(owner))
+        owner.go("/elsewhere/2/")
+        take_both(owner, "bound", SESSIONS)
+        other.go(LOGIN)
+        give(other, site, **{SESSION: cookies(owner)[SESSION]})
+        other.go(SESSIONS)
+        take_both(other, "bound-elsewhere")
 
 
 def take_sign_in(browser: Browser) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from collections.abc import Iterator
 
 import pytest
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser.bound import (
     BOUND,
+    LINUX,
     SESSION,
     BoundSite,
     BoundSocketSite,
@@ -20,8 +25,8 @@ from tests.browser.bound import (
 )
 from tests.browser.browsers import Browser, Driver
 from tests.patience import patient
-from tests.runs import new_directory
-from tests.servers import RedisServer
+from tests.runs import Job, new_directory, wait_until
+from tests.servers import RedisServer, free_port
 from tests.trust import WHOLE
 
 LOGIN, SESSIONS = "/account/login/", "/account/sessions/"
@@ -209,3 +214,22 @@ def test_a_browser_that_is_started_again_with_its_profile_is_still_bound(driver:
         lose(browser, site)
         assert is_signed_in(browser)
         assert BOUND in cookies(browser)
+
+
+@whole
+def test_the_demo_binds_a_browser_that_is_started_as_it_says(driver: Driver) -> None:
+    directory, port = new_directory("demo-bound"), free_port()
+    argv = [sys.executable, "-m", "example_project", "--bind", f"--port={port}"]
+    job = Job(argv, directory, env={"SRVSESSION_DEMO_DATA": str(directory), "PYTHONPATH": os.pathsep.join(sys.path)})
+    try:
+        wait_until(lambda: "chromium" in (job.log.read_text() if job.log.exists() else ""), job)
+        (line,) = [line for line in job.log.read_text().splitlines() if line.startswith("  chromium")]
+        *flags, url = [word for word in shlex.split(line)[1:] if not word.startswith("--user-data-dir")]
+        browser = driver.open("demo-bound", LINUX, None, flags)
+        browser.site = url.rstrip("/")
+        browser.until(lambda: browser.go("/") is None, ignoring=WebDriverException)
+        sign_in(browser)
+        browser.until(lambda: BOUND in cookies(browser))
+        browser.remote.quit()
+    finally:
+        job.kill()
