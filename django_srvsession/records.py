@@ -328,8 +328,9 @@ class Ending(NamedTuple):
 
     With a ``reason`` a live session is ended, ``by`` a user's id where one is known. Without one a session is ended
     whose time is up, for ``SessionRecord.expiry_reason``. ``verifier``: only if the session accepts it. ``expected``:
-    only if these sealed bytes stand (None: the key must be absent). ``base`` is what the caller has loaded, if it has:
-    a store may use it to spare a round trip, and never trusts it.
+    only if these sealed bytes stand (None: the key must be absent). ``version``: only if nobody has written the
+    session since it had this version. ``base`` is what the caller has loaded, if it has: a store may use it to spare a
+    round trip, and never trusts it.
     """
 
     reason: str | None = None
@@ -337,6 +338,7 @@ class Ending(NamedTuple):
     verifier: str | None = None
     expected: Mapping[str, bytes | None] | None = None
     base: Loaded | None = None
+    version: int | None = None
 
 
 EXPIRED: Final = Ending()

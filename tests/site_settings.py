@@ -8,7 +8,8 @@ from tests import settings as base
 _all = {name: getattr(base, name) for name in dir(base) if name.isupper()} | {"ROOT_URLCONF": "tests.site_urls"}
 _all |= json.loads(os.environ.get("SRVSESSION_TEST_SITE", "{}"))
 
-if _all["SESSION_ENGINE"].startswith("django.contrib.sessions."):
+_moves = _all.get("SRVSESSION_MIGRATE_FROM") or _all.get("SRVSESSION_MIGRATE_TO")
+if _all["SESSION_ENGINE"].startswith("django.contrib.sessions.") and not _moves:
     # A fair baseline is stock Django without us.
     _swap = {
         "django_srvsession.middleware.SessionMiddleware": "django.contrib.sessions.middleware.SessionMiddleware",

@@ -174,8 +174,8 @@ async def move(face: Face, source: Face, sid: str, verifier: str | None = None) 
             here = await face.restore(stored)
         except CreateError:
             return await face.load(sid)
-        # Only what has not changed since it was read ends: all bytes stand, and so does the key.
-        if await source.end(sid, Ending(MOVED, None, stored.record.verifier, dict(stored.values))) is not None:
+        # Only what has not changed since it was read ends.
+        if await source.end(sid, Ending(MOVED, base=stored, version=stored.record.version)) is not None:
             return here
         before, stored = stored, await source.load(sid)
         if isinstance(stored, Loaded):

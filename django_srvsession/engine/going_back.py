@@ -11,12 +11,15 @@ from typing import Any, Final
 from django.contrib.sessions.backends.base import CreateError
 from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
 
+from django_srvsession import migrating
 from django_srvsession.engine import writing
 from django_srvsession.engine.carrying import there
+from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.reading import contents
 from django_srvsession.engine.state import SessionState
-from django_srvsession.records import MOVED, Client, Delta, Ending
-from django_srvsession.store import StoreUnavailableError, UpdateError
+from django_srvsession.engine.values import SealedValues, str_name
+from django_srvsession.records import AUTH_KEYS, MOVED, Client, Delta, Ending
+from django_srvsession.store import StoreUnavailableError, UpdateError, rules
 from django_srvsession.store.face import Face
 
 _TRIES: Final = 5
@@ -33,29 +36,64 @@ async def give_back(state: SessionState, face: Face, engine: Any, client: Client
         values, key, loaded = await contents(state, face), state.key, state.loaded
         if key is None or loaded is None:
             return None  # Another request was faster.
-        session = await there(face, _stored, engine, key.elsewhere(), dict(values), client)
+        session, is_new = await there(face, _stored, engine, key.elsewhere(), dict(values), client)
         if issubclass(engine, CookieStore):
             await _let_run_out(state, face)
             return session
-        # Only what has not changed since it was read ends.
-        if await face.end(key.sid, Ending(MOVED, None, key.verifier, dict(loaded.values), loaded)) is not None:
+        version = loaded.record.version  # Only what has not changed since it was read ends.
+        if await face.end(key.sid, Ending(MOVED, None, key.verifier, None, loaded, version)) is not None:
+            if not is_new:  # Of a request that was overtaken: the session here was the newer one until now.
+                await there(face, session.save)
             return session
         state.hold(None)
     raise StoreUnavailableError("Others keep changing the session that is to be given back.")
 
 
-def _stored(engine: Any, key: str, values: dict[Any, Any], client: Client) -> Any:
-    """Store these contents under a key of the other engine; if a request was faster, what it stored is replaced."""
-    session = session_of(engine, key, client)
+def _stored(engine: Any, key: str, values: dict[Any, Any], client: Client) -> tuple[Any, bool]:
+    """Store these contents under a key of the other engine, unless there is one; tell whether that was done."""
+    session, is_new = session_of(engine, key, client), True
     session._session_cache = {}
     for name, value in values.items():
         session[name] = value  # By its own method: some engines learn so whose session it is.
     try:
         session.save(must_create=True)
     except CreateError:
-        session.save()
+        is_new = False
     session.modified = True  # The answer must bring the key.
-    return session
+    return session, is_new
+
+
+async def follow(state: SessionState, face: Face) -> bool:
+    """Save what this request changed in what its session has become: another server has carried it over meanwhile.
+
+    False where it has ended, or where the request signs somebody in: that is done anew.
+    """
+    engine, key, values = migrating.going_to(), SessionKey.parse(state.cookie_text), state.contents
+    if engine is None or key is None or not isinstance(values, SealedValues) or values.is_assigned(AUTH_KEYS[0]):
+        return False
+    if not rules.has_moved(await face.load(key.sid)):
+        return False
+    changes = values.changes(state.sealer(key))
+    changed = {name: value for name, value in dict(values).items() if str_name(name) in changes.changed}
+    if migrating.is_ours(engine):
+        was_changed: bool = await there(face, _changed, engine(key.text), changed, changes.removed)
+        return was_changed
+    session = engine(key.elsewhere())
+    is_changed: bool = await there(face, _changed, session, changed, changes.removed)
+    if is_changed:
+        state.take_over_elsewhere(session.session_key)
+    return is_changed
+
+
+def _changed(session: Any, changed: dict[Any, Any], removed: frozenset[str]) -> bool:
+    """Change a session of any engine, if there is one, and save it."""
+    if not session.keys():
+        return False
+    session.update(changed)
+    for name in removed:
+        session.pop(name, None)
+    session.save()
+    return True
 
 
 async def _let_run_out(state: SessionState, face: Face) -> None:

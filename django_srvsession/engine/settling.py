@@ -50,6 +50,11 @@ async def _save(state: SessionState, face: Face) -> bool:
             return await _saved(state, face)
         return await _keep_books(state, face)
     except UpdateError:
+        if conf.migrate_to is not None:
+            from django_srvsession.engine import going_back  # Most sites do not move.
+
+            if await going_back.follow(state, face):
+                return state.needs_cookie
         if conf.late_save == "interrupt" and state.has_changes:
             raise SessionInterrupted(INTERRUPTED) from None
         sid = None if state.key is None else state.key.sid

@@ -97,6 +97,11 @@ class SessionState(Knowledge):
         self.tell_of_key()
         self.doubt(in_transaction)
 
+    def take_over_elsewhere(self, key_text: str) -> None:
+        """Leave the browser the key of the engine that the session has gone to."""
+        self.key_text = key_text
+        self.tell_of_key()
+
     def tell_of_key(self) -> None:
         """Take note that the browser has another key than this, which the answer must bring."""
         self.needs_cookie = True

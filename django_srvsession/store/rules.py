@@ -108,6 +108,8 @@ def may_end(current: Stored, ending: Ending, now_ms: int) -> SessionRecord | Non
     """Return the record of the session that ``end`` may end, or None."""
     if not isinstance(current, Loaded) or _is_live(current, now_ms) is (ending.reason is None):
         return None
+    if ending.version not in (None, current.record.version):
+        return None
     accepted = ending.verifier is None or current.record.accepts(ending.verifier, now_ms)
     return current.record if accepted and not conflicts(current.values, ending.expected or {}) else None
 

@@ -30,6 +30,16 @@ class EndContract:
         assert store.end(record.sid, Ending("revoked", by="admin")) is None
         assert store.end(record.sid, Ending("logout", verifier=record.verifier)) is None
 
+    def test_a_session_that_was_written_since_a_version_is_not_ended_under_that_version(self, store: Store) -> None:
+        before = create(store, user_id=new_user(), changed={"a": b"1"})
+        sid, verifier = before.record.sid, before.record.verifier
+        after = store.update(sid, verifier, Delta(changed={"b": b"2"}), before)
+        assert store.end(sid, Ending("moved", base=before, version=before.record.version)) is None
+        assert store.end(sid, Ending("moved", None, verifier, {"a": b"1"}, version=before.record.version)) is None
+        assert stored(store, sid).values == {"a": b"1", "b": b"2"}
+        assert store.end(sid, Ending("moved", base=after, version=after.record.version)) == after.record
+        assert isinstance(store.load(sid), Tombstone)
+
     def test_the_tombstone_says_who_ended_what_and_why(self, store: Store) -> None:
         user_id, new = new_user(), new_verifier()
         session = create(store, user_id=user_id, changed={"secret": b"s3cret"})

@@ -16,6 +16,7 @@ from django.contrib.sessions.backends import file as file_engine
 from django.test import override_settings
 
 from tests.engine.pages import STOCK, Browser, View, login
+from tests.trust import WHOLE
 
 STOCK_ENGINES = ("db", "cache", "cached_db", "file", "signed_cookies")
 OURS, THEIRS = "django_srvsession.middleware.SessionMiddleware", f"{STOCK}.middleware.SessionMiddleware"
@@ -81,4 +82,9 @@ def other(
     return OtherEngine(name, settings.SRVSESSION_MIGRATE_FROM)
 
 
-on_every_engine = pytest.mark.parametrize("other", STOCK_ENGINES, indirect=True)
+ENGINES = STOCK_ENGINES if WHOLE else ("db", "cache", "signed_cookies")
+"""By default the rows, and the two that have no rows: a cache cannot be gone through, and a cookie cannot be ended."""
+on_every_engine = pytest.mark.parametrize("other", ENGINES, indirect=True)
+on_every_engine_that_ends = pytest.mark.parametrize(
+    "other", [name for name in ENGINES if name != "signed_cookies"], indirect=True
+)

@@ -16,7 +16,7 @@ from django.test import override_settings
 
 from django_srvsession import services
 from django_srvsession.engine.keys import SessionKey
-from tests.engine.other_engine import OtherEngine, on_every_engine, other
+from tests.engine.other_engine import OtherEngine, on_every_engine, on_every_engine_that_ends, other
 from tests.engine.pages import Browser, login, logout, name_user, put, read, rotate, while_
 from tests.engine.watched import WatchedStore
 
@@ -162,7 +162,7 @@ def test_what_a_server_of_the_first_step_saves_while_another_carries_over_is_kep
         assert (contents["a"], contents["b"]) == (1, 2)
 
 
-@pytest.mark.parametrize("other", ["db", "cache", "file"], indirect=True)
+@on_every_engine_that_ends
 def test_what_is_saved_there_between_the_look_and_the_carrying_over_is_kept(
     other: OtherEngine, first: Server, second: Server, store: WatchedStore
 ) -> None:
@@ -192,7 +192,49 @@ def test_parallel_requests_on_the_way_back_find_one_session(
         assert not services.sessions_of(ann)
 
 
-@pytest.mark.parametrize("other", ["db", "cache", "cached_db", "file"], indirect=True)
+@on_every_engine_that_ends
+def test_what_a_server_saves_while_another_gives_the_session_back_is_kept(
+    other: OtherEngine, ann: Any, second: Server, first_back: Server, second_back: Server
+) -> None:
+    browser = other.browser(put(a=1, gone=1, items=[1]), user=ann)
+    assert user_on(second, browser) == "ann"
+    copy = browser.copy()
+
+    def load(request: Any) -> None:
+        assert request.session["a"] == 1
+
+    def give_back() -> None:
+        assert on(second_back, copy, read)["a"] == 1
+
+    def change(request: Any) -> None:
+        request.session["b"] = 2
+        del request.session["gone"]
+        request.session["items"].append(2)
+
+    on(first_back, browser, while_(load, give_back, change))
+    assert browser.cookie == copy.cookie
+    contents = on(second_back, browser, read)
+    assert (contents["a"], contents["b"], contents["items"], "gone" in contents) == (1, 2, [1, 2], False)
+
+
+@on_every_engine_that_ends
+def test_what_is_saved_here_between_the_look_and_the_giving_back_is_kept(
+    other: OtherEngine, store: WatchedStore, second: Server, first_back: Server, second_back: Server
+) -> None:
+    browser = other.browser(put(a=1))
+    on(second, browser, read)
+    copy = browser.copy()
+
+    def before(verb: str) -> None:
+        if verb == "end":
+            store.before = lambda verb: None
+            on(first_back, copy, put(b=2))
+
+    store.before = before
+    assert on(second_back, browser, read) == {"a": 1, "b": 2}
+
+
+@on_every_engine_that_ends
 def test_what_was_given_back_and_has_ended_does_not_come_back(
     other: OtherEngine, ann: Any, second: Server, first_back: Server, second_back: Server
 ) -> None:
@@ -285,3 +327,26 @@ def test_a_session_moves_between_our_stores_under_its_key(
     assert [getattr(after, name) for name in kept] == [getattr(before, name) for name in kept]
     with server(elsewhere)():
         assert not services.sessions_of(ann)
+
+
+def test_what_a_server_saves_while_another_moves_the_session_is_kept(ann: Any, other: OtherEngine) -> None:
+    elsewhere = "django_srvsession.backends.db"
+    first = lambda: override_settings(  # noqa: E731
+        SESSION_ENGINE=OURS, SRVSESSION_MIGRATE_TO=elsewhere, SRVSESSION_MIGRATE_FROM=None
+    )
+    second = lambda: override_settings(SESSION_ENGINE=elsewhere, SRVSESSION_MIGRATE_FROM=OURS)  # noqa: E731
+    browser = Browser()
+    on(first, browser, login(ann))
+    on(first, browser, put(a=1))
+    copy = browser.copy()
+
+    def load(request: Any) -> None:
+        assert request.session["a"] == 1
+
+    def move() -> None:
+        assert on(second, copy, read)["a"] == 1
+
+    on(first, browser, while_(load, move, put(b=2)))
+    contents = on(second, browser, read)
+    assert (contents["a"], contents["b"]) == (1, 2)
+    assert user_on(first, browser) == "ann"

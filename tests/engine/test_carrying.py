@@ -17,7 +17,7 @@ from django_srvsession import services
 from django_srvsession.accounts.reauthentication import is_recent
 from django_srvsession.engine.keys import SessionKey
 from tests.engine.every_store import on_every_store
-from tests.engine.other_engine import OtherEngine, in_days, on_every_engine, other
+from tests.engine.other_engine import OtherEngine, in_days, on_every_engine, on_every_engine_that_ends, other
 from tests.engine.pages import (
     Browser,
     at_once,
@@ -72,7 +72,7 @@ def test_an_anonymous_visitor_keeps_what_is_in_the_basket(other: OtherEngine) ->
     assert browser.show(read) == {"basket": ["book"]}
 
 
-@pytest.mark.parametrize("other", ["db", "cache", "cached_db", "file"], indirect=True)
+@on_every_engine_that_ends
 def test_the_old_session_ends_when_it_is_carried_over(other: OtherEngine) -> None:
     browser = other.browser(put(a=1))
     old = browser.cookie or ""

@@ -157,7 +157,9 @@ class Table(Runner):
         What is damaged opens for nobody, whether a statement ends it or not, and has no record to return.
         """
         params = {**params, "sid": sid}
-        has_rare_conditions = ending.expected or (ending.verifier is not None and ending.reason is None)
+        has_rare_conditions = (
+            ending.version is not None or ending.expected or (ending.verifier is not None and ending.reason is None)
+        )
         if has_rare_conditions or not self.sql.ends_in_one:
             return self._end_base(sid, ending, params) or self._end_by_version(sid, ending, params)
         in_one = self.sql.expire if ending.reason is None else self.sql.end

@@ -89,7 +89,8 @@ def changeable(sid: str, verifier: str, delta: Delta) -> Document:
 def endable(sid: str, ending: Ending) -> Document:
     """Return the query for a session that this ending ends."""
     whose = {} if ending.verifier is None else accepting(ending.verifier)
-    return {"_id": sid, **(DUE if ending.reason is None else LIVE), **whose, **standing(ending.expected or {})}
+    which = {} if ending.version is None else {"version": Int64(ending.version)}
+    return {"_id": sid, **(DUE if ending.reason is None else LIVE), **whose, **which, **standing(ending.expected or {})}
 
 
 def created(verifier: str, delta: Delta, nonce: bytes) -> Pipeline:

@@ -84,12 +84,19 @@ def end_command(
         _optional(ending.by),
         b"" if ending.verifier is None else b"=" + raw_verifier(ending.verifier),
         _optional(index_of),
-        "" if known_version is None else known_version,
+        _known(ending, known_version),
         len(present) // 2,
         len(absent),
         *present,
         *absent,
     )
+
+
+def _known(ending: Ending, version: int | None) -> int | str:
+    """Return the argument that says which version the session has, or must have."""
+    if ending.version is not None:
+        return f"={ending.version}"
+    return "" if version is None else version
 
 
 def forget_commands(keys: Keys, sid: str, kinds: Iterable[str], user_id: str | None) -> list[Command]:
