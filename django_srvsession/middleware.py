@@ -7,7 +7,7 @@ What becomes of the session is the engine's (``engine/settling.py``); here is wh
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from functools import partial
 from types import ModuleType
 from typing import Any, cast
@@ -130,7 +130,7 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
         """Save the session, and tell the browser what it must know."""
         session = getattr(request, "session", None)
         if not isinstance(session, SessionStore):
-            return cast(HttpResponseBase, super().process_response(request, response))  # type: ignore[arg-type]
+            return self._process_stock(request, response)
         try:
             if session.outage is None:
                 _end_session_of_missing_user(request, session)
@@ -144,12 +144,21 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
             session.note_outage(error)
         return in_json(request, response) if session.outage is None else _unavailable_with_key(request, session)
 
+    def _process_stock(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """Do as Django's own with a session that is not ours; one that has just come from ours brings a new key."""
+        answer = cast(HttpResponseBase, super().process_response(request, response))  # type: ignore[arg-type]
+        session: Any = getattr(request, "session", None)
+        if getattr(session, "brings_key", False) and settings.SESSION_COOKIE_NAME not in answer.cookies:
+            ends_with_browser = session.get_expire_at_browser_close()
+            _put_cookie(answer, session.session_key, max_age=None if ends_with_browser else session.get_expiry_age())
+            vary(answer)
+        return answer
+
     async def aprocess_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Do as :meth:`process_response`, awaiting the store."""
         session = getattr(request, "session", None)
         if not isinstance(session, SessionStore):
-            stock = cast(Callable[..., HttpResponseBase], super().process_response)
-            return await sync_to_async(stock)(request, response)
+            return await sync_to_async(self._process_stock)(request, response)
         try:
             if session.outage is None:
                 if _user_may_be_missing(request, session):

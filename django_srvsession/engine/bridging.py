@@ -103,7 +103,7 @@ class _Bridge:
         if self.source is None or await carrying.there(self.face, self.source.read, elsewhere) is None:
             return self.session
         session_there = session_of(self.theirs, elsewhere, self.client)
-        session_there.modified = True  # The answer that brought its key was lost.
+        session_there.brings_key = True  # The answer that brought it was lost.
         return session_there
 
     async def _give_back(self, session: SessionStore) -> Any:

@@ -29,6 +29,9 @@ _MOMENT_MS: Final = 60_000
 async def give_back(state: SessionState, face: Face, engine: Any, client: Client) -> Any:
     """Return the other engine's session object for a live session of ours, which has ended then; None without one.
 
+    It says by ``brings_key`` that the answer must set the cookie. ``modified`` would save it once more, and undo what
+    parallel requests have saved there meanwhile.
+
     A change of another request while this goes on is taken along. Raises ``StoreUnavailableError`` where that happens
     again and again, and where our store does not answer.
     """
@@ -59,7 +62,7 @@ def _stored(engine: Any, key: str, values: dict[Any, Any], client: Client) -> tu
         session.save(must_create=True)
     except CreateError:
         is_new = False
-    session.modified = True  # The answer must bring the key.
+    session.modified, session.accessed, session.brings_key = False, False, True
     return session, is_new
 
 

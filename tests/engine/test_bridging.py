@@ -17,7 +17,7 @@ from django.test import override_settings
 from django_srvsession import services
 from django_srvsession.engine.keys import SessionKey
 from tests.engine.other_engine import OtherEngine, on_every_engine, on_every_engine_that_ends, other
-from tests.engine.pages import Browser, login, logout, name_user, put, read, rotate, while_
+from tests.engine.pages import Browser, login, logout, name_user, put, read, rotate, set_cookie, varies, while_
 from tests.engine.watched import WatchedStore
 
 __all__ = ["other"]
@@ -231,6 +231,19 @@ def test_what_is_saved_here_between_the_look_and_the_giving_back_is_kept(
             on(first_back, copy, put(b=2))
 
     store.before = before
+    assert on(second_back, browser, read) == {"a": 1, "b": 2}
+
+
+@on_every_engine_that_ends
+def test_a_request_that_gives_a_session_back_does_not_undo_what_another_saves_there(
+    other: OtherEngine, second: Server, second_back: Server
+) -> None:
+    browser = other.browser(put(a=1))
+    on(second, browser, read)
+    copy = browser.copy()
+    response = visit(second_back, browser, while_(read, lambda: on(second_back, copy, put(b=2)), read))
+    assert set_cookie(response) is not None
+    assert varies(response)
     assert on(second_back, browser, read) == {"a": 1, "b": 2}
 
 
