@@ -145,14 +145,25 @@ class TestDamage:
         with pytest.raises(CorruptSessionError):
             store.load(record.sid)
 
+    def test_what_a_later_version_has_added_is_passed_over(self, store: FileStore, session_directory: Path) -> None:
+        session = create(store, user_id="1", changed={"a": b"a"})
+        path = path_of(session_directory, session.record.sid)
+        text = (
+            path.read_text().replace('"format": 1', '"format": 2').replace('"version": 1', '"version": 1, "newer": 1')
+        )
+        path.write_text(text)
+        found = store.load(session.record.sid)
+        assert isinstance(found, Loaded)
+        assert (found.record, found.values) == (session.record, session.values)
+
     @pytest.mark.parametrize(
         ("old", "new"),
         [
-            ('"format": 1', '"format": 2'),
+            ('"format": 1', '"format": 0'),
+            ('"format": 1', '"format": "1"'),
             ('"version": 1', '"version": "1"'),
             ('"version": 1', '"version": 1.0'),
             ('"version": 1', '"version": true'),
-            ('"version": 1', '"version": 1, "newer": 1'),
             ('"user_id": "1"', '"user_id": 1'),
             ('"rotation_final": true', '"rotation_final": 1'),
             ('"client": {"ip"', '"client": {"address"'),

@@ -228,7 +228,7 @@ def test_what_is_too_large_for_a_document_is_refused_and_nothing_is_written(stor
 
 DAMAGES = [
     *[{"seen": "now"}, {"seen": 1.5}, {"expires": "never"}, {"lifetime": None}, {"ip": 5}],
-    *[{"format": 2}, {"version": "1"}, {"details": "text"}, {"user_id": 7}],
+    *[{"format": 0}, {"format": "2"}, {"version": "1"}, {"details": "text"}, {"user_id": 7}],
     *[{"expires": float("inf")}, {"seen": Int64(2**61)}, {"previous": 5}, {"agent": ["x"]}],
 ]
 

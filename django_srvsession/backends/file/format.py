@@ -2,6 +2,9 @@
 
 ``{"format": 1, "record": {...}, "values": {name: base64 of the sealed bytes}}``, or ``{"format": 1, "tombstone":
 {...}}``. Instants are milliseconds since 1970 UTC; the record has ``details``, in base64, where there are any.
+
+Two versions may share sessions while a site is deployed. So the number is raised by a version that adds something, and
+this one reads what that has written without it. What must outlive a write by an older version goes into the details.
 """
 
 from __future__ import annotations
@@ -64,11 +67,11 @@ def encode(stored: Loaded | Tombstone) -> bytes:
 def decode(data: bytes, sid: str, now_ms: int) -> Loaded | Tombstone:
     """Return the session or tombstone ``sid`` that :func:`encode` was given, as read at ``now_ms``.
 
-    Raises ``CorruptSessionError`` for everything else: damaged text, another sid's file, a newer version's.
+    Raises ``CorruptSessionError`` for everything else: damaged text, another sid's file.
     """
     try:
         parts = json.loads(data)
-        if parts["format"] != FORMAT:
+        if type(parts["format"]) is not int or parts["format"] < FORMAT:
             raise CorruptSessionError(f"The file of session {sid} has a format that is not known here.")
         stored = _tombstone(parts["tombstone"], now_ms) if "tombstone" in parts else _session(parts, now_ms)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -107,7 +110,7 @@ def _bytes(text: str) -> bytes:
 
 
 def _checked(fields: dict[str, Any], types: dict[str, tuple[type, ...]]) -> dict[str, Any]:
-    """Return the fields; raises ``TypeError`` where they are not exactly of these names and types."""
-    if fields.keys() != types.keys() or any(type(fields[name]) not in kinds for name, kinds in types.items()):
+    """Return the fields that are known; raises ``TypeError`` where one is missing, or not of its type."""
+    if any(type(fields[name]) not in kinds for name, kinds in types.items()):
         raise TypeError
-    return fields
+    return {name: fields[name] for name in types}

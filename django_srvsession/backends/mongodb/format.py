@@ -30,7 +30,7 @@ from django_srvsession.store import CorruptSessionError
 from django_srvsession.store.listings import note_damaged
 
 FORMAT: Final = 1
-"""Which one this is: what another version of this package has written opens for nobody here."""
+"""Which one this is. A version that adds a field raises the number; this one reads such a document without it."""
 
 RECORD_ONLY: Final = {"values": 0}
 """The projection that leaves a session's contents where they are."""
@@ -163,8 +163,8 @@ def sound_record(document: Document) -> SessionRecord | None:
 
 
 def _check_format(document: Document) -> None:
-    if document["format"] != FORMAT:
-        raise ValueError("Another version has written it.")
+    if not _whole(document["format"]) >= FORMAT:
+        raise ValueError("This is no number of a format.")
 
 
 def _whole(number: Any) -> Any:

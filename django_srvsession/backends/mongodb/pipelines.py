@@ -42,7 +42,7 @@ DUE: Final[Mapping[str, Any]] = {**STORED, "$expr": {"$lte": ["$expires", NOW]}}
 LISTED: Final[Mapping[str, Any]] = {**LIVE, "seen": INSTANT}
 """Live, and at a place in the order of last uses."""
 COMPUTABLE: Final[Mapping[str, Any]] = {
-    "format": FORMAT,
+    "format": {"$type": ["int", "long"], "$gte": FORMAT},
     "expires": INSTANT,
     "seen": INSTANT,
     "lifetime": _COUNT,

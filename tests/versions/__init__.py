@@ -1,0 +1,1 @@
+"""Two versions of this package that share sessions, and sessions that earlier ones have stored."""
