@@ -43,9 +43,13 @@ async def achoose(session: Any, client: Callable[[], Client]) -> Any:
 async def _choose(session: Any, client: Callable[[], Client], *, blocks: bool) -> Any:
     key_text = session.session_key  # As the request brought it.
     other = migrating.coming_from() or migrating.going_to()
-    if other is None or not key_text:
+    if other is None:
         return session
     mine = type(session)
+    if not migrating.is_ours(mine):
+        session = session_of(mine, key_text, client)
+    if not key_text:
+        return session
     if migrating.is_ours(mine) and migrating.is_ours(other):
         return await _of_ours(session, other, key_text, blocks)
     if migrating.is_ours(mine) and conf.migrate_from is not None:
@@ -54,7 +58,7 @@ async def _choose(session: Any, client: Callable[[], Client], *, blocks: bool) -
         return session
     if not (migrating.is_ours(mine) or migrating.is_ours(other)):
         return session
-    bridge = _Bridge(session, other, key_text, client, blocks)
+    bridge = _Bridge(session, other, client, blocks)
     key = SessionKey.parse(key_text)
     return await (bridge.of_their_key(key_text) if key is None else bridge.of_our_key(key))
 
@@ -80,14 +84,14 @@ async def _read(session: SessionStore, blocks: bool) -> None:
 class _Bridge:
     """Find the session of a request in an engine of ours and in one that is not."""
 
-    def __init__(self, session: Any, other: Any, key_text: str, client: Callable[[], Client], blocks: bool) -> None:
+    def __init__(self, session: Any, other: Any, client: Callable[[], Client], blocks: bool) -> None:
         mine, path = type(session), conf.migrate_from or conf.migrate_to
         self.keeps_ours = migrating.is_ours(mine)
         self.ours: Any
         self.theirs: Any
         self.ours, self.theirs = (mine, other) if self.keeps_ours else (other, mine)
-        self.session = session if self.keeps_ours else session_of(mine, key_text, client())
-        self.client, self.blocks, store = client(), blocks, self.ours.store()
+        self.session, self.client, self.blocks = session, client, blocks
+        store = self.ours.store()
         self.face: Face = BlockingFace(store) if blocks else store.face()
         self.source = migrating.source(path if self.keeps_ours else settings.SESSION_ENGINE)
 

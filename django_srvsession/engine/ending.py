@@ -141,10 +141,9 @@ async def delete(state: SessionState, face: Face, key_text: str | None = None) -
     """End the session of a key, by default this request's; a key that opens nothing is no error."""
     key = state.key if key_text is None else key_of(key_text)
     if key is not None:
-        await _ends_there(face, key)
         is_own = state.key is not None and key.sid == state.key.sid
-        await end(
-            face, state.sender, key.sid, Ending("cleared", None, key.verifier, base=state.loaded if is_own else None)
-        )
+        base = state.loaded if is_own else None
+        if await end(face, state.sender, key.sid, Ending("cleared", None, key.verifier, base=base)) is None:
+            await _ends_there(face, key)
         if is_own:
             state.note_gone()

@@ -6,6 +6,7 @@ parallel requests make or find one session. Ours ends when that is stored; its t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from django.contrib.sessions.backends.base import CreateError
@@ -26,7 +27,7 @@ _TRIES: Final = 5
 _MOMENT_MS: Final = 60_000
 
 
-async def give_back(state: SessionState, face: Face, engine: Any, client: Client) -> Any:
+async def give_back(state: SessionState, face: Face, engine: Any, client: Callable[[], Client]) -> Any:
     """Return the other engine's session object for a live session of ours, which has ended then; None without one.
 
     It says by ``brings_key`` that the answer must set the cookie. ``modified`` would save it once more, and undo what
@@ -52,7 +53,7 @@ async def give_back(state: SessionState, face: Face, engine: Any, client: Client
     raise StoreUnavailableError("Others keep changing the session that is to be given back.")
 
 
-def _stored(engine: Any, key: str, values: dict[Any, Any], client: Client) -> tuple[Any, bool]:
+def _stored(engine: Any, key: str, values: dict[Any, Any], client: Callable[[], Client]) -> tuple[Any, bool]:
     """Store these contents under a key of the other engine, unless there is one; tell whether that was done."""
     session, is_new = session_of(engine, key, client), True
     session._session_cache = {}
@@ -113,9 +114,10 @@ async def _let_run_out(state: SessionState, face: Face) -> None:
             return
 
 
-def session_of(engine: Any, key: str | None, client: Client) -> Any:
+def session_of(engine: Any, key: str | None, client: Callable[[], Client]) -> Any:
     """Return a session object of an engine; some want to know where the request comes from."""
     session = engine(key)
     if hasattr(session, "user_agent") and hasattr(session, "ip"):
-        return engine(key, user_agent=client.user_agent, ip=client.ip or None)
+        known = client()
+        return engine(key, user_agent=known.user_agent, ip=known.ip or None)
     return session

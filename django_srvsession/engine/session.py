@@ -126,7 +126,7 @@ class SessionStore(DjangoAPI):
         """Do as :meth:`read_early`."""
         await self._arun(reading.contents)
 
-    def give_back(self, engine: Any, client: Client) -> Any:
+    def give_back(self, engine: Any, client: Callable[[], Client]) -> Any:
         """Carry the session into another engine, and return that one's session object; None if there is none to carry.
 
         Raises ``StoreUnavailableError``.
@@ -135,7 +135,7 @@ class SessionStore(DjangoAPI):
 
         return self._do(going_back.give_back, engine, client)
 
-    async def agive_back(self, engine: Any, client: Client) -> Any:
+    async def agive_back(self, engine: Any, client: Callable[[], Client]) -> Any:
         """Do as :meth:`give_back`."""
         from django_srvsession.engine import going_back
 

@@ -6,6 +6,7 @@ that tells the two apart, before a session counts as gone.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -14,16 +15,20 @@ from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any, ClassVar, Final
 
-from django.contrib.sessions.backends import cache, db, file, signed_cookies
+from django.contrib.sessions.backends import cache, cached_db, db, file, signed_cookies
 from django.core import signing
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
 from django.utils import timezone
 
+from django_srvsession.escaping import escaped
 from django_srvsession.migrating.source import Found, Source, expiry_of, instant_ms, is_live, unavailable
 from django_srvsession.records import AUTH_KEYS, Client
+from django_srvsession.store import StoreUnavailableError
 
 _KEYS_AT_ONCE: Final = 1000
+
+log = logging.getLogger("django_srvsession")
 
 
 class DatabaseSource(Source):
@@ -40,7 +45,7 @@ class DatabaseSource(Source):
         """Ask for the row, which says when the session expires, and load by the engine."""
         try:
             row = self.model._default_manager.filter(session_key=key, expire_date__gt=timezone.now()).first()
-            contents = self._open(key).load() if row is not None and row.session_key == key else None
+            contents = self._contents(key, row) if row is not None and row.session_key == key else None
         except Error as error:
             raise unavailable("read", error) from error
         if not contents:
@@ -49,6 +54,9 @@ class DatabaseSource(Source):
         client = Client(getattr(row, "ip", None) or "", getattr(row, "user_agent", None) or "")
         created_ms = None if created is None else instant_ms(created)
         return Found(contents, instant_ms(row.expire_date), client, created_ms)
+
+    def _contents(self, key: str, row: Any) -> Any:
+        return self._open(key).load()
 
     def end(self, key: str) -> None:
         """Delete the row."""
@@ -70,6 +78,28 @@ class DatabaseSource(Source):
             if len(found) < _KEYS_AT_ONCE:
                 return
             last = found[-1]
+
+
+class CachedDatabaseSource(DatabaseSource):
+    """Read sessions that are rows, and in a cache too. The row decides; a cache that is out is in nobody's way."""
+
+    def _contents(self, key: str, row: Any) -> Any:
+        try:
+            return super()._contents(key, row)
+        except Error:
+            raise
+        except Exception as error:  # noqa: BLE001 - caches raise what their clients raise, of any class.
+            log.info("A session is read from its row, as its cache is out: %s", escaped(error))
+            return self._open(key).decode(row.session_data)
+
+    def end(self, key: str) -> None:
+        """Delete the row, and then from the cache."""
+        try:
+            super().end(key)
+        except StoreUnavailableError:
+            raise
+        except Exception as error:
+            raise unavailable("taken out of their cache", error) from error
 
 
 def _model_beside(engine: Any) -> Any:
@@ -206,6 +236,8 @@ def source_of(path: str) -> Source:
         return FileSource(engine)
     if issubclass(engine, cache.SessionStore):
         return CacheSource(engine)
+    if issubclass(engine, cached_db.SessionStore):
+        return CachedDatabaseSource(engine)
     if issubclass(engine, db.SessionStore) or any(
         hasattr(sys.modules[base.__module__], "Session") for base in engine.__mro__
     ):

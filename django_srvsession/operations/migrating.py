@@ -22,7 +22,6 @@ from django_srvsession.store.face import BlockingFace, run_blocking
 MOVED: Final = "moved"
 KNOWN: Final = "moved before"
 GONE: Final = "expired or empty"
-REFUSED: Final = "cannot be kept"
 WAITING: Final = "have not come yet"
 
 

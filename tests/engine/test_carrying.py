@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.sessions.backends.db import SessionStore as StockStore
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from django_srvsession import services
@@ -26,6 +26,7 @@ from tests.engine.pages import (
     login,
     logout,
     put,
+    raising,
     read,
     rotate,
     set_cookie,
@@ -329,3 +330,86 @@ def test_a_rotation_at_the_first_request_gives_a_key_of_its_own(other: OtherEngi
     browser.visit(rotate)
     assert browser.show(read) == {"a": 1}
     assert copy.show(read) == {}
+
+
+# Beside the middleware, in transactions, and under limits.
+
+
+@on_every_store
+def test_a_rollback_of_the_view_loses_no_session(other: OtherEngine, ann: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    browser = other.browser(put(a=1), user=ann)
+    assert browser.visit(raising(put(b=2))).status_code == 500
+    contents = browser.show(read)
+    assert contents["a"] == 1
+    assert "b" not in contents
+    assert browser.user() == "ann"
+
+
+@on_every_store
+def test_what_is_carried_over_without_the_middleware_and_rolled_back_is_where_it_was(
+    other: OtherEngine, engine: Any
+) -> None:
+    key = other.browser(put(a=1)).cookie or ""
+    with transaction.atomic():
+        assert engine.SessionStore(key)["a"] == 1
+        transaction.set_rollback(True)
+    session = engine.SessionStore(key)
+    assert session["a"] == 1
+    session["b"] = 2
+    session.save()
+    assert dict(engine.SessionStore(key).items()) == {"a": 1, "b": 2}
+
+
+@on_every_engine_that_ends
+def test_code_that_has_kept_an_old_key_finds_and_ends_its_session(other: OtherEngine, engine: Any) -> None:
+    """An app may delete the key that it stored at the last login."""
+    for is_carried_over in (False, True):
+        browser = other.browser(put(a=1))
+        key = browser.cookie or ""
+        if is_carried_over:
+            browser.show(read)
+        assert engine.SessionStore().exists(key)
+        engine.SessionStore().delete(key)
+        assert not engine.SessionStore().exists(key)
+        assert browser.show(read) == {}
+        assert not other.has(key)
+
+
+@on_every_store
+def test_a_limit_counts_sessions_that_were_carried_over(other: OtherEngine, ann: Any, settings: Any) -> None:
+    settings.SRVSESSION_MAX_SESSIONS_PER_USER = 2
+    for browser in [other.browser(put(number=number), user=ann) for number in range(3)]:
+        assert browser.user() == "ann"
+    newest = Browser()
+    newest.visit(login(ann))
+    assert newest.user() == "ann"
+    assert len(services.sessions_of(ann)) == 2
+
+
+def test_what_cannot_be_serialized_here_is_not_carried_over_and_stays_there(
+    other: OtherEngine, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.SESSION_SERIALIZER = "tests.test_checks_of_moving.PickleSerializer"
+    settings.SRVSESSION_MIGRATE_SERIALIZER = "tests.test_checks_of_moving.PickleSerializer"
+    kept, not_kept = other.browser(put(a=1)), other.browser(put(a={1, 2}))
+    settings.SESSION_SERIALIZER = "django.contrib.sessions.serializers.JSONSerializer"
+    assert kept.show(read) == {"a": 1}
+    assert not_kept.show(read) == {}
+    assert "cannot be carried over" in caplog.text
+    assert Session.objects.count() == 1
+
+
+@pytest.mark.parametrize("other", ["cached_db"], indirect=True)
+def test_a_cache_that_is_out_keeps_nobody_from_being_carried_over(
+    other: OtherEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = other.browser(put(a=1))
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("the cache is out")
+
+    for verb in ("get", "set", "delete"):
+        monkeypatch.setattr(f"django.core.cache.backends.locmem.LocMemCache.{verb}", fail)
+    assert browser.show(read) == {"a": 1}
+    assert browser.show(read) == {"a": 1}
