@@ -146,7 +146,10 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
 
     def _process_stock(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Do as Django's own with a session that is not ours; one that has just come from ours brings a new key."""
-        answer = cast(HttpResponseBase, super().process_response(request, response))  # type: ignore[arg-type]
+        try:
+            answer = cast(HttpResponseBase, super().process_response(request, response))  # type: ignore[arg-type]
+        except StoreUnavailableError as error:
+            return _unavailable_while_moving(request, error)
         session: Any = getattr(request, "session", None)
         if getattr(session, "brings_key", False) and settings.SESSION_COOKIE_NAME not in answer.cookies:
             ends_with_browser = session.get_expire_at_browser_close()

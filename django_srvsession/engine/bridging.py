@@ -119,6 +119,19 @@ class _Bridge:
         """Return the session of a key of the other engine, or what it has become in ours."""
         if self.source is None or not self.source.is_key(key_text):
             return self.session
+        if (session := await self._made_of(key_text)) is not None:
+            return session
+        theirs = session_of(_beside(self.theirs, self.ours, self.source), key_text, self.client)
+        if await carrying.there(self.face, theirs.read_early):
+            return theirs
+        # Another server may have carried it over between the two looks; or the engine takes an outage for no session.
+        session = await self._made_of(key_text)
+        if session is None:
+            await carrying.there(self.face, self.source.read, key_text)
+        return session or self.session
+
+    async def _made_of(self, key_text: str) -> SessionStore | None:
+        """Return the session of ours that stands where one is made of this key, live or not; None where none stands."""
         for key in SessionKey.standing_for(key_text):
             stored = await self.face.load(key.sid)
             if stored is not None:
@@ -126,9 +139,7 @@ class _Bridge:
                 if isinstance(stored, Loaded) and stored.record.is_live(stored.now_ms):
                     session.bring_key()
                 return session
-        if self.keeps_ours and await carrying.there(self.face, self.source.read, key_text) is None:
-            return self.session
-        return session_of(_beside(self.theirs, self.ours, self.source), key_text, self.client)
+        return None
 
 
 @lru_cache(maxsize=8)
@@ -147,6 +158,12 @@ class _Beside:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._came_with: str | None = self.session_key  # type: ignore[attr-defined]
+
+    def read_early(self) -> bool:
+        """Read the session now, and tell whether there is one; whether the request uses it does not show by that."""
+        is_there = bool(self._get_session())  # type: ignore[attr-defined]
+        self.accessed = False
+        return is_there
 
     def load(self) -> Any:
         """Remember what was loaded."""

@@ -164,8 +164,10 @@ async def move(face: Face, source: Face, sid: str, verifier: str | None = None) 
         raise ImproperlyConfigured("Seals name the tenant: sessions stay in stores that know the same tenants.")
     stored = await source.load(sid)
     for _ in range(_TRIES):
+        if stored is None or rules.has_moved(stored):
+            return await face.load(sid)  # Another request may have moved it between the two looks of this one.
         if not isinstance(stored, Loaded):
-            return stored or await face.load(sid)
+            return stored
         if not stored.record.is_live(stored.now_ms):
             return None
         if verifier is not None and not stored.record.accepts(verifier, stored.now_ms):

@@ -178,6 +178,25 @@ def test_what_is_saved_there_between_the_look_and_the_carrying_over_is_kept(
     assert on(second, browser, read) == {"a": 1, "b": 2}
 
 
+@on_every_engine_that_ends
+def test_a_session_that_is_carried_over_between_the_two_looks_of_a_server_is_found(
+    other: OtherEngine, ann: Any, first: Server, second: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = other.browser(put(a=1), user=ann)
+    copy = browser.copy()
+    load, calls = other.session_store.load, []
+
+    def carried_over_before(session: Any) -> Any:
+        calls.append(session)
+        if len(calls) == 1:
+            assert user_on(second, copy) == "ann"
+        return load(session)
+
+    monkeypatch.setattr(other.session_store, "load", carried_over_before)
+    assert user_on(first, browser) == "ann"
+    assert browser.cookie == copy.cookie
+
+
 @on_every_engine
 def test_parallel_requests_on_the_way_back_find_one_session(
     other: OtherEngine, ann: Any, second: Server, second_back: Server
@@ -296,6 +315,24 @@ def test_a_store_that_is_out_is_an_outage_in_the_first_step(
     store.come_back()
     assert browser.cookie == key
     assert on(first, browser, read) == {"a": 1}
+
+
+def test_a_store_that_goes_out_before_the_save_is_an_outage_too(
+    other: OtherEngine, store: WatchedStore, first: Server
+) -> None:
+    browser = other.browser(put(a=1))
+    key = browser.cookie
+
+    def change(request: Any) -> None:
+        request.session["b"] = 2
+        store.go_out()
+
+    response = visit(first, browser, change)
+    store.come_back()
+    assert response.status_code == 503
+    assert set_cookie(response) is None
+    assert browser.cookie == key
+    assert on(first, browser, read)["a"] == 1
 
 
 def test_a_rotation_in_the_first_step_is_followed(other: OtherEngine, ann: Any, first: Server, second: Server) -> None:

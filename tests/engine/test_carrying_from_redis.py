@@ -47,6 +47,23 @@ def test_a_cache_that_is_out_is_an_outage_and_no_empty_session(other: OtherEngin
     assert browser.cookie == key
 
 
+def test_it_is_one_in_the_first_step_of_a_move_too(
+    other: OtherEngine, redis_server: RedisServer, settings: Any
+) -> None:
+    browser = other.browser(put(a=1))
+    key = browser.cookie
+    settings.SRVSESSION_MIGRATE_TO, settings.SRVSESSION_MIGRATE_FROM = settings.SESSION_ENGINE, None
+    settings.SESSION_ENGINE = other.path
+    redis_server.kill()
+    try:
+        response = browser.visit(read)
+    finally:
+        redis_server.ensure()
+    assert response.status_code == 503
+    assert set_cookie(response) is None
+    assert browser.cookie == key
+
+
 def test_the_command_goes_through_the_cache(other: OtherEngine) -> None:
     browsers = [other.browser(put(number=number)) for number in range(3)]
     call_command("migratesessions_srv", "--from", other.path, verbosity=0)

@@ -52,11 +52,16 @@ class Person:
         self.is_in = False
 
     def try_old_keys(self, sites: Sequence[Site], chance: random.Random) -> list[str]:
-        """Come back with each key that there was before the logout; return those that open something."""
+        """Come back with each key that there was before the logout; return those that open something.
+
+        A server of before opens any signed cookie, ended or not.
+        """
+        if not self.is_kept:
+            sites = [site for site in sites if not site.settings["MIDDLEWARE"][0].startswith("django.contrib")]
         return [
             f"{self.name} came back by {key} on {site.settings['SESSION_ENGINE']}"
             for key in dict.fromkeys(self.former[-6:])
-            for site in [chance.choice(sites)]
+            for site in chance.sample(sites, min(len(sites), 1))
             if Visitor(site.url, {COOKIE: key}).get("/see/").json()["user"]
         ]
 
