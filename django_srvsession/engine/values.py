@@ -154,7 +154,11 @@ class SealedValues(MutableMapping[Any, Any]):
             self.state = object()
 
     def __contains__(self, name: object) -> bool:
-        return not is_mark(name) and (name in self._open or (name in self._base and name not in self._removed))
+        """Tell whether there is a value under this name: one that is ours, so it is verified and opened."""
+        if name not in self._open and name in self._base and not is_mark(name):
+            with suppress(KeyError):
+                self._opened(name)
+        return name in self._open and not is_mark(name)
 
     def __iter__(self) -> Iterator[Any]:
         # All are opened before a name is handed out: one that does not open empties the mapping.
@@ -162,6 +166,7 @@ class SealedValues(MutableMapping[Any, Any]):
         yield from self._names()
 
     def __len__(self) -> int:
+        self._open_all([name for name in self._names() if name not in self._open])
         return len(self._names())
 
     def __eq__(self, other: object) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.contrib.sessions.serializers import JSONSerializer
 from django.http import HttpRequest
+from django.template import engines
 
 from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.seal import Sealer
@@ -163,6 +164,46 @@ def test_a_value_that_is_not_ours_is_in_nobodys_way_who_does_not_read_it(
     assert session_of(browser, store)[1]["a"] == values["a"], "somebody has sealed it"
     browser.visit(put(a="new"))
     assert browser.show(read)["a"] == "new"
+
+
+def shown_in_a_template(session: Any) -> bool:
+    template = engines["django"].from_string(
+        "{% if session.sudo or 'sudo' in session or session.sudo_is %}yes{% endif %}"
+    )
+    return bool(template.render({"session": session}))
+
+
+@pytest.mark.parametrize(
+    "tells",
+    [
+        lambda session: "sudo" in session,
+        lambda session: session.has_key("sudo"),
+        lambda session: "sudo" in session.keys(),  # noqa: SIM118 - Django's own view of them.
+        lambda session: "sudo" in session._session,
+        lambda session: bool(session.keys()),
+        lambda session: bool(session.items()),
+        lambda session: len(session.keys()) > 0,
+        lambda session: len(session._session) > 0,
+        lambda session: bool(session._session),
+        lambda session: len(session._session.copy()) > 0,
+        lambda session: session.setdefault("sudo", False),
+        lambda session: session.pop("sudo", False),
+        lambda session: session.get("sudo", False),
+        lambda session: session.get_expiry_age() and "sudo" in dict(session.items()),
+        lambda session: session.change("sudo", bool, False) if "sudo" in session else False,
+        shown_in_a_template,
+    ],
+)
+@pytest.mark.parametrize("how", [of_another_session, of_another_name, of_another_site, truncated, empty, pickled])
+def test_a_name_that_somebody_has_planted_is_not_there(
+    how: Callable[..., bytes], tells: Callable[[Any], Any], browser: Browser, store: WatchedStore
+) -> None:
+    """Many a site asks only whether a name is there."""
+    browser.visit(put(a="first", b="second"))
+    key, values = session_of(browser, store)
+    plant(browser, store, sudo=how(values, key.sid))
+    assert not browser.show(lambda request: bool(tells(request.session)))
+    assert not browser.show(read).get("sudo")
 
 
 class Pickling:
