@@ -105,6 +105,12 @@ def by_the_long_script() -> AbstractContextManager[Any]:
     return mock.patch.object(sessions, "_is_only_values", never)
 
 
+def ended_by_the_long_script() -> AbstractContextManager[Any]:
+    from django_srvsession.backends.redis import sessions
+
+    return mock.patch.object(sessions, "_holds_of", never)
+
+
 def without_room() -> AbstractContextManager[Any]:
     from django_srvsession.backends.redis import format as redis_format
 
@@ -129,6 +135,7 @@ TRICKS = (
     ),
     Trick("a load is no coroutine, and does not ask first whether it is connected", "redis", Load, as_any_verb),
     Trick("a save of values only is a short script", "redis", Save, by_the_long_script),
+    Trick("an end of what is as it was loaded is a short script", "redis", Delete, ended_by_the_long_script),
     Trick("a save writes into the room of the string", "redis", Save, without_room),
     Trick("who has loaded a session says whose it is at its end", "redis", Delete, not_knowing_whose_session_it_is),
     Trick("JSON's encoder and decoder are made once", "redis", Load, with_djangos_serializer),

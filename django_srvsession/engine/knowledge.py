@@ -128,6 +128,7 @@ class Knowledge:
     _left: Details | None = None
     _lifetime: Lifetime | None = None
     _parsed: tuple[str | None, SessionKey | None] = (None, None)
+    _sealer: tuple[str, Sealer | None] = ("", None)
 
     def __init__(self, owner: Owner, sender: Any, key_text: str | None) -> None:
         self.owner: Owner = weakref.proxy(owner)  # Weakly: or every request would leave a circle to the collector.
@@ -225,5 +226,9 @@ class Knowledge:
 
     def sealer(self, key: SessionKey) -> Sealer:
         """Return what seals and opens the values of a key's session."""
-        store = self.owner.store()
-        return Sealer(key.sid, self.owner.serializer(), store.compress_from_bytes, store.namespace)
+        sid, sealer = self._sealer
+        if sealer is None or sid != key.sid:
+            store = self.owner.store()
+            sealer = Sealer(key.sid, self.owner.serializer(), store.compress_from_bytes, store.namespace)
+            self._sealer = key.sid, sealer
+        return sealer

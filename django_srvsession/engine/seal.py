@@ -166,7 +166,8 @@ class Sealer:
                 origin = sealed[_ORIGIN]
                 state = self._states[origin]
             mac = state.copy()
-            mac.update(_bound(sid, name) + sealed[_SEALED])
+            encoded = name.encode("utf-8", "surrogatepass")
+            mac.update(b"%b%d:%b%b" % (sid, len(encoded), encoded, sealed[_SEALED]))  # As _bound().
             computed += mac.digest()
             found += sealed[_MAC]
             payloads[name] = sealed

@@ -69,9 +69,12 @@ class SealedRecord(NamedTuple):
     def read(cls, mark: bytes) -> SealedRecord:
         """Read a mark whose seal was verified; raises :class:`SealError`."""
         half, created_ms, signed_in_ms, lifetime_ms, deadline_ms = _unpacked(mark)
-        details = _details_in(mark)
-        rest = Sealer.payload(mark)[_LAYOUT.size + len(details) :]
-        previous, rotated_ms = _PREVIOUS.unpack(rest) if len(rest) == _PREVIOUS.size else (None, 0)
+        previous, rotated_ms, details = None, 0, b""
+        if len(mark) != _WITHOUT_DETAILS[0]:
+            details = _details_in(mark)
+            rest = Sealer.payload(mark)[_LAYOUT.size + len(details) :]
+            if len(rest) == _PREVIOUS.size:
+                previous, rotated_ms = _PREVIOUS.unpack(rest)
         return cls(
             half,
             created_ms,

@@ -170,7 +170,8 @@ class SessionState(Knowledge):
         if record is not None and record.user_id is not None:
             self.came_as = record.user_id
             signed_in_ms = record.signed_in_ms if self.loaded is None else self.sealed.signed_in_ms
-            self._left = self.carried._replace(since_ms=self.carried.since_ms or signed_in_ms)
+            carried = self.carried
+            self._left = carried if carried.since_ms else carried._replace(since_ms=signed_in_ms)
         elif self.signing_in is not None:
             self.came_as = self.signing_in  # In this very request, and not stored yet.
 

@@ -230,7 +230,7 @@ class SealedValues(MutableMapping[Any, Any]):
         return (
             name in self._assigned
             or self.is_dropped(name)
-            or (name in self._open and self._may_differ(name) and self._differs(name))
+            or (name in self._open and type(self._open[name]) not in _IMMUTABLE and self._differs(name))
         )
 
     def assigned(self) -> dict[Any, Any]:
@@ -240,7 +240,8 @@ class SealedValues(MutableMapping[Any, Any]):
     @property
     def is_changed_in_place(self) -> bool:
         """Tell whether a value that was handed out differs from what was loaded; no I/O."""
-        return any(self._is_mutable(name) and self._differs(name) for name in self._open)
+        values = list(self._open.items())
+        return any(type(value) not in _IMMUTABLE and self._differs(name) for name, value in values)
 
     def changes(self, sealer: Sealer) -> Changes:
         """Compute what differs from what was loaded, sealed by ``sealer``.
@@ -253,7 +254,11 @@ class SealedValues(MutableMapping[Any, Any]):
 
     def _changes(self, sealer: Sealer) -> Changes:
         state = self.state
-        names = {str_name(name): name for name in list(self._open) if self._may_differ(name) and self._differs(name)}
+        names = {}
+        for name, value in list(self._open.items()):
+            may_differ = self._cleared or name in self._assigned or type(value) not in _IMMUTABLE
+            if may_differ and self._differs(name):
+                names[str_name(name)] = name
         if not names.keys().isdisjoint(AUTH_KEYS) or not self._removed.isdisjoint(AUTH_KEYS):
             names.update((name, name) for name in AUTH_KEYS if name in self)
         changed = sealer.seal_all({name: self._opened(key) for name, key in names.items()})
@@ -271,7 +276,7 @@ class SealedValues(MutableMapping[Any, Any]):
         values = self._open
         if self._has_marks:
             values = {name: value for name, value in values.items() if not is_mark(name) or name in self._assigned}
-        if not all(type(name) is str for name in values):
+        if {*map(type, values)} - {str}:
             values = {str_name(name): value for name, value in values.items()}
         return sealer.seal_all(values)
 
@@ -296,7 +301,7 @@ class SealedValues(MutableMapping[Any, Any]):
             self._assigned -= {name for name in stored if not self._differs(name)}
             self._removed -= changes.removed
             self._removed |= changes.changed.keys() - set(map(str_name, self._open))
-        if not all(isinstance(name, str) for name in self._open):
+        if {*map(type, self._open)} - {str}:
             # They are stored as JSON spells them; keep one entry per stored name.
             self._open = {str_name(name) if str_name(name) in self._base else name: v for name, v in self._open.items()}
 
@@ -324,12 +329,6 @@ class SealedValues(MutableMapping[Any, Any]):
         self._removed.clear()
         if self._refused is not None:
             self._refused(error)
-
-    def _may_differ(self, name: Any) -> bool:
-        return self._cleared or name in self._assigned or self._is_mutable(name)
-
-    def _is_mutable(self, name: Any) -> bool:
-        return type(self._open[name]) not in _IMMUTABLE
 
     def _differs(self, name: Any) -> bool:
         """Compare an open value with the stored bytes, without writing anything."""

@@ -424,13 +424,16 @@ def test_a_full_server_refuses_new_sessions_and_still_ends_old_ones(settings: An
     try:
         own_pool(settings, server.url)
         store = RedisStore()
-        session = create(store, user_id="1")
+        session, known, visitor = create(store, user_id="1"), create(store, user_id="1"), create(store)
         fill = [lambda: create(store, user_id="1", changed={"a": b"x" * 10_000})] * 1000
         with pytest.raises(StoreUnavailableError):
             _do(fill)
         assert isinstance(store.load(session.record.sid), Loaded)
         assert store.end(session.record.sid, Ending("logout")) == session.record
-        assert isinstance(store.load(session.record.sid), Tombstone)
+        for each in (known, visitor):
+            assert store.end(each.record.sid, Ending("logout", base=each)) == each.record
+        for each in (session, known, visitor):
+            assert isinstance(store.load(each.record.sid), Tombstone)
     finally:
         server.kill()
 

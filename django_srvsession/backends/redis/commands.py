@@ -68,7 +68,6 @@ def end_command(
     ending: Ending,
     index_of: str | None,
     keep_ms: int,
-    known_version: int | None = None,
 ) -> Command:
     """Make the command that ends a session and takes it out of the lists among the keys.
 
@@ -84,19 +83,12 @@ def end_command(
         _optional(ending.by),
         b"" if ending.verifier is None else b"=" + raw_verifier(ending.verifier),
         _optional(index_of),
-        _known(ending, known_version),
+        "" if ending.version is None else ending.version,
         len(present) // 2,
         len(absent),
         *present,
         *absent,
     )
-
-
-def _known(ending: Ending, version: int | None) -> int | str:
-    """Return the argument that says which version the session has, or must have."""
-    if ending.version is not None:
-        return f"={ending.version}"
-    return "" if version is None else version
 
 
 def forget_commands(keys: Keys, sid: str, kinds: Iterable[str], user_id: str | None) -> list[Command]:

@@ -59,12 +59,16 @@ _LENGTHS: Final = "BHHHH"
 """How the key was replaced last; the lengths of the user's id, of the address, of the agent, of the details."""
 _CODES: Final = f"{_GUARD}qq{_LENGTHS}"
 """The head: that, created_ms and signed_in_ms, the lengths."""
-_ENDED: Final = "BsqBHHH"
-"""kind, verifier, ended_ms; the lengths of the former verifier (0 or 32), the reason, by whom, the user's id."""
+_ENDED_HEAD: Final = "Bsq"
+"""kind, verifier, ended_ms."""
+_ENDED_LENGTHS: Final = "BHHH"
+"""The lengths of the former verifier (0 or 32), the reason, by whom, the user's id."""
+_ENDED: Final = f"{_ENDED_HEAD}{_ENDED_LENGTHS}"
 
 _HEAD: Final = _struct(_CODES)
 _ROTATION: Final = _struct("sq")
 _TOMB: Final = _struct(_ENDED)
+_TOMB_LENGTHS: Final = _struct(_ENDED_LENGTHS)
 _TAIL: Final = _struct(_LENGTHS)
 
 HEAD_BYTES: Final = _HEAD.size
@@ -98,6 +102,7 @@ LUA: Final[Mapping[str, int | str]] = {
     "ROTATION": _lua("sq"),
     "ROTATION_BYTES": _ROTATION.size,
     "ENDED": _lua(_ENDED),
+    "ENDED_HEAD": _lua(_ENDED_HEAD),
     "RECORD_BYTES": RECORD_BYTES,
     "LEAST_ROOM_BYTES": LEAST_ROOM_BYTES,
     "OVERHEAD_BYTES": OVERHEAD_BYTES,
@@ -165,6 +170,14 @@ def session_image(record: SessionRecord, values: Mapping[str, bytes], indexed_un
         len(details),
     )
     return b"".join((head, former, user, ip, agent, details, run, bytes(room(used))))
+
+
+def tombstone_rest(record: SessionRecord, reason: str, by: str | None) -> bytes:
+    """Return what the tombstone of a session says behind the time of its end."""
+    former = b"" if record.previous_verifier is None else new_raw_verifier(record.previous_verifier)
+    texts = [None if text is None else raw_text(text) for text in (reason, by, record.user_id)]
+    lengths = (ABSENT if text is None else len(text) for text in texts)
+    return b"".join((_TOMB_LENGTHS.pack(len(former), *lengths), former, *filter(None, texts)))
 
 
 def read_image(sid: str, image: Any, now_ms: int) -> Loaded | Tombstone:

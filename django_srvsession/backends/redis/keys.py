@@ -51,7 +51,9 @@ class Keys:
 
     def user(self, user_id: str) -> str:
         """Return the key of a user's index; the id is quoted: a brace in it would move the key to another slot."""
-        return f"{self._prefix}u:{{{quote(user_id, safe='@', errors='surrogatepass')}}}"
+        is_plain = user_id.isascii() and user_id.isalnum()  # Nearly always: a number, or a UUID in hex.
+        quoted = user_id if is_plain else quote(user_id, safe="@", errors="surrogatepass")
+        return f"{self._prefix}u:{{{quoted}}}"
 
     @property
     def every_user(self) -> str:

@@ -19,10 +19,10 @@ from django_srvsession.backends.redis.commands import (
     read_conflicts,
     write_command,
 )
-from django_srvsession.backends.redis.format import is_tombstone, read_image, read_record, session_image
+from django_srvsession.backends.redis.format import is_tombstone, read_image, read_record, session_image, tombstone_rest
 from django_srvsession.backends.redis.keys import ANONYMOUS, KINDS, Keys, decoded, kind_of
 from django_srvsession.backends.redis.looks import look_at
-from django_srvsession.backends.redis.scripts import FORGET, MARGIN_MS, SAVE, TTL_STEP_MS
+from django_srvsession.backends.redis.scripts import END_AS_KNOWN, FORGET, MARGIN_MS, SAVE, TTL_STEP_MS
 from django_srvsession.backends.redis.transport import Command, Transport
 from django_srvsession.backends.redis.transport.replies import checked, checked_index, senseless
 from django_srvsession.records import (
@@ -232,25 +232,39 @@ class Sessions:
 
         On one server in one round trip, if the caller knows whose session it is; else there is something left to do.
         """
-        base = ending.base
-        known = None if base is None else base.record
+        known = None if ending.base is None else ending.base.record
+        if known is not None and _holds_of(known, ending) and await self._end_as_known(to, sid, ending, known):
+            return known
         kinds: Collection[str] = () if not to.is_one_server else KINDS if known is None else (kind_of(known.user_id),)
         index_of = known.user_id if known is not None and to.is_one_server else None
-        # A session that is still of this version holds what is expected, if the one that was read does.
-        holds = base is not None and not conflicts(base.values, ending.expected or {})
-        version = known.version if known is not None and holds else None
-        (reply,) = await to.call([self._end_command(sid, ending, kinds, index_of, version)])
+        (reply,) = await to.call([self._end_command(sid, ending, kinds, index_of)])
         status, _, rest = self._answer(sid, reply)
         if status != b"ok":
             return None
-        if kinds and not rest:
-            return known  # It has ended as it was known, and no list has it any more.
-        record = listed_record(sid, rest[0]) if rest else known  # None: it has ended, whoever's it was.
+        record = listed_record(sid, rest[0])  # None: it has ended, whoever's it was.
         user_id = None if record is None else record.user_id
         missed = {kind_of(user_id)} if kinds and record is not None else {*KINDS}
         left = forget_commands(self._keys, sid, missed.difference(kinds), None if user_id == index_of else user_id)
         await self._tidy(to, left)
         return record
+
+    async def _end_as_known(self, to: Transport, sid: str, ending: Ending, known: SessionRecord) -> bool:
+        """End a session by the short script; False: nothing was done, and the long one will say what is to be done."""
+        keys: list[bytes | str] = [self._key(sid)]
+        if to.is_one_server:
+            keys.append(self._keys.live_of(kind_of(known.user_id), sid))
+            if known.user_id is not None:
+                keys.append(self._keys.user(known.user_id))
+        rest = tombstone_rest(known, ending.reason or "", ending.by)
+        (reply,) = await to.call([evalsha(END_AS_KNOWN, keys, sid, known.version, rules.keep_ms(), rest)])
+        if checked(reply) == 0:
+            return False
+        if not isinstance(reply, int):
+            raise senseless()
+        self._clock.learn(reply)
+        if not to.is_one_server:
+            await self.forget(to, [known])
+        return True
 
     async def end_many(self, to: Transport, sids: Sequence[str], ending: Ending) -> list[SessionRecord]:
         """Do as :meth:`end` for all of them, in two round trips; return the records of those that have ended."""
@@ -275,12 +289,11 @@ class Sessions:
         ending: Ending,
         kinds: Collection[str] = (),
         index_of: str | None = None,
-        version: int | None = None,
     ) -> Command:
         keys: list[bytes | str] = [self._key(sid), *(self._keys.live_of(kind, sid) for kind in kinds)]
         if index_of is not None:
             keys.append(self._keys.user(index_of))
-        return end_command(keys, sid, ending, index_of, rules.keep_ms(), version)
+        return end_command(keys, sid, ending, index_of, rules.keep_ms())
 
     # Lists.
 
@@ -333,6 +346,16 @@ def _is_only_values(delta: Delta) -> bool:
         and delta.new_verifier is None
         and delta.client is delta.user_id is delta.lifetime_ms is delta.deadline_ms is delta.details is UNSET
         and not (delta.cleared or delta.removed or delta.resealed or delta.expected)
+    )
+
+
+def _holds_of(known: SessionRecord, ending: Ending) -> bool:
+    """Tell whether a session that is still as it was loaded fulfils all conditions of an ending, whatever the time."""
+    return (
+        bool(ending.reason)
+        and ending.verifier in (None, known.verifier)
+        and ending.version in (None, known.version)
+        and not (ending.expected and ending.base and conflicts(ending.base.values, ending.expected))
     )
 
 

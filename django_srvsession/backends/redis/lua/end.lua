@@ -4,21 +4,18 @@
 -- index. A cluster is told of those afterwards.
 -- Behind the named arguments follow the lists: what is expected (name, bytes), what is to be absent (name).
 -- Without a reason it ends what has expired, for the reason that its record tells; else what lives.
--- A version that the caller knows, '' if none, says that what is expected stands if the session is of that version. One
--- that begins with '=' is what the session must have.
--- Replies a status and the time: 'ok', with the record unless the caller knows it; 'refused', 'conflict', 'corrupt', or
--- what the session is.
+-- A version, '' if none, is what the session must have.
+-- Replies a status and the time: 'ok', with the record; 'refused', 'conflict', 'corrupt', or what the session is.
 local key = KEYS[1]
-local sid, keep_ms, reason, by, verifier, index_of, known_version, expected_count, absent_count = unpack(ARGV, 1, 9)
+local sid, keep_ms, reason, by, verifier, index_of, version, expected_count, absent_count = unpack(ARGV, 1, 9)
 
 -- include clock.lua
 -- include session.lua
 
 if state ~= (reason == '' and 'expired' or 'live') then return {state, now} end
-if string.sub(known_version, 1, 1) == '=' and tonumber(given(known_version)) ~= n then return {'refused', now} end
+if version ~= '' and tonumber(version) ~= n then return {'refused', now} end
 if verifier ~= '' and not accepts(given(verifier)) then return {'refused', now} end
-local is_known = tonumber(known_version) == n
-if not is_known and (expected_count ~= '0' or absent_count ~= '0') then
+if expected_count ~= '0' or absent_count ~= '0' then
   -- include values.lua
   if not add(redis.call('GET', key), texts_end + 1, used) then return {'corrupt', now} end
   if #conflicts(10, expected_count, absent_count) > 0 then return {'conflict', now} end
@@ -38,5 +35,4 @@ for i = 2, lists do redis.pcall('ZREM', KEYS[i], sid) end
 if index_of ~= '' and u == given(index_of) then
   redis.pcall('ZREM', KEYS[#KEYS], sid, ADMITTED_MARK .. sid, CONDEMNED_MARK .. sid)
 end
-if is_known then return {'ok', now} end
 return {'ok', now, record}
