@@ -14,7 +14,7 @@ from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.commands import listed_record
 from django_srvsession.backends.redis.format import indexed_until_ms
 from django_srvsession.backends.redis.keys import Keys, kind_of
-from django_srvsession.backends.redis.looks import look_at
+from django_srvsession.backends.redis.record_reading import record_replies
 from django_srvsession.backends.redis.transport import BlockingTransport, Command
 from django_srvsession.backends.redis.transport.replies import checked_index
 from django_srvsession.records import SessionRecord
@@ -55,7 +55,7 @@ class IndexAudit:
     def _live_sessions(self) -> Iterator[list[Session]]:
         for found_keys in self._to.scan(self._keys.every_session, _PORTION):
             session_keys = [key for key in found_keys if self._keys.is_session(key)]
-            replies = run_blocking(look_at(self._to, session_keys))
+            replies = run_blocking(record_replies(self._to, session_keys))
             sids = map(self._keys.sid_of, session_keys)
             found = ((listed_record(sid, reply), reply) for sid, reply in zip(sids, replies, strict=True))
             now_ms = self._lists.now_ms()

@@ -9,7 +9,7 @@ from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.commands import end_command, forget_commands, is_absent, listed_record, scored
 from django_srvsession.backends.redis.format import indexed_until_ms, is_tombstone
 from django_srvsession.backends.redis.keys import ANONYMOUS, KINDS, Keys, decoded, kind_of
-from django_srvsession.backends.redis.looks import look_at
+from django_srvsession.backends.redis.record_reading import record_replies
 from django_srvsession.backends.redis.scripts import ADMITTED_FROM, CONDEMNED_FROM, DAY_MS, MARGIN_MS
 from django_srvsession.backends.redis.transport import BlockingTransport, Command
 from django_srvsession.backends.redis.transport.replies import checked_index
@@ -105,7 +105,7 @@ class Clearing:
                 yield entries[start : start + self._batch_size]
 
     def _look(self, sids: Sequence[str]) -> dict[str, Any]:
-        replies = run_blocking(look_at(self._to, [self._keys.session(sid) for sid in sids])) if sids else []
+        replies = run_blocking(record_replies(self._to, [self._keys.session(sid) for sid in sids])) if sids else []
         return dict(zip(sids, replies, strict=True))
 
     def _is_due(self, sid: str, kind: str, reply: Any) -> bool:

@@ -100,7 +100,7 @@ def forget_commands(keys: Keys, sid: str, kinds: Iterable[str], user_id: str | N
 
 
 def record_command(key: bytes, length_bytes: int = RECORD_BYTES) -> Command:
-    """Make the command that reads how a session begins; ``looks.look_at`` reads its whole record by it."""
+    """Make the command that reads how a session begins; ``record_reading`` reads its whole record by it."""
     return ("GETRANGE", key, 0, length_bytes - 1)
 
 

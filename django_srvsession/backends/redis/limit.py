@@ -9,7 +9,7 @@ from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.commands import evalsha, listed_record
 from django_srvsession.backends.redis.format import is_tombstone
 from django_srvsession.backends.redis.keys import Keys, decoded
-from django_srvsession.backends.redis.looks import look_at
+from django_srvsession.backends.redis.record_reading import record_replies
 from django_srvsession.backends.redis.scripts import ADMIT, ADMITTED_MARK, CONDEMNED_MARK, MARGIN_MS
 from django_srvsession.backends.redis.transport import Transport
 from django_srvsession.backends.redis.transport.replies import checked, checked_index
@@ -36,7 +36,7 @@ class Limit:
         reply, time = await to.call([("ZRANGE", user_key, 0, -1), ("TIME",)])
         now_ms = self._clock.learn_from_time(checked(time))
         sids = list({sid, *(_sid(decoded(member)) for member in checked_index(reply))})
-        replies = await look_at(to, [self._keys.session(known) for known in sids])
+        replies = await record_replies(to, [self._keys.session(known) for known in sids])
         arguments = _arguments(user_id, now_ms, dict(zip(sids, replies, strict=True)))
         (reply,) = await to.call([evalsha(ADMIT, [user_key], sid, limit, policy, *arguments)])
         status, told_ms, *ending = checked_index(reply)

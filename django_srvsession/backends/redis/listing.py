@@ -9,7 +9,7 @@ from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.commands import is_absent, listed_record, scored
 from django_srvsession.backends.redis.format import is_tombstone
 from django_srvsession.backends.redis.keys import ANONYMOUS, USERS, Keys, decoded, kind_of
-from django_srvsession.backends.redis.looks import look_at
+from django_srvsession.backends.redis.record_reading import record_replies
 from django_srvsession.backends.redis.scripts import ADMITTED_FROM
 from django_srvsession.backends.redis.transport import BlockingTransport, Command, Transport
 from django_srvsession.backends.redis.transport.replies import checked_index
@@ -165,7 +165,7 @@ class Lists:
         found: list[SessionRecord | None] = []
         for start in range(0, len(sids), _PORTION):
             portion = sids[start : start + _PORTION]
-            replies = await look_at(to, [self._keys.session(sid) for sid in portion])
+            replies = await record_replies(to, [self._keys.session(sid) for sid in portion])
             now_ms = self._clock.now_ms
             for sid, reply in zip(portion, replies, strict=True):
                 record = _sound_record(sid, reply)

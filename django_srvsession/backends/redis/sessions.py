@@ -21,7 +21,7 @@ from django_srvsession.backends.redis.commands import (
 )
 from django_srvsession.backends.redis.format import is_tombstone, read_image, read_record, session_image, tombstone_rest
 from django_srvsession.backends.redis.keys import ANONYMOUS, KINDS, Keys, decoded, kind_of
-from django_srvsession.backends.redis.looks import look_at
+from django_srvsession.backends.redis.record_reading import record_replies
 from django_srvsession.backends.redis.scripts import END_AS_KNOWN, FORGET, MARGIN_MS, SAVE, TTL_STEP_MS
 from django_srvsession.backends.redis.transport import Command, Transport
 from django_srvsession.backends.redis.transport.replies import checked, checked_index, senseless
@@ -91,7 +91,7 @@ class Sessions:
 
     async def alive(self, to: Transport, sids: Sequence[str]) -> frozenset[str]:
         """Return those that are live: one round trip."""
-        replies = await look_at(to, [self._key(sid) for sid in sids])
+        replies = await record_replies(to, [self._key(sid) for sid in sids])
         now_ms = await self._now_ms(to)
         found = ((sid, listed_record(sid, reply)) for sid, reply in zip(sids, replies, strict=True))
         return frozenset(sid for sid, record in found if record is not None and record.is_live(now_ms))

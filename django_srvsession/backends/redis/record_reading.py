@@ -1,4 +1,4 @@
-"""Looking at many sessions without their contents."""
+"""Reading the records of many sessions, without their contents."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django_srvsession.backends.redis.transport import Transport
 from django_srvsession.backends.redis.transport.replies import checked_look
 
 
-async def look_at(to: Transport, keys: Sequence[bytes]) -> list[Any]:
+async def record_replies(to: Transport, keys: Sequence[bytes]) -> list[Any]:
     """Return for each session's key what ``commands.record_command`` reads, its whole record: one round trip as a rule.
 
     Raises ``StoreUnavailableError`` where a key could not be read: nobody may take that for "no such session".
