@@ -125,7 +125,8 @@ class Knowledge:
     _mark = b""
     _details = b""
     _sealed: SealedRecord | None = None
-    _left: Details | None = None
+    _left_as: tuple[SessionRecord, bool] | None = None
+    """The record of the signed-in session that this request has left, and whether what is sealed of it is known."""
     _lifetime: Lifetime | None = None
     _parsed: tuple[str | None, SessionKey | None] = (None, None)
     _sealer: tuple[str, Sealer | None] = ("", None)
@@ -175,7 +176,11 @@ class Knowledge:
     @property
     def carried(self) -> Details:
         """Return the details of the session that this request is in, or has left."""
-        return Details.decode(self._details) if self._left is None else self._left
+        details = Details.decode(self._details)
+        if self._left_as is None or details.since_ms is not None:
+            return details
+        record, is_sealed = self._left_as
+        return details._replace(since_ms=self.sealed.signed_in_ms if is_sealed else record.signed_in_ms)
 
     @property
     def lifetime(self) -> Lifetime | SealedRecord:

@@ -54,7 +54,7 @@ class SessionState(Knowledge):
     def note_sealed(self, mark: bytes, details: bytes, lifetime: Lifetime | None = None) -> None:
         """Take note of what is sealed of the record, and which lifetime the contents have where it is another one."""
         self._mark, self._details, self._lifetime = mark, details, lifetime
-        self._sealed = self._left = None
+        self._sealed = self._left_as = None
 
     def hold(self, contents: Mapping[Any, Any] | None) -> None:
         """Have these contents; None: have used none yet."""
@@ -169,9 +169,8 @@ class SessionState(Knowledge):
         """Take note of who leaves a session: whoever was signed in there, or was just signed in."""
         if record is not None and record.user_id is not None:
             self.came_as = record.user_id
-            signed_in_ms = record.signed_in_ms if self.loaded is None else self.sealed.signed_in_ms
-            carried = self.carried
-            self._left = carried if carried.since_ms else carried._replace(since_ms=signed_in_ms)
+            if self._left_as is None:
+                self._left_as = record, self.loaded is not None
         elif self.signing_in is not None:
             self.came_as = self.signing_in  # In this very request, and not stored yet.
 
