@@ -116,19 +116,19 @@ class CacheSource(Source):
 
     def read(self, key: str) -> Found | None:
         """Load by the engine; where that finds nothing, ask the cache in a way that an outage shows."""
-        session = self._open(key)
-        cache_key = session.cache_key
+        stock = self._open(key)
+        cache_key = stock.cache_key
         try:
-            contents = session.load()
-            if not contents and session._cache.get(cache_key) is None:
+            contents = stock.load()
+            if not contents and stock._cache.get(cache_key) is None:
                 return None
-            left_s = session._cache.ttl(cache_key) if contents and hasattr(session._cache, "ttl") else None
+            left_s = stock._cache.ttl(cache_key) if contents and hasattr(stock._cache, "ttl") else None
         except Exception as error:
             # Caches raise what their clients raise, of any class.
             raise unavailable("read", error) from error
         if not contents:
             return None
-        expires_ms = expiry_of(session, contents)
+        expires_ms = expiry_of(stock, contents)
         if isinstance(left_s, int | float):
             expires_ms = min(expires_ms, instant_ms(timezone.now()) + int(left_s * 1000))
         return Found(contents, expires_ms) if is_live(expires_ms) else None
@@ -147,10 +147,10 @@ class CacheSource(Source):
 
     def walk(self) -> Iterator[str]:
         """Go through the cache's keys."""
-        session = self._open("")
-        prefix = session.cache_key_prefix
+        stock = self._open("")
+        prefix = stock.cache_key_prefix
         try:
-            for name in session._cache.iter_keys(f"{prefix}*"):
+            for name in stock._cache.iter_keys(f"{prefix}*"):
                 key = name.removeprefix(prefix)
                 if self.is_key(key):
                     yield key
@@ -163,19 +163,19 @@ class FileSource(Source):
 
     def read(self, key: str) -> Found | None:
         """Load by the engine; a file that cannot be read is not gone."""
-        session = self._open(key)
+        stock = self._open(key)
         try:
-            path = session._key_to_file()
+            path = stock._key_to_file()
             with open(path, "rb"):
                 saved = datetime.fromtimestamp(os.stat(path).st_mtime, UTC)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise unavailable("read", error) from error
-        contents = session.load()
+        contents = stock.load()
         if not contents:
             return None
-        expires_ms = expiry_of(session, contents, saved if timezone.is_aware(timezone.now()) else _naive(saved))
+        expires_ms = expiry_of(stock, contents, saved if timezone.is_aware(timezone.now()) else _naive(saved))
         return Found(contents, expires_ms) if is_live(expires_ms) else None
 
     def walk(self) -> Iterator[str]:
@@ -207,13 +207,13 @@ class CookieSource(Source):
 
     def read(self, key: str) -> Found | None:
         """Verify the signature by the engine; an expiry of the session's own counts from when it was signed."""
-        session = self._open(key)
-        contents = session.load()
+        stock = self._open(key)
+        contents = stock.load()
         if not contents:
             return None
         signed_s = signing.b62_decode(key.rsplit(":", 2)[1])
         saved = datetime.fromtimestamp(signed_s, UTC)
-        expires_ms = expiry_of(session, contents, saved if timezone.is_aware(timezone.now()) else _naive(saved))
+        expires_ms = expiry_of(stock, contents, saved if timezone.is_aware(timezone.now()) else _naive(saved))
         return Found(contents, expires_ms) if is_live(expires_ms) else None
 
     def is_one_visitor_s(self, contents: Mapping[Any, Any]) -> bool:
