@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.sessions.backends import cache, file, signed_cookies
 from django.contrib.sessions.backends.db import SessionStore as StockStore
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signing import b62_decode
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
@@ -413,3 +417,26 @@ def test_a_cache_that_is_out_keeps_nobody_from_being_carried_over(
         monkeypatch.setattr(f"django.core.cache.backends.locmem.LocMemCache.{verb}", fail)
     assert browser.show(read) == {"a": 1}
     assert browser.show(read) == {"a": 1}
+
+
+@pytest.mark.fence
+def test_djangos_engines_have_what_is_reached_into(other: OtherEngine) -> None:
+    cached, filed, row = cache.SessionStore("a" * 32), file.SessionStore("a" * 32), StockStore("a" * 32)
+    assert cached.cache_key == cached.cache_key_prefix + "a" * 32
+    assert cached._cache.get(cached.cache_key) is None
+    assert filed._key_to_file().startswith(filed._get_storage_path())
+    assert Path(filed._key_to_file()).name == filed.file_prefix + "a" * 32
+    for session in (cached, filed, row):
+        session._session_cache = {"a": 1}
+        assert session._get_session() == {"a": 1}
+        assert session.session_key == session._session_key == "a" * 32
+    # "payload:when:signature", and when is in base 62.
+    when = other_key(signed_cookies.SessionStore()).rsplit(":", 2)[1]
+    assert abs(b62_decode(when) - time.time()) < 3600
+
+
+def other_key(session: Any) -> str:
+    """Return the key that a new session of an engine has once it is saved."""
+    session["a"] = 1
+    session.save()
+    return str(session.session_key)
