@@ -13,7 +13,7 @@ import pytest
 from tests.runs import ROOT
 
 ENGINES = ("memory", "db", "file")
-MOST_MODULES = 88  # Of them two for apps that bring the key in a header. 98 when all checks and the admin's pages came along.
+MOST_MODULES = 88  # Two for apps with a header. 98 when all checks and the pages of the admin came along.
 
 SITE = """
 import json, sys, types
