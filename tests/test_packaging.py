@@ -66,6 +66,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: zipfile.ZipFile) -> No
         "templates/srvsession/503.html",
         "templates/srvsession/sessions.html",
         "static/srvsession/srvsession.css",
+        "locale/fr/LC_MESSAGES/django.mo",
         "locale/ko/LC_MESSAGES/django.mo",
         "management/commands/clearsessions_srv.py",
         "testing/contract.py",
