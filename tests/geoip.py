@@ -10,7 +10,13 @@ from typing import Any
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
-SEOUL = {"city": {"names": {"en": "Seoul"}}, "country": {"iso_code": "KR", "names": {"en": "South Korea"}}}
+SEOUL = {
+    "city": {"names": {"en": "Seoul", "ko": "서울", "ja": "ソウル"}},
+    "country": {
+        "iso_code": "KR",
+        "names": {"en": "South Korea", "ko": "대한민국", "de": "Südkorea", "pt-BR": "Coreia do Sul"},
+    },
+}
 NOWHERE = {"country": {"iso_code": "NZ", "names": {"en": "New Zealand"}}}
 EVIL = {"city": {"names": {"en": "<script>alert(1)</script>"}}, "country": {"names": {"en": "X"}}}
 PLACES: Mapping[str, Any] = {

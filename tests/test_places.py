@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
+import maxminddb
 import pytest
 from django.contrib.auth import get_user_model
-from django.contrib.gis import geoip2
 from django.test import Client
 from django.urls import include, path
+from django.utils.translation import override
 
 from django_srvsession.backends.memory import MemoryStore
 from django_srvsession.backends.memory.table import SessionTable
 from django_srvsession.clients.geoip import location_of
-from tests.geoip import write_database
+from tests.geoip import SEOUL, write_database
 
 urlpatterns = [path("account/", include("django_srvsession.urls"))]
 
@@ -48,7 +50,8 @@ def test_a_known_address_has_a_place_and_any_other_has_none(ip: str, place: str)
 
 
 def test_a_database_of_countries_will_do(tmp_path: Path, settings: Any) -> None:
-    settings.GEOIP_PATH = str(write_database(tmp_path / "countries.mmdb", "GeoLite2-Country"))
+    places = {"203.0.113.0/24": {"country": SEOUL["country"]}}
+    settings.GEOIP_PATH = str(write_database(tmp_path / "countries.mmdb", "GeoLite2-Country", places))
     assert location_of("203.0.113.9") == "South Korea"
 
 
@@ -80,23 +83,58 @@ def test_damage_in_the_middle_is_an_unknown_place(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("cities")
 def test_without_the_package_there_are_no_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(geoip2, "HAS_GEOIP2", False)
+    monkeypatch.setitem(sys.modules, "maxminddb", None)
     assert location_of("203.0.113.9") == ""
 
 
 @pytest.mark.usefixtures("cities")
 def test_the_database_is_opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
-    original = geoip2.GeoIP2.__init__
+    original = maxminddb.open_database
 
-    def opening(self: Any, *args: Any, **kwargs: Any) -> None:
-        opened.append(self)
-        original(self, *args, **kwargs)
+    def opening(*args: Any, **kwargs: Any) -> Any:
+        opened.append(args)
+        return original(*args, **kwargs)
 
-    monkeypatch.setattr(geoip2.GeoIP2, "__init__", opening)
+    monkeypatch.setattr(maxminddb, "open_database", opening)
     for number in range(20):
         location_of(f"203.0.113.{number}")
     assert len(opened) == 1
+
+
+@pytest.mark.parametrize(
+    ("language", "place"),
+    [
+        ("ko", "서울, 대한민국"),
+        ("ja", "ソウル, South Korea"),
+        ("de", "Seoul, Südkorea"),
+        ("de-at", "Seoul, Südkorea"),
+        ("pt", "Seoul, Coreia do Sul"),
+        ("pt-br", "Seoul, Coreia do Sul"),
+        ("fr", "Seoul, South Korea"),
+        (None, "Seoul, South Korea"),
+    ],
+)
+@pytest.mark.usefixtures("cities")
+def test_a_place_is_in_the_reader_s_language_or_else_in_english(language: str | None, place: str) -> None:
+    assert location_of("203.0.113.9") == "Seoul, South Korea"
+    with override(language):
+        assert location_of("203.0.113.9") == place
+
+
+def test_a_database_of_anything_else_is_refused(tmp_path: Path, settings: Any, caplog: Any) -> None:
+    settings.GEOIP_PATH = str(write_database(tmp_path / "networks.mmdb", "GeoLite2-ASN"))
+    assert location_of("203.0.113.9") == ""
+    assert "neither cities nor countries" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "value", [{"city": "Seoul"}, {"city": {"names": ["Seoul"]}}, {"city": {"names": {"en": 5}}}, 5]
+)
+def test_what_has_another_shape_is_an_unknown_place(value: Any, tmp_path: Path, settings: Any) -> None:
+    file = write_database(tmp_path / "cities.mmdb", "GeoLite2-City", {"203.0.113.0/24": value})
+    settings.GEOIP_PATH = str(file)
+    assert location_of("203.0.113.9") == ""
 
 
 @pytest.mark.django_db
@@ -109,6 +147,9 @@ def test_the_list_of_sessions_shows_places_and_trusts_no_database(monkeypatch: p
         client = Client(REMOTE_ADDR=ip)
         client.post("/account/login/", {"username": "alice", "password": "pass-alice"})
         text = client.get("/account/sessions/").content.decode()
+        with override("ko"):
+            korean = client.get("/account/sessions/").content.decode()
     assert '203.0.113.9</bdi> <bdi class="place">Seoul, South Korea</bdi>' in text
+    assert '203.0.113.9</bdi> <bdi class="place">서울, 대한민국</bdi>' in korean
     assert "&lt;script&gt;alert(1)" in text
     assert "<script>alert" not in text
