@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.timesince import timesince, timeuntil
-from django.utils.translation import gettext
+from django.utils.translation import gettext, npgettext_lazy
 
 _MOMENT_S: Final = 60
 _AGES_RELATIVE: Final = timedelta(days=7)
 _AGES_WITHOUT_YEAR: Final = timedelta(days=300)
+# Not Django's: after "vor" and "in", German says "3 Tagen", and not "3 Tage".
+_SPANS: Final[dict[str, Any]] = {
+    "year": npgettext_lazy("ago, in", "%(num)d year", "%(num)d years", "num"),
+    "month": npgettext_lazy("ago, in", "%(num)d month", "%(num)d months", "num"),
+    "week": npgettext_lazy("ago, in", "%(num)d week", "%(num)d weeks", "num"),
+    "day": npgettext_lazy("ago, in", "%(num)d day", "%(num)d days", "num"),
+    "hour": npgettext_lazy("ago, in", "%(num)d hour", "%(num)d hours", "num"),
+    "minute": npgettext_lazy("ago, in", "%(num)d minute", "%(num)d minutes", "num"),
+}
 
 
 def ago(moment: object) -> str:
@@ -22,12 +31,12 @@ def ago(moment: object) -> str:
     now = datetime.now(UTC)
     if (now - aware).total_seconds() < _MOMENT_S:
         return gettext("just now")  # Also when another machine's clock is ahead of ours.
-    return gettext("%(time)s ago") % {"time": timesince(aware, now, depth=1)}
+    return gettext("%(time)s ago") % {"time": timesince(aware, now, time_strings=_SPANS, depth=1)}
 
 
 def until(moment: datetime) -> str:
     """Return in how long a moment comes, as "in 2 weeks"."""
-    return gettext("in %(time)s") % {"time": timeuntil(moment, depth=1)}
+    return gettext("in %(time)s") % {"time": timeuntil(moment, time_strings=_SPANS, depth=1)}
 
 
 def when(moment: object, style: object = "when") -> str:

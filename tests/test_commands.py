@@ -16,6 +16,7 @@ from django.utils.translation import override
 
 from django_srvsession.testing.sessions import create, make_due
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
+from tests.test_translations import entries, source
 
 HANGUL = re.compile(r"[\uac00-\ud7a3]")
 pytestmark = pytest.mark.django_db
@@ -31,6 +32,7 @@ def run(*arguments: str) -> str:
     return stdout.getvalue()
 
 
+@pytest.mark.parametrize("language", ["de", "ko"])
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -45,14 +47,23 @@ def run(*arguments: str) -> str:
     ],
     ids=" ".join,
 )
-def test_a_command_speaks_one_language_whatever_the_site_speaks(arguments: tuple[str, ...], store: Any) -> None:
+def test_a_command_speaks_one_language_whatever_the_site_speaks(
+    language: str, arguments: tuple[str, ...], store: Any
+) -> None:
     ann = get_user_model().objects.create_user("ann", password="pass-ann")
     Client().force_login(ann)
     make_due(store, create(store))
-    with override("ko"):
+    with override(language):
         text = run(*arguments)
     assert text
     assert HANGUL.search(text) is None, text
+    assert not [word for word in german_words() if re.search(rf"\b{re.escape(word)}\b", text)], text
+
+
+def german_words() -> list[str]:
+    """Return what the German catalogue says in another way than English does."""
+    pairs = entries(source("de")).items()
+    return [german for english, german in pairs if german.lower() != english.lower() and "%" not in german]
 
 
 class Terminal(io.StringIO):

@@ -133,17 +133,26 @@ def test_a_name_that_an_app_gives_itself_is_short_and_no_address(agent: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("agent", "korean"),
+    ("language", "iphone", "android", "alone", "apps"),
     [
-        (IPHONE + "Version/17.5 Mobile/15E148 Safari/604.1", "iPhone의 Safari"),
-        (ANDROID + "Chrome/124.0.0.0 Mobile Safari/537.36", "Android 휴대전화의 Chrome"),
-        ("curl/8.5.0", "기타 앱"),
+        ("ko", "iPhone의 Safari", "Android 휴대전화의 Chrome", "Android 휴대전화", "기타 앱"),
+        ("ja", "iPhoneのSafari", "Android スマートフォンのChrome", "Android スマートフォン", "その他のアプリ"),
+        ("es", "Safari en iPhone", "Chrome en teléfono Android", "Teléfono Android", "Otras aplicaciones"),
+        ("de", "Safari auf iPhone", "Chrome auf Android-Smartphone", "Android-Smartphone", "Andere Apps"),
+        ("fr", "Safari sur iPhone", "Chrome sur téléphone Android", "Téléphone Android", "Autres applications"),
     ],
 )
-def test_devices_have_korean_names(agent: str, korean: str) -> None:
-    with override("ko"):
-        assert device_name(agent) == korean
-        assert devices.english_device_name(agent) != korean
+def test_devices_have_names_in_every_language(language: str, iphone: str, android: str, alone: str, apps: str) -> None:
+    agents = {
+        IPHONE + "Version/17.5 Mobile/15E148 Safari/604.1": iphone,
+        ANDROID + "Chrome/124.0.0.0 Mobile Safari/537.36": android,
+        "(Linux; Android 14; Mobile)": alone,
+        "curl/8.5.0": apps,
+        "(iPhone)": "iPhone",
+    }
+    with override(language):
+        assert {agent: device_name(agent) for agent in agents} == agents
+        assert devices.english_device_name(next(iter(agents))) == "Safari on iPhone"
 
 
 def test_one_reading_serves_name_family_and_kind() -> None:

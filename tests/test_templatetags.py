@@ -16,6 +16,7 @@ from django.utils.formats import date_format
 from django.utils.translation import override
 
 from django_srvsession.clients import devices
+from django_srvsession.moments import until
 from django_srvsession.records import NO_CLIENT
 from django_srvsession.templatetags.srvsession import ago, device_kind, device_name, exactly, place, static_url, when
 
@@ -103,6 +104,36 @@ def test_a_naive_moment_is_one_of_the_default_time_zone(settings: Any) -> None:
 def test_how_long_ago_in_korean() -> None:
     with override("ko"):
         assert ago(datetime.now(UTC) - timedelta(minutes=3, seconds=1)) == "3분 전"
+
+
+@pytest.mark.parametrize(
+    ("language", "past", "future"),
+    [
+        ("ja", "3日前", "2か月後"),
+        ("es", "hace 3 días", "en 2 meses"),
+        ("de", "vor 3 Tagen", "in 2 Monaten"),
+        ("fr", "il y a 3 jours", "dans 2 mois"),
+    ],
+)
+def test_how_long_ago_and_in_how_long_in_other_languages(language: str, past: str, future: str) -> None:
+    now = datetime.now(UTC)
+    with override(language):
+        assert ago(now - timedelta(days=3, hours=1)).replace("\xa0", " ") == past
+        assert until(now + timedelta(days=70)).replace("\xa0", " ") == future
+
+
+@pytest.mark.parametrize(
+    ("language", "exact"),
+    [
+        ("ja", "2026年11月28日 20:17 UTC"),
+        ("es", "28 de noviembre de 2026, 20:17 UTC"),
+        ("de", "28. November 2026, 20:17 UTC"),
+        ("fr", "28 novembre 2026 à 20:17 UTC"),
+    ],
+)
+def test_a_moment_in_other_languages(language: str, exact: str) -> None:
+    with override(language), timezone.override("UTC"):
+        assert exactly(datetime(2026, 11, 28, 20, 17, tzinfo=UTC)) == exact
 
 
 @pytest.mark.parametrize(

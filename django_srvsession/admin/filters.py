@@ -8,8 +8,9 @@ from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.text import format_lazy
+from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from django_srvsession import conf
 from django_srvsession.admin import people
@@ -58,7 +59,7 @@ class SignedInFilter(SessionFilter):
 
     title = _("sign-in")
     parameter_name = "kind"
-    choices_offered = [("user", _("Signed in")), ("anonymous", _("Anonymous"))]
+    choices_offered = [("user", pgettext_lazy("sessions", "Signed in")), ("anonymous", _("Anonymous"))]
 
     def narrowed(self, wanted: Filter) -> Filter:
         """Return what is wanted, and of this kind."""
@@ -94,9 +95,9 @@ _DEVICE_FAMILIES: Final[_Choices] = [
     ("linux", "Linux"),
     ("chromebook", "Chromebook"),
     ("iphone", "iPhone"),
-    ("android-phone", _("Android phone")),
+    ("android-phone", capfirst(_("Android phone"))),
     ("ipad", "iPad"),
-    ("android-tablet", _("Android tablet")),
+    ("android-tablet", capfirst(_("Android tablet"))),
 ]
 
 

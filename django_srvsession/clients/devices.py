@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from django.utils.text import capfirst
 from django.utils.translation import gettext, override
 from django.utils.translation import gettext_lazy as _
 
@@ -85,7 +86,9 @@ def device_name(user_agent: str) -> str:
     _, program, system = _device(user_agent[:_MAX_PARSED])
     if program and system:
         return gettext("%(browser)s on %(system)s") % {"browser": program, "system": system}
-    return str(program or system) or gettext("Unknown device")
+    name = program or system
+    # A word of the language's begins with a capital letter where it stands alone; "iPhone" is no such word.
+    return (name if isinstance(name, str) else capfirst(str(name))) or gettext("Unknown device")
 
 
 def english_device_name(user_agent: str) -> str:
