@@ -10,7 +10,10 @@ from example_project.settings import MIDDLEWARE as DEMO_MIDDLEWARE
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 # A language that is written from right to left; the pages have no translation into it.
-LANGUAGES = [("en", "English"), ("ko", "한국어"), ("ar", "العربية")]
+LANGUAGES = [
+    *(("en", "English"), ("ko", "한국어"), ("ja", "日本語"), ("es", "español"), ("de", "Deutsch"), ("fr", "français")),
+    ("ar", "العربية"),
+]
 
 ROOT_URLCONF = "tests.browser.demo_urls"
 MIDDLEWARE = ["tests.browser.demo_urls.strict_policy", *DEMO_MIDDLEWARE]
