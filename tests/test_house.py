@@ -53,6 +53,7 @@ DOCUMENTED = """
     django_srvsession.admin.EndSessionsMixin django_srvsession.api.signing.LoginEndpoint
     django_srvsession.accounts.reauthentication.recent_proof_required
     django_srvsession.accounts.reauthentication.is_recent
+    django_srvsession.live.LiveSessions django_srvsession.live.guard django_srvsession.live.unguarded
     django_srvsession.engine.SessionStore django_srvsession.store.Store django_srvsession.store.StoreUnavailableError
     django_srvsession.records.SessionRecord
 """.split()
