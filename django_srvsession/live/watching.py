@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
+from functools import partial
 from itertools import islice
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -17,6 +18,7 @@ from django.db import close_old_connections, connections
 from django_srvsession.engine import current_store
 from django_srvsession.engine.keys import SessionKey
 from django_srvsession.escaping import escaped
+from django_srvsession.live.hints import Hints
 from django_srvsession.records import Loaded, Tombstone
 from django_srvsession.store import CorruptSessionError, Store, StoreUnavailableError
 
@@ -42,15 +44,19 @@ class Watch:
 class Watcher:
     """Tell connections of one event loop that their sessions have ended, within ``every`` seconds.
 
-    Works only while there is something to watch, in a thread of its own: a store that hangs keeps nobody waiting, and
+    Works only while there is something to watch, in threads of its own: a store that hangs keeps nobody waiting, and
     a database is asked on a connection that is in nobody's transaction. What it does not know ends nothing: an outage,
     or a session that was never found, though no tombstone says that it ended.
+
+    Where the store tells of ends (``Store.listen``), that is a hint to ask for these sessions at once, and no more.
     """
 
     def __init__(self, every: float) -> None:
         self.every = every
         self._watched: dict[str, set[Watch]] = {}
         self._was_live: set[str] = set()
+        self._hinted: set[str] = set()
+        self._wake = asyncio.Event()
         self._is_down = False
         self._task: asyncio.Task[None] | None = None
 
@@ -73,19 +79,39 @@ class Watcher:
             self._was_live.discard(watch.key.sid)
 
     async def _run(self) -> None:
-        thread = ThreadPoolExecutor(1, "srvsession-live")
+        loop = asyncio.get_running_loop()
+        thread, hints = ThreadPoolExecutor(1, "srvsession-live"), Hints(partial(self._hear, loop))
+        due = loop.time() + self.every
         try:
             while self._watched:
-                await asyncio.sleep(self.every)
-                await self._look(thread)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(due):
+                        await self._wake.wait()
+                self._wake.clear()
+                hinted, self._hinted = self._hinted & self._watched.keys(), set()
+                if loop.time() >= due:
+                    due = loop.time() + self.every
+                    hinted = set(self._watched)
+                await self._look(thread, hinted)
         finally:
             self._task = None
+            hints.stop()
             thread.submit(connections.close_all)
             thread.shutdown(wait=False)
 
-    async def _look(self, thread: ThreadPoolExecutor) -> None:
+    def _hear(self, loop: asyncio.AbstractEventLoop, sids: Collection[str]) -> None:
+        """Take a hint, in the thread of the hints; none named means that any may have ended."""
+        watched = {sid for sid in sids if sid in self._watched} if sids else set(self._watched)
+        if watched:
+            loop.call_soon_threadsafe(self._take_hint, watched)
+
+    def _take_hint(self, sids: Collection[str]) -> None:
+        self._hinted.update(sids)
+        self._wake.set()
+
+    async def _look(self, thread: ThreadPoolExecutor, asked: Collection[str]) -> None:
         loop = asyncio.get_running_loop()
-        for sids in _batches(list(self._watched)):
+        for sids in _batches(asked):
             try:
                 live, others = await loop.run_in_executor(thread, _asked, sids)
             except StoreUnavailableError as error:

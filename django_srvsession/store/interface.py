@@ -14,9 +14,10 @@ Three rules hold for every store:
 
 from __future__ import annotations
 
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import ClassVar
 
 from django.core.checks import CheckMessage
@@ -273,6 +274,17 @@ class Store(ABC):
         In batches, beside users; ``on_batch`` is called after each, and may wait there, or raise to stop.
         """
         return 0
+
+    # Telling of ends.
+
+    def listen(self, heard: Callable[[Collection[str]], object], stopped: threading.Event) -> bool:
+        """Call ``heard`` with the sids of sessions that end, in whichever process, until ``stopped`` is set.
+
+        Blocks, and looks at ``stopped`` once a second. Calls ``heard(())`` when it begins to hear: any session
+        may have ended before. A hint only: it may come too often, or be lost. Returns whether to call it again; False
+        where there is nothing to hear, at once. Raises :class:`StoreUnavailableError` when the server is out of reach.
+        """
+        return False
 
     # Time, event loops, and transactions of the caller.
 

@@ -6,7 +6,7 @@ import contextlib
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +15,14 @@ from wsproto.events import AcceptConnection, CloseConnection, Message, RejectCon
 
 from tests.patience import patient
 from tests.processes import Visitor
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait for what must come true."""
+    give_up = time.monotonic() + patient(20)
+    while not condition():
+        assert time.monotonic() < give_up, "it does not happen"
+        time.sleep(0.05)
 
 
 def _cookies(visitor: Visitor) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -13,9 +12,8 @@ import pytest
 from django_srvsession.engine.keys import SessionKey
 from tests.every_store import DATABASES
 from tests.live.conftest import PAIRS, Users
-from tests.live.listening import Listener, Socket, Stream, all_of
+from tests.live.listening import Listener, Socket, Stream, all_of, wait_for
 from tests.live.servers import LiveSite
-from tests.patience import patient
 from tests.processes import Visitor
 
 WITHIN = 5  # Of a poll every 0.1 s, on a busy machine.
@@ -24,13 +22,6 @@ WITHIN = 5  # Of a poll every 0.1 s, on a busy machine.
 def only_on(*stores: str) -> pytest.MarkDecorator:
     """Run a test on some stores."""
     return pytest.mark.parametrize("site", [pair for pair in PAIRS if pair[1] in stores], ids="-".join, indirect=True)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + patient(20)
-    while not condition():
-        assert time.monotonic() < give_up, "it does not happen"
-        time.sleep(0.05)
 
 
 def sid_of(visitor: Visitor) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import ClassVar, ParamSpec, TypeVar
 
 from django.core.checks import CheckMessage
@@ -46,6 +46,7 @@ class MemoryStore(Store):
     ends_at_once: ClassVar[int] = 100  # Keeps the lock for some tenths of a millisecond.
     table: ClassVar[SessionTable] = SessionTable()
     lock: ClassVar[threading.Lock] = threading.Lock()
+    listeners: ClassVar[list[Callable[[Collection[str]], object]]] = []
 
     @classmethod
     def check(cls, deploy: bool) -> Sequence[CheckMessage]:
@@ -115,6 +116,8 @@ class MemoryStore(Store):
         record = rules.may_end(self.table.find(sid, now), ending, now)
         if record is not None:
             self.table.bury(record, ending, now)
+            for heard in self.listeners:
+                heard((sid,))
         return record
 
     def end_many(self, sids: Sequence[str], ending: Ending) -> Sequence[SessionRecord]:
@@ -130,6 +133,16 @@ class MemoryStore(Store):
             now = now_ms()
             found = map(self.table.session, sids)
             return frozenset(one.record.sid for one in found if one is not None and one.record.is_live(now))
+
+    def listen(self, heard: Callable[[Collection[str]], object], stopped: threading.Event) -> bool:
+        """Do as :meth:`Store.listen`; ``heard`` is called under the lock."""
+        with self.lock:
+            self.listeners.append(heard)
+        heard(())
+        stopped.wait()
+        with self.lock:
+            self.listeners.remove(heard)
+        return False
 
     def admit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
         """Do as :meth:`Store.admit`; a sid that is not one of the user's live sessions does not count."""

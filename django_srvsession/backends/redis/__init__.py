@@ -8,7 +8,8 @@ to its end at once, over the cache alias's pool; a long-lived event loop awaits 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property, partial
 
 from django.conf import settings
@@ -24,6 +25,7 @@ from django_srvsession.backends.redis.clearing import Clearing
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.completeness import Completeness
 from django_srvsession.backends.redis.face import RedisFace
+from django_srvsession.backends.redis.hearing import listen
 from django_srvsession.backends.redis.tenants import Tenant, Tenants
 from django_srvsession.backends.redis.transport import BlockingTransport, Transport
 from django_srvsession.backends.redis.transport.loops import for_a_loop
@@ -114,6 +116,12 @@ class RedisStore(Store):
     def alive(self, sids: Sequence[str]) -> frozenset[str]:
         """Look at all of them in one round trip."""
         return run_blocking(self._tenant().sessions.alive(self.transport, sids))
+
+    def listen(self, heard: Callable[[Collection[str]], object], stopped: threading.Event) -> bool:
+        """Do as the interface says; the tenants of a site are not listened to."""
+        if self._only is None:
+            return False
+        return listen(settings.SESSION_CACHE_ALIAS, self._only.keys.ended, heard, stopped)
 
     def admit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
         """Decide by one script on the user's index.

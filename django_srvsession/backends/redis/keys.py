@@ -23,6 +23,7 @@ class Keys:
     ``<prefix>u:{<user id>}``, a ZSET: the user's sids by expiry, running ahead of it, and the marks of ``admit``.
     ``<prefix>live:<user|anon>:<00..0f>``, ZSETs: all sids by last use, in shards, because one ZSET is on one node.
     ``<prefix>complete``, a string: on which primaries the lists were found complete (see ``completeness.py``).
+    ``<prefix>ended``, a channel and no key: the sid of each session that a script has ended.
     ``<prefix>c:<database>:<sid>``, a string: of a session in a database, what ``cached_db`` keeps here. It has a TTL.
 
     Braces and percent signs of the prefix are quoted: on a cluster, braces in it would put all keys on one node.
@@ -40,6 +41,11 @@ class Keys:
     def complete(self) -> str:
         """Return the key of what is remembered of the lists."""
         return f"{self._prefix}complete"
+
+    @property
+    def ended(self) -> bytes:
+        """Return the channel that tells of ends; ``tell.lua`` makes it of a session's key."""
+        return self.sessions.removesuffix(b"s:") + b"ended"
 
     def copies(self, using: str) -> bytes:
         """Return what the keys of copies of the sessions in a database begin with, by the alias of that."""

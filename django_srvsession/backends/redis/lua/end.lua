@@ -35,4 +35,5 @@ for i = 2, lists do redis.pcall('ZREM', KEYS[i], sid) end
 if index_of ~= '' and u == given(index_of) then
   redis.pcall('ZREM', KEYS[#KEYS], sid, ADMITTED_MARK .. sid, CONDEMNED_MARK .. sid)
 end
+-- include tell.lua
 return {'ok', now, record}

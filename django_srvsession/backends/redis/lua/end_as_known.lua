@@ -19,4 +19,5 @@ if kind ~= SESSION or n ~= tonumber(known_version) or now >= e then return 0 end
 if list then redis.pcall('ZREM', list, sid) else redis.call('PERSIST', key) end
 if index then redis.pcall('ZREM', index, sid, ADMITTED_MARK .. sid, CONDEMNED_MARK .. sid) end
 redis.call('SET', key, struct.pack(ENDED_HEAD, TOMBSTONE, v, now) .. rest, 'PXAT', now + keep_ms)
+-- include tell.lua
 return now

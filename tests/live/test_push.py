@@ -1,0 +1,109 @@
+"""Where the store tells of ends, connections are closed at once; and as soon as ever where it cannot."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from django_srvsession.backends.redis import RedisStore
+from django_srvsession.records import TOUCH, Ending, Tombstone
+from django_srvsession.testing.sessions import new_delta, new_sid, new_verifier
+from tests.live.listening import Socket, all_of, wait_for
+from tests.live.servers import KINDS, LiveSite
+from tests.patience import patient
+from tests.servers import RedisServer
+from tests.trust import rounds
+
+STORES = ("memory", "redis")
+EVERY_SECONDS = 3.0
+AT_ONCE_SECONDS = 0.2
+
+
+@pytest.fixture(scope="module", params=STORES)
+def site(request: pytest.FixtureRequest, live_settings: Any) -> Iterator[LiveSite]:
+    """A site that asks the store seldom."""
+    with KINDS["uvicorn"](**live_settings(request.param, TEST_LIVE_EVERY=EVERY_SECONDS)) as site:
+        site.store = request.param
+        yield site
+
+
+def seconds_until_closed(socket: Socket, end: Callable[[], object]) -> float:
+    end()
+    began = time.monotonic()
+    assert socket.ended(2 * EVERY_SECONDS)[0] == 4401
+    return time.monotonic() - began
+
+
+def test_an_end_closes_within_a_fifth_of_a_second(site: LiveSite, users: Any) -> None:
+    visitors = [site.visitor(user) for user in users(1 + rounds(20))]
+    with all_of(*map(Socket, visitors)) as sockets:
+        time.sleep(patient(0.3))  # Until it listens.
+        took = [
+            seconds_until_closed(socket, lambda visitor=visitor: visitor.get("/logout/"))
+            for visitor, socket in zip(visitors, sockets, strict=True)
+        ]
+    assert max(took) < patient(AT_ONCE_SECONDS), took
+
+
+def test_who_kills_the_push_connection_delays_an_end_by_the_poll_at_most(
+    site: LiveSite, users: Any, request: pytest.FixtureRequest
+) -> None:
+    if site.store == "memory":
+        return  # There is none.
+    kill = {"redis": kill_in_redis}[site.store]
+    visitors = [site.visitor(user) for user in users(2)]
+    with all_of(*map(Socket, visitors)) as sockets:
+        time.sleep(patient(0.3))  # Until it listens.
+        assert kill(request) > 0
+        assert seconds_until_closed(sockets[0], lambda: visitors[0].get("/logout/")) < patient(EVERY_SECONDS)
+        assert sockets[1].goes_on()
+
+
+def kill_in_redis(request: pytest.FixtureRequest) -> int:
+    with request.getfixturevalue("redis_server").client() as client:
+        return int(client.execute_command("CLIENT", "KILL", "TYPE", "pubsub"))
+
+
+@pytest.mark.parametrize("refused", ["channel", "command"])
+def test_redis_ends_a_session_for_who_may_not_tell_of_it(
+    redis_server: RedisServer, redis_alias: str, settings: Any, refused: str
+) -> None:
+    settings.SESSION_ENGINE = "django_srvsession.backends.redis"
+    commands = ["+@all"] if refused == "channel" else ["+@all", "-publish"]
+    with redis_server.client() as client:
+        channels = {"reset_channels": True} if refused == "channel" else {}
+        client.acl_setuser("mute", enabled=True, nopass=True, keys=["*"], commands=commands, **channels)
+        url = redis_server.url.replace("redis://", "redis://mute:any@")
+        settings.CACHES = {**settings.CACHES, "sessions": {**settings.CACHES["sessions"], "LOCATION": url}}
+        store = RedisStore()
+        for is_loaded in (False, True):
+            session = store.create(new_sid(), new_verifier(), new_delta(user_id="1"))
+            assert store.end(session.record.sid, Ending("revoked", base=session if is_loaded else None)) is not None
+            found = store.load(session.record.sid)
+            assert isinstance(found, Tombstone) and found.reason == "revoked"
+        client.acl_deluser("mute")
+
+
+def test_redis_tells_of_each_end_once_it_has_happened_and_of_nothing_else(redis_alias: str, settings: Any) -> None:
+    settings.SESSION_ENGINE = "django_srvsession.backends.redis"
+    store, heard, stopped = RedisStore(), [], threading.Event()
+    listening = threading.Thread(target=store.listen, args=(heard.append, stopped))
+    listening.start()
+    wait_for(lambda: heard == [()])
+    made = [store.create(new_sid(), new_verifier(), new_delta(user_id="1")) for _ in range(4)]
+    one, other, *many = (session.record for session in made)
+    store.update(one.sid, one.verifier, TOUCH, made[0])
+    assert store.end(one.sid, Ending("revoked", verifier="0" * 64)) is None
+    assert store.end(one.sid, Ending("revoked")) is not None
+    assert store.end(one.sid, Ending("revoked")) is None
+    assert store.end(other.sid, Ending("logout", base=made[1])) is not None
+    assert len(store.end_many([record.sid for record in many], Ending("revoked"))) == 2
+    wait_for(lambda: len(heard) >= 5)
+    stopped.set()
+    listening.join(patient(10))
+    assert not listening.is_alive()
+    assert heard == [(), *((record.sid,) for record in (one, other, *many))]
