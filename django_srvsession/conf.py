@@ -148,6 +148,11 @@ SETTINGS: Final[dict[str, Setting]] = {
         "What becomes of a bound session that is used without its device's key: the use is refused, or it ends.",
         ("refuse", "end"),
     ),
+    "LIVE_NOTIFY": Setting(
+        False,
+        "flag",
+        "Whether PostgreSQL tells live connections of ends (NOTIFY), so that they are closed at once.",
+    ),
     "MONGODB": Setting(
         None,
         "mapping",
@@ -199,6 +204,7 @@ event_log: int | None
 bind: str | Callable[[Any], Any] | None
 bind_age_ms: int
 bind_violation: str
+live_notify: bool
 mongodb: dict[str, Any] | None
 memory_max_sessions: int
 migrate_from: str | None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.db import connections, transaction
 
+from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.backends.redis import RedisStore
 from django_srvsession.records import TOUCH, Ending, Tombstone
 from django_srvsession.testing.sessions import new_delta, new_sid, new_verifier
@@ -16,9 +19,9 @@ from tests.live.listening import Socket, all_of, wait_for
 from tests.live.servers import KINDS, LiveSite
 from tests.patience import patient
 from tests.servers import RedisServer
-from tests.trust import rounds
+from tests.trust import WHOLE, rounds
 
-STORES = ("memory", "redis")
+STORES = ("memory", "redis", "postgresql") if WHOLE else ("memory", "redis")
 EVERY_SECONDS = 3.0
 AT_ONCE_SECONDS = 0.2
 
@@ -26,7 +29,9 @@ AT_ONCE_SECONDS = 0.2
 @pytest.fixture(scope="module", params=STORES)
 def site(request: pytest.FixtureRequest, live_settings: Any) -> Iterator[LiveSite]:
     """A site that asks the store seldom."""
-    with KINDS["uvicorn"](**live_settings(request.param, TEST_LIVE_EVERY=EVERY_SECONDS)) as site:
+    with KINDS["uvicorn"](
+        **live_settings(request.param, TEST_LIVE_EVERY=EVERY_SECONDS, SRVSESSION_LIVE_NOTIFY=True)
+    ) as site:
         site.store = request.param
         yield site
 
@@ -54,7 +59,7 @@ def test_who_kills_the_push_connection_delays_an_end_by_the_poll_at_most(
 ) -> None:
     if site.store == "memory":
         return  # There is none.
-    kill = {"redis": kill_in_redis}[site.store]
+    kill = {"redis": kill_in_redis, "postgresql": kill_in_postgresql}[site.store]
     visitors = [site.visitor(user) for user in users(2)]
     with all_of(*map(Socket, visitors)) as sockets:
         time.sleep(patient(0.3))  # Until it listens.
@@ -66,6 +71,15 @@ def test_who_kills_the_push_connection_delays_an_end_by_the_poll_at_most(
 def kill_in_redis(request: pytest.FixtureRequest) -> int:
     with request.getfixturevalue("redis_server").client() as client:
         return int(client.execute_command("CLIENT", "KILL", "TYPE", "pubsub"))
+
+
+def kill_in_postgresql(request: pytest.FixtureRequest) -> int:
+    server = request.getfixturevalue("postgresql_server")
+    with contextlib.closing(server.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN srvsession%'"
+        )
+        return int(cursor.fetchone()[0])
 
 
 @pytest.mark.parametrize("refused", ["channel", "command"])
@@ -107,3 +121,41 @@ def test_redis_tells_of_each_end_once_it_has_happened_and_of_nothing_else(redis_
     listening.join(patient(10))
     assert not listening.is_alive()
     assert heard == [(), *((record.sid,) for record in (one, other, *many))]
+
+
+@pytest.mark.parametrize("database_alias", ["postgresql"], indirect=True)
+def test_postgresql_tells_of_each_end_at_the_commit_and_of_a_batch_once(database_alias: str, settings: Any) -> None:
+    settings.SRVSESSION_LIVE_NOTIFY = True
+    store, heard, stopped = DatabaseStore(), [], threading.Event()
+    listening = threading.Thread(target=store.listen, args=(heard.append, stopped))
+    listening.start()
+    wait_for(lambda: heard == [()])
+    made = [store.create(new_sid(), new_verifier(), new_delta(user_id="1")) for _ in range(6)]
+    one, other, rare, *many = (session.record for session in made)
+    with transaction.atomic(database_alias):
+        assert store.end(other.sid, Ending("revoked")) is not None
+        transaction.set_rollback(True, database_alias)
+    assert store.end(one.sid, Ending("revoked", verifier="0" * 64)) is None
+    with transaction.atomic(database_alias):
+        assert store.end(one.sid, Ending("revoked", verifier=one.verifier)) is not None
+    assert store.end(one.sid, Ending("revoked")) is None
+    assert store.end(other.sid, Ending("logout", base=made[1])) is not None
+    assert store.end(rare.sid, Ending("revoked", expected={"none": None})) is not None
+    assert len(store.end_many([record.sid for record in many], Ending("revoked"))) == 3
+    wait_for(lambda: len(heard) >= 5)
+    stopped.set()
+    listening.join(patient(10))
+    assert not listening.is_alive()
+    assert heard == [(), (one.sid,), (other.sid,), (rare.sid,), ()]
+    settings.SRVSESSION_LIVE_NOTIFY = False
+    assert "notify" not in DatabaseStore()._database(database_alias).sql.end
+    assert DatabaseStore().listen(heard.append, stopped) is False
+
+
+@pytest.mark.parametrize("database_alias", ["postgresql"], indirect=True)
+def test_behind_pgbouncer_in_its_transaction_mode_nobody_listens(
+    database_alias: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SRVSESSION_LIVE_NOTIFY = True
+    monkeypatch.setitem(connections[database_alias].settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+    assert DatabaseStore().listen(lambda sids: None, threading.Event()) is False

@@ -6,7 +6,8 @@ is believed until its check is due (``SRVSESSION_CACHE_CHECK``); ``sessions`` sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property, partial
 from typing import ClassVar
 
@@ -188,6 +189,10 @@ class CachedDatabaseStore(Store):
     def alive(self, sids: Sequence[str]) -> frozenset[str]:
         """Ask the database."""
         return self.database.alive(sids)
+
+    def listen(self, heard: Callable[[Collection[str]], object], stopped: threading.Event) -> bool:
+        """Listen to the database."""
+        return self.database.listen(heard, stopped)
 
     def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
         """List the database's sessions."""

@@ -6,12 +6,13 @@ lagging replica would keep people signed in after a logout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import ClassVar, TypeVar
 
 from django.db import connections, router, transaction
 
-from django_srvsession import engine
+from django_srvsession import conf, engine
 from django_srvsession.backends.db import connection as db_connection
 from django_srvsession.backends.db import listing
 from django_srvsession.backends.db.database import Database
@@ -37,7 +38,7 @@ class DatabaseStore(Store):
     overtaking raises it too; nothing was written then.
     """
 
-    settings_used: ClassVar[frozenset[str]] = frozenset({"DATABASES", "DATABASE_ROUTERS"})
+    settings_used: ClassVar[frozenset[str]] = frozenset({"DATABASES", "DATABASE_ROUTERS", "SRVSESSION_LIVE_NOTIFY"})
     has_device_index: ClassVar[bool] = True
     ends_at_once: ClassVar[int] = 500  # Keeps its locks for some tens of milliseconds.
 
@@ -117,6 +118,14 @@ class DatabaseStore(Store):
         known = list(filter(is_sid, sids))
         rows = self._run(lambda table: table.rows_of("alive", known), writes=False)
         return frozenset(sid for (sid,) in rows)
+
+    def listen(self, heard: Callable[[Collection[str]], object], stopped: threading.Event) -> bool:
+        """Do as the interface says, where PostgreSQL tells of ends (``SRVSESSION_LIVE_NOTIFY``)."""
+        if not conf.live_notify:
+            return False
+        from django_srvsession.backends.db import hearing
+
+        return hearing.listen(self.using, heard, stopped)
 
     def admit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:
         """Do as the interface says, and make the live session ``sid``, if it is nobody's, the user's.

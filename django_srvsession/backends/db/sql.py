@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from django_srvsession import conf
 from django_srvsession.models import Session
 from django_srvsession.records import ROTATION_GRACE_MS
 from django_srvsession.store.rules import LEAVING_MS
@@ -35,6 +36,8 @@ BY_KEY_BEFORE: Final = "by the key before"
 
 # Sums, not columns, so that no database goes through the index of expiries to a session that has a sid or a user.
 # (MariaDB did where the table was small: an UPDATE then locks index entries first, and two of them deadlock.)
+ENDED_CHANNEL: Final = "srvsession_ended"
+"""Where PostgreSQL tells of ends."""
 LIVE: Final = "{ended_ms} IS NULL AND {expires_ms} + 0 > {now}"
 _DUE: Final = "{ended_ms} IS NULL AND {expires_ms} + 0 <= {now}"
 _OWN: Final = "COALESCE({user_id}, %(user_id)s) = %(user_id)s"
@@ -129,12 +132,16 @@ class Statements:
         self.insert = self._inserting(_INSERTED)
         was = columns(*RECORD_COLUMNS).replace(words["expires_ms"], words["ended_expires_ms"])
         self.returning = f" RETURNING {was}" if self.ends_in_one else ""
+        tells = self.vendor == "postgresql" and conf.live_notify
+        # At the commit. Several that are alike are told once: those of a batch name no session.
+        self.telling = f", pg_notify('{ENDED_CHANNEL}', {words['sid']})" if tells else ""
+        self.telling_of_many = f", pg_notify('{ENDED_CHANNEL}', '')" if tells else ""
         end = spell("UPDATE {table} SET ", _END, " WHERE {sid} = %(sid)s AND ", LIVE)
         expire = spell("UPDATE {table} SET ", EXPIRE, " WHERE {sid} = %(sid)s AND ", _DUE)
-        self.end = end + self.returning
-        self.end_of_verifier = spell(end, " AND ", _ACCEPTS, self.returning)
+        self.end = end + self.returning + self.telling
+        self.end_of_verifier = spell(end, " AND ", _ACCEPTS, self.returning, self.telling)
         self.expire = expire + self.returning
-        self.end_of_version = spell(end, " AND ", _SAME_VERSION)
+        self.end_of_version = spell(end, " AND ", _SAME_VERSION, self.telling and self.returning + self.telling)
         self.expire_of_version = spell(expire, " AND ", _SAME_VERSION)
 
     def _inserting(self, names: tuple[str, ...]) -> str:
@@ -187,7 +194,7 @@ class Statements:
             "look": f"SELECT {self.spelling.columns(*RECORD_COLUMNS)} FROM {{table}} WHERE {LIVE} AND ",
             "evict": "UPDATE {table} SET {evicting_ms} = {now} WHERE {ended_ms} IS NULL AND ",
         }
-        tail = {"end": self.returning, "look": self.spelling.words["for_update"]}.get(verb, "")
+        tail = {"end": self.returning + self.telling_of_many, "look": self.spelling.words["for_update"]}.get(verb, "")
         if self.vendor == "postgresql":
             return self.spelling.spell(heads[verb], "{sid} = ANY(%(sids)s)") + tail
         named = ", ".join(f"%(sid{number})s" for number in range(count))
