@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from django_srvsession import services
+from django_srvsession.live import ENDED_CODE
 from django_srvsession.models import Session
 from tests.docs.site import Site
 from tests.patience import patient
@@ -98,7 +99,7 @@ def channels(site: Site) -> None:
     from asgiref.sync import sync_to_async
     from asgiref.testing import ApplicationCommunicator
 
-    application, consumers = import_module("mysite.asgi").application, import_module("mysite.consumers")
+    application = import_module("mysite.asgi").application
     ann = get_user_model().objects.create_user("ann")
     client = Client()
     client.force_login(ann)
@@ -115,15 +116,13 @@ def channels(site: Site) -> None:
     async def story() -> None:
         first, answer = await socket()
         assert answer == "websocket.accept"
-        assert (await socket(""))[1] == consumers.SIGN_IN
+        assert (await socket(""))[1] == ENDED_CODE
         assert (await socket(origin="http://evil.example"))[1] != "websocket.accept"
         sid = (await services.asessions_of(ann))[0].sid
         await sync_to_async(services.revoke)(sid)
         closed = await first.receive_output(timeout=patient(10))
-        assert (closed["type"], closed["code"]) == ("websocket.close", consumers.SIGN_IN)
-        assert (await socket())[1] == consumers.SIGN_IN
-
-    import mysite.sockets  # noqa: F401
+        assert closed == {"type": "websocket.close", "code": ENDED_CODE, "reason": "revoked"}
+        assert (await socket())[1] == ENDED_CODE
 
     asyncio.run(story())
 
