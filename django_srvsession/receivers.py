@@ -36,7 +36,7 @@ def _admit(*, request: Any, user: Any, **kwargs: Any) -> None:
     session = getattr(request, "session", None)
     if isinstance(session, SessionStore):
         if current_request.belongs_to(session, user):  # Some code says "signed in" of a token, without a session.
-            current_request.ask_for_key(session, user)
+            current_request.ask_for_key(request, session, user)
             session.note_sign_in(user_id_of(user))
         admission.enforce(request, session, user)
         new_devices.note_sign_in(session, user)

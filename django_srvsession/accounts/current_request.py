@@ -59,14 +59,15 @@ def current() -> Visit | None:
     return _current.get()
 
 
-def ask_for_key(session: SessionStore, user: Any) -> None:
+def ask_for_key(request: HttpRequest, session: SessionStore, user: Any) -> None:
     """Have the answer ask the browser for its device's key: this user has just proved who they are."""
-    visit = _current.get()
-    if conf.bind is None or visit is None or visit.session is not session:
+    if conf.bind is None:
         return
     from django_srvsession.binding import offering  # Not on a site that binds nothing.
 
-    visit.to_bind = user if offering.note_proof(visit.request, session, user) else None
+    is_wanted, visit = offering.note_proof(request, session, user), _current.get()
+    if visit is not None and visit.session is session:
+        visit.to_bind = user if is_wanted else None
 
 
 def to_bind(session: SessionStore) -> Any:

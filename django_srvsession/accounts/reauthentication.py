@@ -79,7 +79,7 @@ def given(request: HttpRequest, *, means: str = "") -> None:
     if not current_request.belongs_to(session, request.user):
         return
     session.note_proof(means)
-    current_request.ask_for_key(session, request.user)
+    current_request.ask_for_key(request, session, request.user)
     if HASH_SESSION_KEY in session:
         session[HASH_SESSION_KEY] = session[HASH_SESSION_KEY]  # Or one that a fallback secret sealed keeps the key.
     session.cycle_key()

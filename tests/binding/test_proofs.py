@@ -172,6 +172,12 @@ def bound(binding: Any, ann: Any) -> Device:
     return device
 
 
+@pytest.fixture(autouse=True)
+def every_use_is_noted(settings: Any) -> None:
+    """So that a refused request would show in the record if it were taken for a use."""
+    settings.SRVSESSION_TOUCH_INTERVAL = 0
+
+
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
@@ -220,6 +226,13 @@ def test_a_key_is_never_replaced(engine: WatchedStore, asked: tuple[Device, str]
     assert device.prove(REGISTER_PATH, Key().proof(challenge, with_key=True)).status_code == 400
     # Nor is a copy of the first proof worth a cookie, once the browser has shown the one it got.
     assert device.prove(REGISTER_PATH, device.key.proof(challenge, with_key=True)).status_code == 400
+    assert device.user == "ann"
+
+
+def test_a_key_is_not_replaced_before_its_browser_has_shown_the_cookie_either(asked: tuple[Device, str]) -> None:
+    device, challenge = asked
+    assert device.prove(REGISTER_PATH, device.key.proof(challenge, with_key=True)).status_code == 200
+    assert device.prove(REGISTER_PATH, Key().proof(challenge, with_key=True)).status_code == 400
     assert device.user == "ann"
 
 

@@ -128,3 +128,10 @@ def test_a_stolen_key_opens_nothing_in_the_header_of_an_app_either(binding: Any,
     assert device.user == "ann"
     answer = Client().get("/whoami/", secure=True, headers={"x-session-token": device.cookie("sessionid")})
     assert answer.status_code in (200, 401) and "ann" not in answer.content.decode()
+
+
+def test_a_sign_in_that_no_answer_follows_must_be_bound_too(required: Any, ann: Any) -> None:
+    client = Client()
+    client.force_login(ann)
+    (record,) = services.live_sessions()
+    assert details_of(record).bind_by_ms is not None
