@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_srvsession.backends.cached_db import CachedDatabaseStore
 from django_srvsession.backends.cached_db.breaker import Breaker
+from django_srvsession.backends.cached_db.format import Generation, new_copy
 from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.records import TOUCH, Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import ConflictError, StoreUnavailableError, UpdateError
@@ -112,11 +113,31 @@ class TestReads:
 
     def test_a_copy_of_another_run_is_none(self, store: CachedDatabaseStore) -> None:
         session = create(store)
-        sid = session.record.sid
-        stored(store, sid)
-        copy = raw(store, sid)
+        sid, key, now_ms = session.record.sid, store._key(session.record.sid), store.clock.now_ms
         store.database.end(sid, LOGOUT)
-        store.transport.exchange([("SET", store._key(sid), copy[:1] + bytes(8) + copy[9:])])
+        for run in (bytes(8), store.transport.exchange([("PING",)])[-1]):
+            copy = new_copy(key, Generation(b"", run, now_ms), session, now_ms)
+            store.transport.exchange([("SET", key, copy)])
+            assert isinstance(store.load(sid), Tombstone) is (run == bytes(8))
+
+    def test_who_writes_redis_makes_no_copy_and_none_younger_than_it_is(
+        self, store: CachedDatabaseStore, settings: Any
+    ) -> None:
+        """The cache of a site has many writers."""
+        session, other = create(store), create(store)
+        sid, key = session.record.sid, store._key(session.record.sid)
+        copy = raw(store, sid)
+        assert is_cached(store, sid)
+        store.database.end(sid, LOGOUT)
+        for place in range(1, len(copy), 11):
+            forged = copy[:place] + bytes([copy[place] ^ 1]) + copy[place + 1 :]
+            store.transport.exchange([("SET", key, forged)])
+            assert isinstance(store.load(sid), Tombstone), place
+        store.transport.exchange([("SET", key, raw(store, other.record.sid))])
+        assert isinstance(store.load(sid), Tombstone), "the copy of another session"
+        store.transport.exchange([("SET", key, copy)])
+        assert isinstance(store.load(sid), Loaded), "what it was until its check is due"
+        settings.SECRET_KEY = "another"
         assert isinstance(store.load(sid), Tombstone)
 
     def test_a_copy_from_the_future_is_not_believed(self, store: CachedDatabaseStore, monkeypatch: Any) -> None:
@@ -467,7 +488,7 @@ def test_a_failover_is_an_empty_cache(
         assert store.transport.exchange([("GET", key)])[0].startswith(b"C"), "the copies are there"
         assert isinstance(store.load(ended), Tombstone)
         assert isinstance(store.load(kept), Loaded)
-        assert store.copies.believed(kept, *store.transport.exchange([("GET", key)])) is not None
+        assert store.copies.believed(key, kept, *store.transport.exchange([("GET", key)])) is not None
 
 
 def wait_until_so(attempt: Callable[[], bool]) -> None:

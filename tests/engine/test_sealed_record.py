@@ -86,12 +86,13 @@ class Forger:
             cursor.execute(f"UPDATE srvsession_session SET {names} WHERE sid = %(sid)s", fields)
 
     def _write_cached_db(self, session: Loaded) -> None:
-        """Forge the row and the copy, of which the latter is read."""
+        """Forge the row and have its copy, which is read; the site itself seals it."""
         self._write_db(session)
         store: Any = self.store.inner
         _, run = store.transport.exchange([("PING",)])
-        copy = new_copy(Generation(b"", run, store.clock.now_ms), session, store.clock.now_ms)
-        store.transport.exchange([("SET", store._key(session.record.sid), copy, "PX", 60_000)])
+        key, now_ms = store._key(session.record.sid), store.clock.now_ms
+        copy = new_copy(key, Generation(b"", run, now_ms), session, now_ms)
+        store.transport.exchange([("SET", key, copy, "PX", 60_000)])
 
     def _write_redis(self, session: Loaded) -> None:
         redis = get_redis_connection("sessions")

@@ -137,7 +137,7 @@ class CachedDatabaseStore(Store):
         except StoreUnavailableError:
             copies.breaker.note_failure()
             return self.database.load(sid)
-        if (session := copies.believed(sid, value, run)) is not None:
+        if (session := copies.believed(key, sid, value, run)) is not None:
             return session
         found = run_blocking(copies.understood(to, key, sid, value, run)) if is_sid(sid) else None
         return run_blocking(self.sessions.load(to, self._face, key, sid, found))

@@ -70,11 +70,11 @@ class Copies:
 
     # Who reads.
 
-    def believed(self, sid: str, value: Any, run: bytes | None) -> Loaded | None:
-        """Return the session of a copy, unless it is of another run, or older than it may be."""
+    def believed(self, key: bytes, sid: str, value: Any, run: bytes | None) -> Loaded | None:
+        """Return the session of a copy, unless it was forged, is of another run, or older than it may be."""
         now_ms = self.clock.now_ms
         from_ms = max(self.breaker.trusted_from_ms, now_ms - conf.cache_check_ms + 1)
-        return read_copy(sid, value, run, from_ms, now_ms)
+        return read_copy(key, sid, value, run, from_ms, now_ms)
 
     async def look(self, to: Transport, key: bytes, sid: str) -> Loaded | Generation | None:
         """Return the session of a copy, or what a copy may take the place of; None: none is to be stored."""
@@ -87,7 +87,7 @@ class Copies:
         self, to: Transport, key: bytes, sid: str, value: Any, run: bytes | None
     ) -> Loaded | Generation | None:
         """Do as :meth:`look`, where it is known what stands under the key."""
-        if (session := self.believed(sid, value, run)) is not None:
+        if (session := self.believed(key, sid, value, run)) is not None:
             return session
         if run is None:
             return None  # Nobody would believe it.
@@ -97,7 +97,7 @@ class Copies:
             if replies is None:
                 return None
             value, run = replies
-            if (session := self.believed(sid, value, run)) is not None:
+            if (session := self.believed(key, sid, value, run)) is not None:
                 return session  # Somebody else has stored it meanwhile.
         return Generation(value, run, self.clock.now_ms) if is_lease(value) else None
 
@@ -180,7 +180,7 @@ class Copies:
             self._untold.update(dict.fromkeys(keys))
 
     def _fill(self, key: bytes, generation: Generation, session: Loaded, or_remove: str) -> Command | None:
-        copy = new_copy(generation, session, self.clock.now_ms)
+        copy = new_copy(key, generation, session, self.clock.now_ms)
         if copy is None:
             return None
         due_ms = generation.taken_ms + conf.cache_check_ms
