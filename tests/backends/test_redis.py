@@ -51,6 +51,7 @@ from django_srvsession.records import (
     Ending,
     Loaded,
     Tombstone,
+    rotated,
 )
 from django_srvsession.store import (
     ConflictError,
@@ -316,6 +317,16 @@ def test_a_session_that_does_not_end_stays_in_the_lists(store: RedisStore) -> No
         for base in (session, None):
             assert store.end(session.record.sid, ending._replace(base=base)) is None
     assert sids(store.records(session.record.user_id)) == sids(store.records()) == [session.record.sid]
+
+
+def test_another_session_of_the_version_that_was_read_is_not_ended_for_it(store: RedisStore) -> None:
+    """A server that was promoted lacks what the former one had written last, and goes on from before that."""
+    before = create(store, user_id=new_user())
+    sid, verifier = before.record.sid, before.record.verifier
+    lost = rotated(before._replace(record=before.record._replace(version=2)), new_verifier(), True, False)
+    store.update(sid, verifier, TOUCH, before)
+    assert store.end(sid, Ending("logout", verifier=lost.record.verifier, base=lost)) is None
+    assert isinstance(store.load(sid), Loaded)
 
 
 def test_what_is_expected_at_an_end_is_what_stands_and_not_what_was_read(store: RedisStore) -> None:

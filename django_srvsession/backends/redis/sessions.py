@@ -19,7 +19,14 @@ from django_srvsession.backends.redis.commands import (
     read_conflicts,
     write_command,
 )
-from django_srvsession.backends.redis.format import is_tombstone, read_image, read_record, session_image, tombstone_rest
+from django_srvsession.backends.redis.format import (
+    is_tombstone,
+    raw_verifier,
+    read_image,
+    read_record,
+    session_image,
+    tombstone_rest,
+)
 from django_srvsession.backends.redis.keys import ANONYMOUS, KINDS, Keys, decoded, kind_of
 from django_srvsession.backends.redis.record_reading import record_replies
 from django_srvsession.backends.redis.scripts import END_AS_KNOWN, FORGET, MARGIN_MS, SAVE, TTL_STEP_MS
@@ -256,7 +263,8 @@ class Sessions:
             if known.user_id is not None:
                 keys.append(self._keys.user(known.user_id))
         rest = tombstone_rest(known, ending.reason or "", ending.by)
-        (reply,) = await to.call([evalsha(END_AS_KNOWN, keys, sid, known.version, rules.keep_ms(), rest)])
+        verifier = raw_verifier(known.verifier)
+        (reply,) = await to.call([evalsha(END_AS_KNOWN, keys, sid, known.version, verifier, rules.keep_ms(), rest)])
         if checked(reply) == 0:
             return False
         if not isinstance(reply, int):

@@ -5,14 +5,15 @@
 -- cluster is told of those afterwards.
 -- Replies the time; or 0, having done nothing, where only end.lua knows the rules.
 local key, list, index = KEYS[1], KEYS[2], KEYS[3]
-local sid, known_version, keep_ms, rest = unpack(ARGV) -- rest: what a tombstone says behind the time
+local sid, known_version, verifier, keep_ms, rest = unpack(ARGV) -- rest: what a tombstone says behind the time
 
 -- include clock.lua
 
 local head = redis.call('GETRANGE', key, 0, HEAD_BYTES - 1)
 if #head < HEAD_BYTES then return 0 end
 local kind, v, n, l, e = struct.unpack(GUARD, head)
-if kind ~= SESSION or n ~= tonumber(known_version) or now >= e then return 0 end
+-- A server that was promoted may lack what the former one had written last: another session may have this version.
+if kind ~= SESSION or n ~= tonumber(known_version) or v ~= verifier or now >= e then return 0 end
 
 -- A server whose memory is full does all that a script asks once it has written something: so what frees memory is first.
 -- What is done is done: a list that is none of ours stops nobody. Readers skip what is left in one.
