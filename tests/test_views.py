@@ -587,3 +587,20 @@ def test_the_pages_speak_korean(alice: Any, settings: Any) -> None:
     assert '<html lang="ko"' in text
     assert "로그인된 기기" in text
     assert "Your devices" not in text
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "Please enter a correct username and password."),
+        ("ko", "사용자 이름 또는 비밀번호가 올바르지 않습니다."),
+        ("ja", "ユーザー名またはパスワードが正しくありません。"),
+        ("es", "Compruebe nombre de usuario y contraseña;"),
+        ("de", "Benutzername oder Passwort ist falsch."),
+        ("fr", "Vérifiez nom d’utilisateur et mot de passe,"),
+    ],
+)
+def test_a_wrong_password_is_said_in_our_words(alice: Any, settings: Any, language: str, text: str) -> None:
+    settings.LANGUAGE_CODE = language
+    answer = Client().post(url("login"), {"username": "alice", "password": "wrong"})
+    assert text in answer.content.decode()

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
 from django_srvsession import conf
@@ -27,6 +28,14 @@ class SignInForm(AuthenticationForm):
     Whoever may not sign in reads one and the same text: nobody learns which accounts there are.
     """
 
+    # Django's words, in translations of ours: Django's Korean one has "이름와/과" in it.
+    error_messages = {
+        **AuthenticationForm.error_messages,
+        "invalid_login": pgettext_lazy(
+            "sign-in",
+            "Please enter a correct %(username)s and password. Note that both fields may be case-sensitive.",
+        ),
+    }
     remember = forms.BooleanField(label=_("Keep me signed in"), required=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
