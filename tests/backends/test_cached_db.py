@@ -293,6 +293,28 @@ class TestTransactions:
             transaction.set_rollback(True, store.database.using)
         assert store.load(sid) is None
 
+    @pytest.mark.parametrize("is_open", [True, False])
+    def test_a_site_that_commits_by_hand_caches_nothing_that_may_be_rolled_back(
+        self, store: CachedDatabaseStore, monkeypatch: pytest.MonkeyPatch, is_open: bool
+    ) -> None:
+        session = create(store)
+        sid, verifier = session.record.sid, session.record.verifier
+        connection = connections[store.database.using]
+        if is_open:
+            connection.set_autocommit(False)
+        else:
+            connection.close()
+            monkeypatch.setitem(connection.settings_dict, "AUTOCOMMIT", False)
+        try:
+            store.update(sid, verifier, Delta(changed={"a": b"a"}), session)
+            assert stored(store, sid).values == {"a": b"a"}
+            assert not is_cached(store, sid)
+            connection.rollback()
+        finally:
+            connection.close()
+            monkeypatch.undo()
+        assert stored(store, sid).values == {}
+
     def test_an_end_is_told_again_at_the_commit(self, store: CachedDatabaseStore) -> None:
         session = create(store)
         sid = session.record.sid

@@ -39,4 +39,8 @@ class Transactions:
 
 def is_open(connection: BaseDatabaseWrapper) -> bool:
     """Tell whether what this connection writes now is not final, and may not be seen by others."""
-    return connection.in_atomic_block or (connection.connection is not None and not connection.autocommit)
+    if connection.in_atomic_block:
+        return True
+    # Before it is opened only the settings say whether its statements are final.
+    commits = connection.settings_dict["AUTOCOMMIT"] if connection.connection is None else connection.autocommit
+    return not commits
