@@ -190,6 +190,7 @@ class Site:
 
     def shell(self, block: Block) -> None:
         with override_settings(SESSION_ENGINE="django_srvsession.backends.memory"):  # No server need answer.
+            self.snippets = self.snippets or somebody()
             for line in shell.lines(block.text):
                 shell.do(line, self.values.get("DATABASES", ()))
 

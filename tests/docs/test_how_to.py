@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import types
 from collections.abc import Callable
@@ -199,3 +200,12 @@ def test_redis_as_the_pages_configure_it_keeps_what_it_acknowledged(page: str, n
         assert Level.ERROR not in found.values()
     finally:
         server.kill()
+
+
+def test_the_name_of_a_session_stands_in_its_cookie(followed: How) -> None:
+    followed("how-to/incident")
+    session = signed_in_request(get_user_model().objects.create_user("bob")).session
+    (shown,) = [part.text for part in blocks_of("how-to/incident") if part.language == "python"]
+    names: dict[str, Any] = {"print": lambda name: names.update(name=name)}
+    exec(re.sub(r'"[\w-]{12}"', repr(session.session_key[:12]), shown), names)
+    assert names["name"] == session.sid
