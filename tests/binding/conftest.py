@@ -9,6 +9,7 @@ from django.contrib.auth import get_user_model
 
 from tests.binding.devices import Device
 from tests.engine.conftest import engine, store
+from tests.trust import WHOLE
 
 __all__ = ["engine", "store"]
 
@@ -28,6 +29,12 @@ def ann() -> Any:
 
 
 @pytest.fixture(params=["WSGI", "ASGI"])
+def either(request: pytest.FixtureRequest, binding: Any, ann: Any) -> Device:
+    """Ann's browser, over WSGI and over ASGI."""
+    return Device(asgi=request.param == "ASGI")
+
+
+@pytest.fixture(params=["WSGI", "ASGI"] if WHOLE else ["WSGI"])
 def device(request: pytest.FixtureRequest, binding: Any, ann: Any) -> Device:
-    """Ann's browser, which can be bound; she has not signed in."""
+    """Ann's browser, which can be bound; she has not signed in. Over ASGI, too, in whole runs."""
     return Device(asgi=request.param == "ASGI")

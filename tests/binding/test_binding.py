@@ -23,31 +23,31 @@ def signed_in(device: Device) -> Device:
 
 
 @on_every_store
-def test_a_session_is_bound_after_its_sign_in(device: Device, engine: WatchedStore) -> None:
-    device.sign_in()
-    assert device.is_bound
+def test_a_session_is_bound_after_its_sign_in(either: Device, engine: WatchedStore) -> None:
+    either.sign_in()
+    assert either.is_bound
     assert [is_bound(record) for record in services.live_sessions()] == [True]
-    assert device.user == "ann"
+    assert either.user == "ann"
 
 
 @on_every_store
-def test_the_stolen_cookie_is_refused_at_once_while_the_owner_goes_on(device: Device, engine: WatchedStore) -> None:
-    signed_in(device)
-    thief = device.thief()
+def test_the_stolen_cookie_is_refused_at_once_while_the_owner_goes_on(either: Device, engine: WatchedStore) -> None:
+    signed_in(either)
+    thief = either.thief()
     assert thief.user == ""
     assert thief.visit("/account/sessions/").status_code == 302
-    assert device.user == "ann"
+    assert either.user == "ann"
     assert len(services.live_sessions()) == 1
 
 
 @on_every_store
-def test_a_proof_brings_another_bound_cookie(device: Device, engine: WatchedStore) -> None:
-    signed_in(device)
-    old = device.cookie(bound_name())
-    device.drop()
-    assert device.user == "ann"
-    assert device.is_bound
-    assert device.cookie(bound_name()) != old
+def test_a_proof_brings_another_bound_cookie(either: Device, engine: WatchedStore) -> None:
+    signed_in(either)
+    old = either.cookie(bound_name())
+    either.drop()
+    assert either.user == "ann"
+    assert either.is_bound
+    assert either.cookie(bound_name()) != old
 
 
 def test_a_browser_that_cannot_be_bound_is_as_before(binding: Any, ann: Any) -> None:

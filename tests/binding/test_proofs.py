@@ -396,7 +396,7 @@ def _no_text_is_a_proof(header: Any, claims: Any, signature: bytes) -> None:
 def test_no_text_is_a_proof() -> None:
     from hypothesis import settings as hypothesis_settings
 
-    hypothesis_settings(max_examples=rounds(2000), deadline=None, database=None)(_no_text_is_a_proof)()
+    hypothesis_settings(max_examples=rounds(1000), deadline=None, database=None)(_no_text_is_a_proof)()
 
 
 def test_a_bound_session_is_bound_by_its_first_key_alone(bound: Device) -> None:

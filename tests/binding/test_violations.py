@@ -138,17 +138,17 @@ def test_a_thief_cannot_fill_the_history(owner: Device, settings: Any, monkeypat
 
 @on_every_store
 def test_a_violation_ends_the_session_where_the_site_says_so(
-    device: Device, engine: WatchedStore, settings: Any
+    either: Device, engine: WatchedStore, settings: Any
 ) -> None:
     settings.SRVSESSION_BIND_VIOLATION = "end"
-    device.sign_in()
-    assert device.user == "ann"
-    assert device.thief().user == ""
+    either.sign_in()
+    assert either.user == "ann"
+    assert either.thief().user == ""
     assert list(services.live_sessions()) == []
-    assert device.user == ""
-    ended = device.visit("/api/whoami/").json()["ended"]
-    assert (ended["sid"], ended["reason"]) == (device.sid, "unbound")
-    found = engine.SessionStore.store().load(device.sid)  # type: ignore[attr-defined]
+    assert either.user == ""
+    ended = either.visit("/api/whoami/").json()["ended"]
+    assert (ended["sid"], ended["reason"]) == (either.sid, "unbound")
+    found = engine.SessionStore.store().load(either.sid)  # type: ignore[attr-defined]
     assert isinstance(found, Tombstone) and found.reason == "unbound"
 
 

@@ -117,6 +117,7 @@ def test_a_browser_renews_before_a_page_and_before_what_a_script_asks_for(site: 
     assert owner.run(five) == [200] * 5
 
 
+@whole
 def test_a_browser_renews_before_a_websocket_and_a_thief_gets_nobody_s(driver: Driver) -> None:
     with BoundSocketSite() as site, bound_browser(driver) as owner, bound_browser(driver, can=False) as other:
         owner.site = other.site = site.url
@@ -160,6 +161,7 @@ def test_a_frozen_store_signs_nobody_out(driver: Driver, owner: Browser) -> None
     server.kill()
 
 
+@whole
 def test_signing_out_drops_the_key(site: BoundSite, owner: Browser) -> None:
     sign_in_bound(owner)
     owner.go("/account/logout/")
@@ -174,6 +176,7 @@ def test_signing_out_drops_the_key(site: BoundSite, owner: Browser) -> None:
     sign_in_bound(owner)
 
 
+@whole
 def test_a_revoked_session_ends_the_device_s(site: BoundSite, owner: Browser, other: Browser) -> None:
     sign_in_bound(owner)
     sign_in(other)
