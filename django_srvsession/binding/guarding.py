@@ -15,9 +15,12 @@ from django_srvsession import conf
 from django_srvsession.binding import cookies
 from django_srvsession.binding.keys import Binding
 from django_srvsession.engine import SessionStore
+from django_srvsession.engine.bookkeeping import best_effort
 from django_srvsession.engine.details import Details
+from django_srvsession.engine.ending import end as end_session
 from django_srvsession.engine.knowledge import NotNowError, Verdict
-from django_srvsession.records import SessionRecord
+from django_srvsession.records import Ending, SessionRecord
+from django_srvsession.store.face import Face
 
 REASON: Final = "unbound"
 
@@ -33,12 +36,15 @@ class DeviceGuard:
         self.request = request
         self.is_shown = self.is_first_show = False
         self.violated: SessionRecord | None = None
+        self.to_end: SessionRecord | None = None
 
     def judge(self, record: SessionRecord, details: Details, now_ms: int) -> Verdict:
         """Return what becomes of the request; see ``engine.knowledge.Guard``."""
         if not details.binding:
-            is_overdue = details.bind_by_ms is not None and now_ms >= details.bind_by_ms
-            return Verdict.END if is_overdue else Verdict.OPEN
+            if details.bind_by_ms is None or now_ms < details.bind_by_ms:
+                return Verdict.OPEN
+            self.to_end = record
+            return Verdict.REFUSE
         binding = Binding.decode(details.binding)
         if cookies.is_shown(self.request, record.sid, binding, details.generation, now_ms):
             self.is_shown, self.is_first_show = True, not binding.was_shown
@@ -49,7 +55,8 @@ class DeviceGuard:
             raise NotNowError("The browser could not renew its proof, and is asked to come again.")
         self.violated = record
         if conf.bind_violation == "end":
-            return Verdict.END
+            self.to_end = record
+            return Verdict.REFUSE
         # While its device may still come with a good cookie, no other cookie is to replace the session's.
         return Verdict.WAIT if now_ms < binding.at_ms + conf.bind_age_ms else Verdict.REFUSE
 
@@ -66,6 +73,16 @@ def address_of(view: str) -> str | None:
         return reverse(f"srvsession_binding:{view}")
     except NoReverseMatch:
         return None
+
+
+async def end(face: Face, guard: DeviceGuard) -> None:
+    """End the session that was judged so; outside of the view, whose transaction must not undo it.
+
+    What cannot be ended now is judged again at the next request.
+    """
+    if (record := guard.to_end) is not None:
+        ending = Ending(REASON, None, record.verifier)
+        await best_effort(face, lambda brief: end_session(brief, SessionStore, record.sid, ending))
 
 
 def note_use(session: SessionStore) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from django.http import HttpRequest, HttpResponseBase
 
 from django_srvsession.binding import cookies, offering, violations
-from django_srvsession.binding.guarding import DeviceGuard, note_use
+from django_srvsession.binding.guarding import DeviceGuard, end, note_use
 from django_srvsession.engine import SessionStore
-from django_srvsession.records import SessionRecord
+from django_srvsession.store.face import BlockingFace, run_blocking
 
 __all__ = ["aanswer", "answer", "delete_cookie", "note_use", "watch"]
 
@@ -18,29 +20,27 @@ def watch(request: HttpRequest, session: SessionStore) -> None:
 
 
 def answer(request: HttpRequest, session: SessionStore, asks_for_key: bool, response: HttpResponseBase) -> None:
-    """Put into an answer what binding adds, and tell of a use that was refused."""
-    if asks_for_key or _goes_on_in_a_new_one(session):
+    """Put into an answer what binding adds; tell of a use that was refused, and end what it ends."""
+    guard = _guard_of(session)
+    if asks_for_key or (guard.is_shown and session.must_send_cookie):  # A bound session may go on in a new one.
         offering.offer(request, session, response)
-    if (record := _violated(session)) is not None:
-        violations.tell(request, record)
+    run_blocking(end(BlockingFace(session.store()), guard))
+    if guard.violated is not None:
+        violations.tell(request, guard.violated)
 
 
 async def aanswer(request: HttpRequest, session: SessionStore, asks_for_key: bool, response: HttpResponseBase) -> None:
     """Do as :func:`answer`."""
-    if asks_for_key or _goes_on_in_a_new_one(session):
+    guard = _guard_of(session)
+    if asks_for_key or (guard.is_shown and session.must_send_cookie):
         offering.offer(request, session, response)
-    if (record := _violated(session)) is not None:
-        await violations.atell(request, record)
+    await end(session.store().face(), guard)
+    if guard.violated is not None:
+        await violations.atell(request, guard.violated)
 
 
-def _goes_on_in_a_new_one(session: SessionStore) -> bool:
-    """Tell whether a bound session may have become another one in this request, which its own browser sent."""
-    return isinstance(session.guard, DeviceGuard) and session.guard.is_shown and session.must_send_cookie
-
-
-def _violated(session: SessionStore) -> SessionRecord | None:
-    """Return the session that this request had the key of, and was not let into."""
-    return session.guard.violated if isinstance(session.guard, DeviceGuard) else None
+def _guard_of(session: SessionStore) -> DeviceGuard:
+    return cast(DeviceGuard, session.guard)  # There is no other.
 
 
 def delete_cookie(request: HttpRequest, response: HttpResponseBase) -> None:

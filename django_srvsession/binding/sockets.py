@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.http.cookie import parse_cookie
 
 from django_srvsession import conf
-from django_srvsession.binding.guarding import DeviceGuard
+from django_srvsession.binding.guarding import DeviceGuard, end
 from django_srvsession.engine import SessionStore, cookies
 from django_srvsession.store import StoreUnavailableError
 
@@ -61,6 +61,7 @@ async def _key_that_may_pass(request: HttpRequest) -> str | None:
     session, guard = engine(key), DeviceGuard(request)
     session.note_guard(guard)
     await session.aload()
+    await end(session.store().face(), guard)
     if guard.violated is not None:
         from django_srvsession.binding import violations  # Only while the apps are ready: asgi.py imports us before.
 

@@ -42,8 +42,6 @@ class Verdict(Enum):
     """The session reads as empty; nothing but a sign-in begins another, for what is missing may still come."""
     REFUSE = auto()
     """It reads as empty, and a write begins another."""
-    END = auto()
-    """It ends, with the guard's reason."""
 
 
 class NotNowError(StoreUnavailableError):
@@ -54,7 +52,7 @@ class Guard(Protocol):
     """Decide whether a request may open a session that its key opens."""
 
     reason: str
-    """Why a session ends, or is closed to the request."""
+    """Why a session is closed to a request."""
 
     def judge(self, record: SessionRecord, details: Details, now_ms: int) -> Verdict:
         """Return what becomes of it; raises :class:`NotNowError` where it may be another one soon."""

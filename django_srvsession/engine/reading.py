@@ -9,14 +9,14 @@ from typing import Any, Final
 from django_srvsession import conf
 from django_srvsession.engine.bookkeeping import best_effort
 from django_srvsession.engine.details import Details
-from django_srvsession.engine.ending import end, expire
+from django_srvsession.engine.ending import expire
 from django_srvsession.engine.keys import SessionKey, key_of
 from django_srvsession.engine.knowledge import Guard
 from django_srvsession.engine.seal import SealError
 from django_srvsession.engine.sealed_record import RECORD, checked, opened
 from django_srvsession.engine.state import ENDED, SessionState, Standing, Verdict
 from django_srvsession.engine.values import SealedValues
-from django_srvsession.records import AUTH_KEYS, MOVED, Ended, Ending, Loaded, Tombstone
+from django_srvsession.records import AUTH_KEYS, MOVED, Ended, Loaded, Tombstone
 from django_srvsession.store import GONE, CorruptSessionError, Store, UpdateError, rules
 from django_srvsession.store.face import Face
 
@@ -78,10 +78,8 @@ def _opened_if_live(state: SessionState, store: Store, key: SessionKey, stored: 
         verdict = Verdict.OPEN if guard is None else _judged(guard, stored)
     except SealError as error:
         return state.refuse(key.sid, error)
-    if verdict is Verdict.END:
-        return None
     if guard is not None and verdict is not Verdict.OPEN:
-        return state.turn_away(key.sid, guard.reason, waits=verdict is Verdict.WAIT)
+        return state.turn_away(key.sid, guard.reason, verdict)
     state.open(stored)
     if key.origin is not None:
         state.take_over(key, store.in_transaction)
@@ -102,8 +100,6 @@ async def _read(state: SessionState, face: Face, key: SessionKey, stored: _Store
     if isinstance(stored, Loaded):
         if not stored.record.accepts(key.verifier, stored.now_ms):
             return _not_opened(state, key, stored)
-        if state.guard is not None and stored.now_ms < stored.record.expires_ms:
-            return await _ended_by_guard(state, face, key, state.guard.reason)
         # Whether or not that can be noted now, its time is up. In a transaction of the site's nobody waits for it.
         if not face.store.in_transaction:
             await best_effort(face, lambda brief: expire(brief, state.sender, key.sid))
@@ -129,15 +125,6 @@ def _not_opened(state: SessionState, key: SessionKey, loaded: Loaded) -> SealedV
         return state.close()
     state.lose(key)  # Should this request sign out, it may have been signed in a moment ago.
     return state.close(Standing.JUST_ENDED)
-
-
-async def _ended_by_guard(state: SessionState, face: Face, key: SessionKey, reason: str) -> SealedValues:
-    """End a live session that its guard has judged so; what cannot be ended now is judged again at the next request."""
-    if not face.store.in_transaction:
-        ending = Ending(reason, None, key.verifier)
-        await best_effort(face, lambda brief: end(brief, state.sender, key.sid, ending))
-    state.note_ended(Ended(key.sid, reason))
-    return state.close()
 
 
 def _verified(state: SessionState, key: SessionKey, loaded: Loaded) -> SealedValues:

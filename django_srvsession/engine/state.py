@@ -134,11 +134,11 @@ class SessionState(Knowledge):
         security_log.warning("Session %s is refused and reads as empty: %s.", sid, escaped(error))
         return self.close(Standing.REFUSED)
 
-    def turn_away(self, sid: str, reason: str, *, waits: bool) -> SealedValues:
-        """Have no session, because the guard closes it to this request; the stored one stays as it is."""
+    def turn_away(self, sid: str, reason: str, verdict: Verdict) -> SealedValues:
+        """Have no session, because the guard closes it to this request; what becomes of it is the guard's."""
         self.note_ended(Ended(sid, reason))
-        self.waits_for_sign_in = waits
-        return self.close(Standing.JUST_ENDED if waits else Standing.REFUSED)
+        self.waits_for_sign_in = verdict is Verdict.WAIT
+        return self.close(Standing.JUST_ENDED if verdict is Verdict.WAIT else Standing.REFUSED)
 
     def give_up(self, sid: str, error: Exception) -> None:
         """Do as :meth:`refuse` in the middle of something: what was read of it is dropped, too."""

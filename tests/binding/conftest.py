@@ -8,10 +8,10 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from tests.binding.devices import Device
-from tests.engine.conftest import engine, store
+from tests.engine.conftest import atomic_requests, engine, store
 from tests.trust import WHOLE
 
-__all__ = ["engine", "store"]
+__all__ = ["atomic_requests", "engine", "store"]
 
 
 @pytest.fixture

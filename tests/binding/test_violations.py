@@ -209,3 +209,21 @@ def test_the_end_of_a_session_takes_the_bound_cookie_away(owner: Device) -> None
     owner.visit("/sign-out/")
     assert not owner.is_bound
     assert owner.cookie(site_settings.SESSION_COOKIE_NAME) is None
+
+
+@pytest.mark.parametrize("engine", ["db"], indirect=True)
+@pytest.mark.parametrize("verb", ["violates", "was not bound"])
+def test_a_session_ends_also_where_every_request_is_a_transaction(
+    engine: WatchedStore, atomic_requests: None, binding: Any, ann: Any, verb: str
+) -> None:
+    binding.SRVSESSION_BIND_VIOLATION = "end"
+    binding.SRVSESSION_BIND = "require"
+    device = Device(can=verb == "violates")
+    device.sign_in()
+    if verb == "violates":
+        assert device.user == "ann"
+        assert device.thief().user == ""
+    else:
+        change(device, lambda details, now_ms: details._replace(bind_by_ms=now_ms))
+        assert device.user == ""
+    assert list(services.live_sessions()) == []
