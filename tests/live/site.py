@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
+import threading
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.site_settings")
 
@@ -21,7 +23,10 @@ from django.urls import include, path
 
 from django_srvsession import live, services
 from django_srvsession.binding.keys import Binding
+from django_srvsession.engine import current_store
 from django_srvsession.engine.details import Details
+from django_srvsession.live.connections import Connection
+from django_srvsession.live.watching import Watch
 from tests.site_urls import answer, argument, routes
 
 TICK_SECONDS = 0.02
@@ -123,8 +128,60 @@ def told(request: HttpRequest) -> JsonResponse:
     return answer(noted=noted)
 
 
+async def quiet(request: HttpRequest) -> StreamingHttpResponse:
+    """Send one event, and wait."""
+
+    async def events() -> AsyncIterator[str]:
+        yield "data: 0\n\n"
+        await asyncio.Event().wait()
+
+    return StreamingHttpResponse(events(), content_type="text/event-stream")
+
+
+def crowd(request: HttpRequest) -> JsonResponse:
+    """Begin so many sessions, and show their keys."""
+    keys = []
+    for _ in range(int(argument(request, "count"))):
+        session = type(request.session)()
+        session["here"] = True
+        session.save()
+        keys.append(session.session_key)
+    return answer(keys=keys)
+
+
+def end_crowd(request: HttpRequest) -> JsonResponse:
+    """End so many of the sessions."""
+    sids = [record.sid for record in services.live_sessions()][: int(argument(request, "count"))]
+    return answer(ended=len(list(services.revoke_many(sids))))
+
+
+async def census(request: HttpRequest) -> JsonResponse:
+    """Count what is held for connections, and how many sessions were named in each question since the last time."""
+    gc.collect()
+    held = sum(isinstance(one, Connection | Watch) for one in gc.get_objects())
+    counted, asked[:] = list(asked), []
+    return answer(held=held, tasks=len(asyncio.all_tasks()), threads=threading.active_count(), asked=counted)
+
+
+asked: list[int] = []
+
+
+def count_questions() -> None:
+    """Note how many sessions each question to the store names."""
+    store: Any = current_store()
+    alive = store.alive
+
+    def counting(sids: Sequence[str]) -> frozenset[str]:
+        asked.append(len(sids))
+        return cast(frozenset[str], alive(sids))
+
+    store.alive = counting
+
+
 urlpatterns = [
     path("stream/", stream),
+    path("quiet/", quiet),
+    path("census/", census),
     path("guarded/", guarded),
     path("news/", news),
     *routes(
@@ -135,6 +192,8 @@ urlpatterns = [
             "deactivate": deactivate,
             "expire_soon": expire_soon,
             "bind": bind,
+            "crowd": crowd,
+            "end_crowd": end_crowd,
             "set_violation": set_violation,
             "roll_back": roll_back,
             "told": told,
@@ -148,7 +207,7 @@ async def socket(scope: Any, receive: Any, send: Any) -> None:
     """Accept a WebSocket, send numbers, and give back what comes."""
     assert (await receive())["type"] == "websocket.connect"
     await send({"type": "websocket.accept"})
-    ticking = asyncio.create_task(send_ticks(send))
+    ticking = asyncio.create_task(asyncio.sleep(0) if scope["path"] == "/quiet/" else send_ticks(send))
     try:
         while (message := await receive())["type"] == "websocket.receive":
             await send({"type": "websocket.send", "text": f"back: {message.get('text')}"})
@@ -180,4 +239,5 @@ async def note_end(scope: Any, reason: str) -> None:
     noted.append([scope["type"], reason])
 
 
+count_questions()
 application = live.LiveSessions(route, every=every(), on_end=note_end)
