@@ -54,7 +54,8 @@ def finish(
     taken: list[int] = []
     choices: list[list[int]] = []
     while unfinished := [number for number, request in enumerate(requests) if not request.is_done]:
-        number = chance.choice(unfinished) if chance else (order[len(taken) : len(taken) + 1] or unfinished)[0]
+        wanted = chance.choice(unfinished) if chance else (order[len(taken) : len(taken) + 1] or unfinished)[0]
+        number = wanted if wanted in unfinished else unfinished[0]  # It may have had fewer steps this time.
         requests[number].step()
         taken.append(number)
         choices.append(unfinished)

@@ -158,6 +158,7 @@ class Worker:
 
     def step(self) -> None:
         """Do the next step, and all up to the one after it."""
+        assert not self.is_done
         self._go.release()
         self._wait()
 
