@@ -20,6 +20,7 @@ from django_srvsession.records import Client as Seen
 from django_srvsession.services import user_id_of
 from django_srvsession.testing.sessions import new_verifier, stored
 from tests.every_store import every_store_fixture
+from tests.trust import WHOLE
 
 __all__ = ["every_store_fixture"]
 
@@ -101,7 +102,9 @@ WAYS = (
 )
 
 
-def test_no_parameter_of_the_list_is_a_way_around(victim: Secrets, viewer: Client) -> None:
+def test_no_parameter_of_the_list_is_a_way_around(every_store: str, victim: Secrets, viewer: Client) -> None:
+    if every_store in ("postgresql", "mariadb") and not WHOLE:
+        pytest.skip("make trust: SQLite has the same queries")
     # Pages repeat what they were asked: a beginning is as good a guess, and is no secret by itself.
     begins, wrong = victim.verifier[:40], new_verifier()[:40]
     for way in WAYS:

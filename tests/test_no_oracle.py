@@ -28,6 +28,7 @@ from django_srvsession.records import Loaded
 from tests.engine.watched import WatchedStore
 from tests.every_store import STORES, lasting_store
 from tests.questions import shown_to
+from tests.trust import WHOLE
 
 urlpatterns = [path("account/", include("django_srvsession.urls"))]
 
@@ -116,7 +117,7 @@ def sid_of(browser: Client) -> str:
     return key.sid
 
 
-@pytest.fixture(scope="module", params=STORES)
+@pytest.fixture(scope="module", params=[name for name in STORES if WHOLE or name != "mariadb"])
 def people(request: pytest.FixtureRequest, django_db_setup: None) -> Iterator[People]:
     """The site's people, on each store: one set for all tests, as none of these changes anything of theirs."""
     site = {"ROOT_URLCONF": __name__, "LOGIN_URL": "srvsession:login", "LOGIN_REDIRECT_URL": "srvsession:sessions"}

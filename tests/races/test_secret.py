@@ -40,7 +40,7 @@ def log_in_and_change_the_secret(settings: dict[str, Any]) -> tuple[list[str | N
         return users, lane.names(cookies), {"cookie": cookies[-1], "items": lane.items(cookies[-1])}
 
 
-@pytest.fixture(params=[name for name in OURS if name != "memory"])
+@pytest.fixture(params=[name for name in OURS if name != "memory"] if WHOLE else ["postgresql", "redis", "file"])
 def our_settings(request: pytest.FixtureRequest, engines: Engines) -> dict[str, Any]:
     """Settings of each of our stores that outlives a process."""
     return engines.of(request.param)
