@@ -26,6 +26,7 @@ urlpatterns = [
     path("logged-out/", views.LoggedOutView.as_view(), name="logged_out"),
     path("confirm/", views.ConfirmView.as_view(), name="confirm"),
     path("sessions/", views.SessionsView.as_view(), name="sessions"),
+    path("sessions/digest/", views.DigestView.as_view(), name="digest"),
     path("sessions/name/", views.NameView.as_view(), name="name"),
     path("activity/", views.ActivityView.as_view(), name="activity"),
     path("sessions/end-others/", views.EndOthersView.as_view(), name="end_others"),

@@ -40,7 +40,7 @@ MALFORMED = [
     "0" * 18 + "/",
 ]
 PAGES = ["login", "logged_out", "confirm", "sessions"]
-SCRIPTS = {"sessions": ["/static/srvsession/times.js", "/static/srvsession/sessions.js"]}
+SCRIPTS = {"sessions": [f"/static/srvsession/{name}.js" for name in ("times", "sessions", "live")]}
 
 
 def whoami(request: Any) -> HttpResponse:
@@ -604,3 +604,24 @@ def test_a_wrong_password_is_said_in_our_words(alice: Any, settings: Any, langua
     settings.LANGUAGE_CODE = language
     answer = Client().post(url("login"), {"username": "alice", "password": "wrong"})
     assert text in answer.content.decode()
+
+
+def test_the_digest_says_when_the_own_list_is_another_one(alice: Any) -> None:
+    own, other = browser("alice"), browser("alice")
+    shown = own.get(url("sessions")).context["digest"]
+    answer = own.get(url("digest"))
+    assert (answer.content.decode(), answer["Content-Type"]) == (shown, "text/plain")
+    assert "no-store" in answer["Cache-Control"]
+    other.post(url("logout"))
+    assert own.get(url("digest")).content.decode() != shown
+    assert own.get(url("digest")).content.decode() == own.get(url("sessions")).context["digest"]
+    assert other.get(url("digest")).status_code == 302
+
+
+def test_a_list_of_several_pages_does_not_keep_itself_up_to_date(alice: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views.SessionsView, "paginate_by", 2)
+    own = browser("alice")
+    assert b"data-srvsession-live" in own.get(url("sessions")).content
+    for _ in range(2):
+        browser("alice")
+    assert b"data-srvsession-live" not in own.get(url("sessions")).content

@@ -12,12 +12,13 @@ from django_srvsession.views.confirming import ConfirmView
 from django_srvsession.views.disowning import DisownView
 from django_srvsession.views.ending import EndOthersView, EndView
 from django_srvsession.views.naming import NameView
-from django_srvsession.views.own_sessions import IndexView, OwnSessionsView, SessionsView
+from django_srvsession.views.own_sessions import DigestView, IndexView, OwnSessionsView, SessionsView
 from django_srvsession.views.signing import LoggedOutView, LoginView, LogoutView
 
 __all__ = [
     "ActivityView",
     "ConfirmView",
+    "DigestView",
     "DisownView",
     "EndOthersView",
     "EndView",

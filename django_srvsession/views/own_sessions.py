@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.decorators import login_not_required
 from django.core.paginator import Paginator
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, resolve_url
 from django.utils.decorators import method_decorator
@@ -21,7 +21,7 @@ from django_srvsession import services
 from django_srvsession.accounts import destinations
 from django_srvsession.events import log as event_log
 from django_srvsession.records import SessionRecord
-from django_srvsession.views.cards import Card, card_of, grouped, in_their_places, packed, unpacked
+from django_srvsession.views.cards import Card, card_of, digest_of, grouped, in_their_places, packed, unpacked
 
 
 @method_decorator([login_not_required, never_cache, csrf_protect, sensitive_post_parameters()], name="dispatch")
@@ -89,6 +89,8 @@ class SessionsView(OwnSessionsView, TemplateView):
             "others": cards,
             "groups": grouped(cards),
             "page": page,
+            # A list of one page keeps itself up to date.
+            "digest": "" if page.has_other_pages() else digest_of(page),
             "ended": self.request.GET.get("ended", ""),
             "asks_first": "ended" in self.request.GET,
             "keeps_events": event_log.days_kept() is not None,
@@ -101,3 +103,13 @@ class SessionsView(OwnSessionsView, TemplateView):
 
     def _page(self) -> Any:
         return Paginator(self.own_sessions(), self.paginate_by).get_page(self.request.GET.get("page"))
+
+
+class DigestView(OwnSessionsView):
+    """Say by a digest which sessions the person who asks has, for a page that keeps its list up to date."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Answer with the digest, as text."""
+        return HttpResponse(digest_of(self.own_sessions()[: SessionsView.paginate_by + 1]), content_type="text/plain")
