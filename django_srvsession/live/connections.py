@@ -75,8 +75,11 @@ class Connection(ABC):
             task.cancel()  # `receive` makes a disconnect of it.
 
     async def _close(self, reason: str) -> None:
-        async with self._sending:
-            was_open = await self._tell_server(reason)
+        try:
+            async with self._sending:
+                was_open = await self._tell_server(reason)
+        except (OSError, RuntimeError):  # What servers raise where the client has gone meanwhile.
+            was_open = False
         if was_open:
             await self._on_closed(reason)
 

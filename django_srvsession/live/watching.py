@@ -114,11 +114,8 @@ class Watcher:
         for sids in _batches(asked):
             try:
                 live, others = await loop.run_in_executor(thread, _asked, sids)
-            except StoreUnavailableError as error:
+            except Exception as error:  # noqa: BLE001 - those who watch must be told of the ends to come.
                 self._note_outage(error)
-                return
-            except Exception:  # Whatever it is: those who watch must be told of the ends to come.
-                log.exception("Live connections could not be checked.")
                 return
             self._is_down = False
             self._was_live |= live & self._watched.keys()
@@ -126,10 +123,14 @@ class Watcher:
                 if _is_over(found) and (found is not None or sid in self._was_live):
                     self._tell(sid, found)
 
-    def _note_outage(self, error: StoreUnavailableError) -> None:
-        if not self._is_down:
-            log.warning("Live connections stay open, since the session store did not answer: %s", escaped(error))
+    def _note_outage(self, error: Exception) -> None:
+        if self._is_down:
+            return
         self._is_down = True
+        if isinstance(error, StoreUnavailableError):
+            log.warning("Live connections stay open, since the session store did not answer: %s", escaped(error))
+        else:
+            log.error("Live connections could not be checked.", exc_info=error)
 
     def _tell(self, sid: str, found: Loaded | Tombstone | None) -> None:
         for watch in self._watched.pop(sid, set()):
