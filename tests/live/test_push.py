@@ -17,11 +17,14 @@ from django_srvsession.records import TOUCH, Ending, Tombstone
 from django_srvsession.testing.sessions import new_delta, new_sid, new_verifier
 from tests.live.listening import Socket, all_of, wait_for
 from tests.live.servers import KINDS, LiveSite
+from tests.memory import memory_store_fixture
 from tests.patience import patient
 from tests.servers import RedisServer
 from tests.trust import WHOLE, rounds
 
-STORES = ("memory", "redis", "postgresql") if WHOLE else ("memory", "redis")
+__all__ = ["memory_store_fixture"]
+
+STORES = ("redis", "memory", "postgresql") if WHOLE else ("redis",)
 EVERY_SECONDS = 3.0
 AT_ONCE_SECONDS = 0.2
 
@@ -45,8 +48,9 @@ def seconds_until_closed(socket: Socket, end: Callable[[], object]) -> float:
 
 def test_an_end_closes_within_a_fifth_of_a_second(site: LiveSite, users: Any) -> None:
     visitors = [site.visitor(user) for user in users(1 + rounds(20))]
+    visitors[0].get("/census/")
     with all_of(*map(Socket, visitors)) as sockets:
-        time.sleep(patient(0.3))  # Until it listens.
+        wait_for(lambda: visitors[0].get("/census/").json()["asked"])  # It does so when it begins to listen.
         took = [
             seconds_until_closed(socket, lambda visitor=visitor: visitor.get("/logout/"))
             for visitor, socket in zip(visitors, sockets, strict=True)
@@ -61,8 +65,9 @@ def test_who_kills_the_push_connection_delays_an_end_by_the_poll_at_most(
         return  # There is none.
     kill = {"redis": kill_in_redis, "postgresql": kill_in_postgresql}[site.store]
     visitors = [site.visitor(user) for user in users(2)]
+    visitors[0].get("/census/")
     with all_of(*map(Socket, visitors)) as sockets:
-        time.sleep(patient(0.3))  # Until it listens.
+        wait_for(lambda: visitors[0].get("/census/").json()["asked"])  # It does so when it begins to listen.
         assert kill(request) > 0
         assert seconds_until_closed(sockets[0], lambda: visitors[0].get("/logout/")) < patient(EVERY_SECONDS)
         assert sockets[1].goes_on()
@@ -121,6 +126,22 @@ def test_redis_tells_of_each_end_once_it_has_happened_and_of_nothing_else(redis_
     listening.join(patient(10))
     assert not listening.is_alive()
     assert heard == [(), *((record.sid,) for record in (one, other, *many))]
+
+
+def test_memory_tells_of_each_end(store: Any) -> None:
+    heard, stopped = [], threading.Event()
+    listening = threading.Thread(target=store.listen, args=(heard.append, stopped))
+    listening.start()
+    wait_for(lambda: heard == [()])
+    sids = [store.create(new_sid(), new_verifier(), new_delta(user_id="1")).record.sid for _ in range(3)]
+    assert store.end(sids[0], Ending("revoked")) is not None
+    assert store.end(sids[0], Ending("revoked")) is None
+    assert len(store.end_many(sids, Ending("revoked"))) == 2
+    stopped.set()
+    listening.join(patient(10))
+    assert not listening.is_alive()
+    assert store.listeners == []
+    assert heard == [(), *((sid,) for sid in sids)]
 
 
 @pytest.mark.parametrize("database_alias", ["postgresql"], indirect=True)
