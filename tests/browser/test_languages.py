@@ -1,4 +1,4 @@
-"""The pages on a telephone in every language of ours: nothing is too wide, and nothing is left in English."""
+"""The pages in every language of ours: nothing is too wide or cut, and nothing is left in English."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.browser.browsers import Browser
 from tests.browser.demo import DemoSite
 from tests.browser.test_activity import ACTIVITY
-from tests.browser.test_admin import LIST
+from tests.browser.test_admin import CUT, LIST
 from tests.browser.test_pages import CONFIRM, LOGGED_OUT, LOGIN, PHONE_WIDTH, SESSIONS, sign_in
 from tests.test_translations import LANGUAGES, entries
 
@@ -48,7 +48,7 @@ def browser(laptop: Browser, site: DemoSite) -> Iterator[Browser]:
     laptop.prefer()
 
 
-def test_every_page_fits_a_telephone_in_every_language_and_speaks_it_wholly(browser: Browser) -> None:
+def test_every_page_fits_its_screen_in_every_language_and_speaks_it_wholly(browser: Browser) -> None:
     found: dict[str, object] = {}
     for language, paths in PAGES.items():
         for path in paths:
@@ -60,7 +60,10 @@ def test_every_page_fits_a_telephone_in_every_language_and_speaks_it_wholly(brow
             for width in WIDTHS:
                 browser.prefer(language=language, width=width)
                 found[f"{language} {path} {width}"] = browser.run(TOO_WIDE)
-    assert len(found) == (10 + 3 * 3) * 4
+            for width in (1280, 1366) if path in (LIST, EVENTS) else ():
+                browser.prefer(language=language, width=width)
+                found[f"{language} {path} {width}"] = browser.run(CUT)
+    assert len(found) == (10 + 3 * 3) * 4 + (2 + 3) * 2
     assert {where: what for where, what in found.items() if what} == {}
 
 
