@@ -19,7 +19,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 demo: $(DEMO_STAMP) ## Run the example project on http://127.0.0.1:8000 (PORT=..., BIND=yes)
-	@$(if $(BIND),$(PIP) "PyJWT[crypto]>=2.10,<3")
+	@$(if $(BIND),$(PIP) $(call needs,bind))
 	@$(BIN)/python -m example_project --port $(PORT) $(if $(BIND),--bind)
 
 test: $(STAMP) ## Run all tests; servers they need are started privately (ARGS=...)
@@ -91,10 +91,11 @@ $(STAMP): pyproject.toml
 	@touch $(DEMO_STAMP) $@
 
 # The demo needs Django and clients of Redis and MongoDB. It runs from here: to install this package, too, would take as long again.
-NEEDS := import tomllib; its = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-  print(*its["dependencies"], *its["optional-dependencies"]["redis"], *its["optional-dependencies"]["mongodb"])
+NEEDS := import sys, tomllib; its = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+  print(*its["dependencies"], *(line for extra in sys.argv[1:] for line in its["optional-dependencies"][extra]))
+needs = $$($(BIN)/python -c '$(NEEDS)' $(1))
 
 $(DEMO_STAMP): pyproject.toml
 	$(MAKE_VENV)
-	@$(PIP) $$($(BIN)/python -c '$(NEEDS)')
+	@$(PIP) $(call needs,redis mongodb)
 	@touch $@

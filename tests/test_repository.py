@@ -108,27 +108,44 @@ def test_where_private_names_of_a_library_are_used_its_next_major_release_is_kep
         assert re.search(r">=\d+,<\d+$", requirement), requirement
 
 
-def test_the_demo_installs_what_it_needs_and_no_tools(tmp_path: Path) -> None:
+def commands_of_the_demo(tmp_path: Path, *arguments: str) -> str:
+    """Return what ``make demo`` would run in a new clone."""
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
-    command = ["make", "--dry-run", "demo"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=patient(60), check=True)
-    (install,) = [line for line in done.stdout.splitlines() if "pip install" in line]
-    assert "[dev]" not in install
-    program = re.search(r"\$\(\.venv/bin/python -c '(.+)'\)", install)
-    assert program is not None
-    printed = subprocess.run(
-        [sys.executable, "-c", program[1]],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=patient(60),
-        check=True,
-    )
-    assert printed.stdout.split() == [
-        *PROJECT["dependencies"],
-        *(requirement for extra in ("redis", "mongodb") for requirement in PROJECT["optional-dependencies"][extra]),
-    ]
+    command = ["make", "--dry-run", "demo", *arguments]
+    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=patient(60), check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extras"), [((), [["redis", "mongodb"]]), (("BIND=yes",), [["redis", "mongodb"], ["bind"]])]
+)
+def test_the_demo_installs_what_it_needs_and_no_tools(
+    tmp_path: Path, arguments: tuple[str, ...], extras: list[list[str]]
+) -> None:
+    installs = [line for line in commands_of_the_demo(tmp_path, *arguments).splitlines() if "pip install" in line]
+    assert len(installs) == len(extras)
+    for install, names in zip(installs, extras, strict=True):
+        assert "[dev]" not in install
+        program = re.search(r"\$\(\.venv/bin/python -c '(.+)' (.+)\)", install)
+        assert program is not None
+        printed = subprocess.run(
+            [sys.executable, "-c", program[1], *program[2].split()],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=patient(60),
+            check=True,
+        )
+        assert printed.stdout.split() == [
+            *PROJECT["dependencies"],
+            *(requirement for name in names for requirement in PROJECT["optional-dependencies"][name]),
+        ]
+
+
+@pytest.mark.parametrize("arguments", [(), ("BIND=yes",)])
+def test_the_demo_runs_commands_that_a_shell_can_read(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    for line in commands_of_the_demo(tmp_path, *arguments).splitlines():
+        subprocess.run(["sh", "-n", "-c", line], timeout=patient(60), check=True)
 
 
 def imported() -> set[str]:
