@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
+from django.http.cookie import parse_cookie
 
 from django_srvsession import conf
 from django_srvsession.engine.cookies import values_of
@@ -33,7 +34,8 @@ class LiveSessions:
     ``text/event-stream`` gets a last event, ``session-ended``. ``on_end(scope, reason)`` is called, and awaited if it
     is a coroutine function, after each. The application is told of a disconnect.
 
-    A connection without a genuine key of a session is left alone. An outage of the store closes nothing.
+    A connection without a genuine key of a session is left alone; one with several ends with the first session that
+    does. An outage of the store closes nothing.
     """
 
     def __init__(self, app: Application, *, every: float = 5, on_end: OnEnd | None = None) -> None:
@@ -46,11 +48,11 @@ class LiveSessions:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         kind = _KINDS.get(scope["type"])
-        key = None if kind is None else _key_of(scope)
-        if kind is None or key is None:
+        keys = [] if kind is None else _keys_of(scope)
+        if kind is None or not keys:
             await self.app(scope, receive, send)
             return
-        connection = kind(key, watcher(self.every), receive, send, functools.partial(self._tell, scope))
+        connection = kind(keys, watcher(self.every), receive, send, functools.partial(self._tell, scope))
         if isinstance(connection, WebSocket):
             connection.begin()
         try:
@@ -96,15 +98,17 @@ def unguarded(view_or_app: Any) -> Any:
     return markcoroutinefunction(wrapper) if iscoroutinefunction(view_or_app) else wrapper
 
 
-def _key_of(scope: Message) -> SessionKey | None:
-    """Return the one genuine key that a connection comes with, as the session middleware would find it; no I/O."""
-    cookie_headers, tokens = [], []
+def _keys_of(scope: Message) -> list[SessionKey]:
+    """Return the genuine keys by which some reader may find this connection's session; no I/O, and few at most.
+
+    The session middleware takes the one genuine key. Django's own parser takes other spellings, and the last cookie;
+    Channels does so with the first header of cookies. All of them count: nobody is to choose one that is not watched.
+    """
     header = None if conf.header is None else conf.header.lower().encode()
-    for name, value in scope["headers"]:
-        if name == b"cookie":
-            cookie_headers.append(value.decode("latin-1"))
-        elif name == header:
-            tokens.append(value.decode("latin-1").strip(" \t"))
-    sent = [value for text in cookie_headers for value in values_of(text, settings.SESSION_COOKIE_NAME)]
-    keys = {key.text: key for key in map(key_of, [*sent, *tokens]) if key is not None}
-    return next(iter(keys.values())) if len(keys) == 1 else None
+    sent = [value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie"]
+    tokens = [value.decode("latin-1").strip(" \t") for name, value in scope["headers"] if name == header]
+    joined, name = "; ".join(sent), settings.SESSION_COOKIE_NAME
+    exact = {key.text for key in map(key_of, values_of(joined, name)) if key is not None}
+    parsed = [parse_cookie(text).get(name) for text in (joined, *sent[:1])]
+    texts = dict.fromkeys([*(exact if len(exact) == 1 else ()), *parsed, *tokens[:1], *tokens[-1:]])
+    return [key for key in map(key_of, texts) if key is not None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 
 from django_srvsession.engine.keys import SessionKey
@@ -28,20 +28,20 @@ def last_event(reason: str) -> str:
 
 
 class Connection(ABC):
-    """Stand between a server and an application, for one connection that has a session's key.
+    """Stand between a server and an application, for one connection that has a session's key, or several.
 
     ``receive`` and ``send`` are for the application. ``on_closed`` is called with the reason once the server was told.
     """
 
     def __init__(
         self,
-        key: SessionKey,
+        keys: Iterable[SessionKey],
         watcher: Watcher,
         receive: Receive,
         send: Send,
         on_closed: Callable[[str], Awaitable[None]],
     ) -> None:
-        self._watch = Watch(key, self._end)
+        self._watches = [Watch(key, self._end) for key in keys]
         self._watcher = watcher
         self._receive = receive
         self._send = send
@@ -55,20 +55,27 @@ class Connection(ABC):
     def begin(self) -> None:
         """Watch the session from now on, unless the connection is to be left alone."""
         if not self._is_unguarded:
-            self._watcher.add(self._watch)
+            for watch in self._watches:
+                self._watcher.add(watch)
 
     def leave_alone(self) -> None:
         """Let the connection go on, whatever becomes of the session."""
         self._is_unguarded = True
-        self._watcher.remove(self._watch)
+        self._stop_watching()
 
     async def finish(self) -> None:
         """Watch no more, and let the server be told what it is being told."""
-        self._watcher.remove(self._watch)
+        self._stop_watching()
         if self._closing is not None:
             await self._closing
 
+    def _stop_watching(self) -> None:
+        for watch in self._watches:
+            self._watcher.remove(watch)
+
     def _end(self, reason: str) -> None:
+        if self._reason is not None:
+            return  # Another of its sessions has ended before.
         self._reason = reason
         self._closing = asyncio.get_running_loop().create_task(self._close(reason))
         for task in self._receivers:
