@@ -87,15 +87,20 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:  # type: ignore[override]
         """Attach the session, without any I/O; refuse a request that names two."""
+        if self._takes_header(request):
+            return self._attach_by_header(request)
         if not issubclass(self.SessionStore, SessionStore):
             super().process_request(request)
             return None
-        if header.is_used(request):
-            return self._attach_by_header(request)
         is_settled = cookies.settle(request)
         super().process_request(request)
         self._prepare(request, is_settled)
         return None
+
+    def _takes_header(self, request: HttpRequest) -> bool:
+        """Tell whether the header of a request counts: also for another engine's sessions, while the site moves."""
+        has_ours = issubclass(self.SessionStore, SessionStore)
+        return header.is_used(request) and (has_ours or conf.migrate_from is not None or conf.migrate_to is not None)
 
     def _attach_by_header(self, request: HttpRequest) -> HttpResponse | None:
         if header.is_contradicted(request):
@@ -109,7 +114,9 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
         return None
 
     def _prepare(self, request: HttpRequest, is_settled: bool) -> None:
-        session = cast(SessionStore, request.session)
+        session: Any = request.session
+        if not isinstance(session, SessionStore):
+            return  # While the site moves.
         if not is_settled:
             session.stand_aside()
         session.note_client(partial(client_of, request))
@@ -155,6 +162,8 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
             ends_with_browser = session.get_expire_at_browser_close()
             _put_cookie(answer, session.session_key, max_age=None if ends_with_browser else session.get_expiry_age())
             vary(answer)
+        if self._takes_header(request):
+            _tell_stock_key(request, answer, session)
         return answer
 
     async def aprocess_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
@@ -197,6 +206,21 @@ def put_header(request: HttpRequest, response: HttpResponseBase, session: Sessio
         accessed = True
     if accessed:
         vary(response)
+    _keep_csrf_cookie_back(request, response)
+
+
+def _tell_stock_key(request: HttpRequest, response: HttpResponseBase, session: Any) -> None:
+    """Put the key that Django has put into a cookie into the header, while the site moves; let no cookie go out."""
+    cookie = response.cookies.pop(settings.SESSION_COOKIE_NAME, None)
+    if cookie is not None:
+        header.put(response, cookie.value)
+    elif session.is_empty() and header.key_text_of(request) is not None:
+        header.put(response, "")
+    vary(response)
+    _keep_csrf_cookie_back(request, response)
+
+
+def _keep_csrf_cookie_back(request: HttpRequest, response: HttpResponseBase) -> None:
     # Also where the CSRF middleware stands before ours, and is still to set it.
     request.META.pop("CSRF_COOKIE_NEEDS_UPDATE", None)
     response.cookies.pop(settings.CSRF_COOKIE_NAME, None)

@@ -16,8 +16,9 @@ from django.test import override_settings
 
 from django_srvsession import services
 from django_srvsession.engine.keys import SessionKey
+from tests.app import HEADER, App
 from tests.engine.other_engine import OtherEngine, on_every_engine, on_every_engine_that_ends, other
-from tests.engine.pages import Browser, login, logout, name_user, put, read, rotate, set_cookie, varies, while_
+from tests.engine.pages import Browser, login, logout, name_user, put, read, rotate, set_cookie, url_of, varies, while_
 from tests.engine.watched import WatchedStore
 
 __all__ = ["other"]
@@ -400,3 +401,36 @@ def test_what_a_server_saves_while_another_moves_the_session_is_kept(ann: Any, o
     contents = on(second, browser, read)
     assert (contents["a"], contents["b"]) == (1, 2)
     assert user_on(first, browser) == "ann"
+
+
+@on_every_engine_that_ends
+@pytest.mark.parametrize("asgi", [False, True])
+def test_an_app_keeps_its_token_between_servers_of_each_step_and_gets_no_cookie(
+    other: OtherEngine, ann: Any, asgi: bool, first: Server, second: Server, first_back: Server, second_back: Server
+) -> None:
+    token = "new"
+    with override_settings(SRVSESSION_HEADER=HEADER):
+        for number, server in enumerate((first, second, first, second, first_back, second_back, first_back)):
+            with server():
+                app = App(token, asgi)
+                if not number:
+                    assert app.ask("POST", url_of(login(ann))).status_code == 200
+                assert app.ask("POST", url_of(name_user)).json()["shown"] == "ann", number
+                token = app.token
+        with second_back():
+            app = App(token, asgi)
+            assert app.ask("POST", url_of(logout)).status_code == 200
+            assert app.token == ""
+
+
+@on_every_engine_that_ends
+def test_a_cookie_beside_a_token_is_refused_in_each_step(
+    other: OtherEngine, ann: Any, first: Server, second_back: Server
+) -> None:
+    """Else a script of the site's own pages would read in the header what the HttpOnly cookie keeps from it."""
+    browser = other.browser(user=ann)
+    for server in (first, second_back):
+        with override_settings(SRVSESSION_HEADER=HEADER), server():
+            answer = Browser(browser.cookie).client.post(url_of(rotate), headers={HEADER: "new"})
+            assert answer.status_code == 400
+            assert HEADER not in answer.headers
