@@ -108,7 +108,11 @@ def _keys_of(scope: Message) -> list[SessionKey]:
     sent = [value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie"]
     tokens = [value.decode("latin-1").strip(" \t") for name, value in scope["headers"] if name == header]
     joined, name = "; ".join(sent), settings.SESSION_COOKIE_NAME
-    exact = {key.text for key in map(key_of, values_of(joined, name)) if key is not None}
-    parsed = [parse_cookie(text).get(name) for text in (joined, *sent[:1])]
-    texts = dict.fromkeys([*(exact if len(exact) == 1 else ()), *parsed, *tokens[:1], *tokens[-1:]])
+    exact = dict.fromkeys(values_of(joined, name))
+    if len(exact) > 1:
+        genuine = [text for text in exact if key_of(text) is not None]
+        exact = dict.fromkeys(genuine if len(genuine) == 1 else ())
+    # Nearly always there is one header, and one text in it.
+    parsed = [parse_cookie(text).get(name) for text in dict.fromkeys((joined, *sent[:1]))]
+    texts = dict.fromkeys([*exact, *parsed, *tokens[:1], *tokens[-1:]])
     return [key for key in map(key_of, texts) if key is not None]
