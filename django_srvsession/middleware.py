@@ -46,7 +46,7 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
             from django_srvsession.engine import bridging  # Most sites do not move.
 
             try:
-                _attach(request, bridging.choose(request.session, partial(client_of, request)))
+                _attach(request, bridging.choose(request.session, partial(client_of, request), _guard(request)))
             except StoreUnavailableError as error:
                 return _unavailable_while_moving(request, error)
         outer = current_request.enter(request)
@@ -70,7 +70,7 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
             from django_srvsession.engine import bridging
 
             try:
-                _attach(request, await bridging.achoose(request.session, partial(client_of, request)))
+                _attach(request, await bridging.achoose(request.session, partial(client_of, request), _guard(request)))
             except StoreUnavailableError as error:
                 return _unavailable_while_moving(request, error)
         outer = current_request.enter(request)
@@ -240,8 +240,14 @@ def _attach(request: HttpRequest, session: Any) -> None:
     request.session = session
     if isinstance(session, SessionStore):
         session.note_client(partial(client_of, request))
-        if conf.bind is not None:
+        if conf.bind is not None and session.guard is None:
             _binding().watch(request, session)
+
+
+def _guard(request: HttpRequest) -> Any:
+    """Return who judges whether a request may open a session; the one that its session has already, if any."""
+    guard = getattr(request.session, "guard", None)
+    return guard if guard is not None or conf.bind is None else _binding().DeviceGuard(request)
 
 
 def _unavailable_while_moving(request: HttpRequest, error: StoreUnavailableError) -> HttpResponse:

@@ -20,27 +20,28 @@ from django_srvsession import conf, migrating
 from django_srvsession.engine import carrying
 from django_srvsession.engine.going_back import session_of
 from django_srvsession.engine.keys import SessionKey
+from django_srvsession.engine.knowledge import Guard
 from django_srvsession.engine.session import SessionStore
 from django_srvsession.records import Client, Loaded
 from django_srvsession.store.face import BlockingFace, Face, run_blocking
 
 
-def choose(session: Any, client: Callable[[], Client]) -> Any:
+def choose(session: Any, client: Callable[[], Client], guard: Guard | None) -> Any:
     """Return the session object for a request, in place of that of ``SESSION_ENGINE``, which nobody has used yet.
 
-    ``client`` tells where the request comes from.
+    ``client`` tells where the request comes from, ``guard`` which sessions of ours it may open.
 
     Raises ``StoreUnavailableError`` where a store does not say whether it has the session.
     """
-    return run_blocking(_choose(session, client, blocks=True))
+    return run_blocking(_choose(session, client, guard, blocks=True))
 
 
-async def achoose(session: Any, client: Callable[[], Client]) -> Any:
+async def achoose(session: Any, client: Callable[[], Client], guard: Guard | None) -> Any:
     """Do as :func:`choose`."""
-    return await _choose(session, client, blocks=False)
+    return await _choose(session, client, guard, blocks=False)
 
 
-async def _choose(session: Any, client: Callable[[], Client], *, blocks: bool) -> Any:
+async def _choose(session: Any, client: Callable[[], Client], guard: Guard | None, *, blocks: bool) -> Any:
     key_text = session.session_key  # As the request brought it.
     other = migrating.coming_from() or migrating.going_to()
     if other is None:
@@ -51,26 +52,33 @@ async def _choose(session: Any, client: Callable[[], Client], *, blocks: bool) -
     if not key_text:
         return session
     if migrating.is_ours(mine) and migrating.is_ours(other):
-        return await _of_ours(session, other, key_text, blocks)
+        return await _of_ours(session, other, key_text, guard, blocks)
     if migrating.is_ours(mine) and conf.migrate_from is not None:
         if SessionKey.parse(key_text) is None:
             await _read(session, blocks)  # It is carried over.
         return session
     if not (migrating.is_ours(mine) or migrating.is_ours(other)):
         return session
-    bridge = _Bridge(session, other, client, blocks)
+    bridge = _Bridge(session, other, client, guard, blocks)
     key = SessionKey.parse(key_text)
     return await (bridge.of_their_key(key_text) if key is None else bridge.of_our_key(key))
 
 
-async def _of_ours(session: SessionStore, other: Any, key_text: str, blocks: bool) -> SessionStore:
+async def _of_ours(session: SessionStore, other: Any, key_text: str, guard: Guard | None, blocks: bool) -> SessionStore:
     """Carry a session over from the other store of ours, or serve it there."""
     await _read(session, blocks)
     if session.is_live or conf.migrate_from is not None:
         return session
-    there: SessionStore = other(key_text)
+    there: SessionStore = _guarded(other(key_text), guard)
     await _read(there, blocks)
     return there if there.is_live else session
+
+
+def _guarded(session: SessionStore, guard: Guard | None) -> SessionStore:
+    """Return a session that is opened only to who may use it: said before it is read."""
+    if guard is not None:
+        session.note_guard(guard)
+    return session
 
 
 async def _read(session: SessionStore, blocks: bool) -> None:
@@ -84,20 +92,22 @@ async def _read(session: SessionStore, blocks: bool) -> None:
 class _Bridge:
     """Find the session of a request in an engine of ours and in one that is not."""
 
-    def __init__(self, session: Any, other: Any, client: Callable[[], Client], blocks: bool) -> None:
+    def __init__(
+        self, session: Any, other: Any, client: Callable[[], Client], guard: Guard | None, blocks: bool
+    ) -> None:
         mine, path = type(session), conf.migrate_from or conf.migrate_to
         self.keeps_ours = migrating.is_ours(mine)
         self.ours: Any
         self.theirs: Any
         self.ours, self.theirs = (mine, other) if self.keeps_ours else (other, mine)
-        self.session, self.client, self.blocks = session, client, blocks
+        self.session, self.client, self.guard, self.blocks = session, client, guard, blocks
         store = self.ours.store()
         self.face: Face = BlockingFace(store) if blocks else store.face()
         self.source = migrating.source(path if self.keeps_ours else settings.SESSION_ENGINE)
 
     async def of_our_key(self, key: SessionKey) -> Any:
         """Return the session of a key of ours, or what it has become in the other engine."""
-        session: SessionStore = self.session if self.keeps_ours else self.ours(key.text)
+        session: SessionStore = self.session if self.keeps_ours else _guarded(self.ours(key.text), self.guard)
         await _read(session, self.blocks)
         if session.is_live and (conf.migrate_from is None or self.keeps_ours):
             return session
