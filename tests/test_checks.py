@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from django.core.checks import run_checks
 from django_redis.client import DefaultClient
+
+from tests.patience import patient
+from tests.runs import ROOT
 
 OURS = "django_srvsession.middleware.SessionMiddleware"
 STOCK = "django.contrib.sessions.middleware.SessionMiddleware"
@@ -163,6 +168,29 @@ def test_values_that_make_no_sense_together_are_reported(settings: Any, values: 
 def test_an_engine_that_is_not_ours_is_an_error(settings: Any, engine: str) -> None:
     settings.SESSION_ENGINE = engine
     assert ids() == {"srvsession.E001"}
+
+
+WITHOUT_LIBRARIES = """
+import sys
+sys.modules.update(dict.fromkeys(["django_redis", "bson", "pymongo"]))  # As if none of them were installed.
+import django
+from django.conf import settings
+settings.configure(INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_srvsession"])
+django.setup()
+from django_srvsession.checks.engine import check_engine
+for name in sys.argv[1:]:
+    settings.SESSION_ENGINE = f"django_srvsession.backends.{name}"
+    print(*(message.hint for message in check_engine()))
+"""
+
+
+def test_an_engine_whose_library_is_missing_says_what_to_install() -> None:
+    names = ["redis", "cached_db", "mongodb", "rediss"]
+    command = [sys.executable, "-c", WITHOUT_LIBRARIES, *names]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(60), check=True)
+    *installs, misspelt = done.stdout.splitlines()
+    assert installs == [f'Run: pip install "django-srvsession[{extra}]"' for extra in ("redis", "redis", "mongodb")]
+    assert ".redis, .cached_db" in misspelt
 
 
 def test_our_middleware_must_be_there_once(settings: Any) -> None:

@@ -15,6 +15,8 @@ from django_srvsession import migrating
 from django_srvsession.engine import SessionStore
 
 _MOST_OF_USER_ID: Final = 255
+_EXTRAS: Final = {"bson": "mongodb", "django_redis": "redis", "pymongo": "mongodb", "redis": "redis"}
+_ENGINES: Final = "Set it to django_srvsession.backends.db, .redis, .cached_db, .mongodb, .file or .memory."
 
 
 def check_engine(**kwargs: Any) -> list[CheckMessage]:
@@ -60,10 +62,16 @@ def _engine_messages(deploy: bool) -> list[CheckMessage]:
     try:
         engine = import_module(settings.SESSION_ENGINE).SessionStore
     except (ImportError, AttributeError) as error:
-        return [] if deploy else [Error(f"SESSION_ENGINE cannot be used: {error}.", id="srvsession.E001")]
+        text = f"SESSION_ENGINE is {settings.SESSION_ENGINE}, which cannot be used: {error}."
+        return [] if deploy else [Error(text, hint=_remedy(error), id="srvsession.E001")]
     ours = engine if issubclass(engine, SessionStore) else _beside()
     if ours is not None:
         return list(ours.store_class.check(deploy))
-    hint = "Set it to django_srvsession.backends.db, .redis, .cached_db, .mongodb, .file or .memory."
     text = f"SESSION_ENGINE is {settings.SESSION_ENGINE}: its sessions cannot be listed or ended."
-    return [] if deploy else [Error(text, hint=hint, id="srvsession.E001")]
+    return [] if deploy else [Error(text, hint=_ENGINES, id="srvsession.E001")]
+
+
+def _remedy(error: ImportError | AttributeError) -> str:
+    """Return what to install where a store's library is missing; the name of the module alone may mislead (bson)."""
+    extra = _EXTRAS.get((error.name or "").partition(".")[0])
+    return _ENGINES if extra is None else f'Run: pip install "django-srvsession[{extra}]"'
