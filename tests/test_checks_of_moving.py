@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from django_srvsession import conf, migrating
+from tests.patience import patient
+from tests.runs import ROOT
 from tests.test_checks import ids
 
 STOCK = "django.contrib.sessions.backends.db"
@@ -54,6 +58,37 @@ def test_a_move_that_cannot_be_meant_is_reported(settings: Any, values: dict[str
     for name, value in values.items():
         setattr(settings, f"SRVSESSION_MIGRATE_{name}", value)
     assert ids() == expected
+
+
+WITHOUT_THE_APP = """
+import sys
+import django
+from django.conf import settings
+settings.configure(
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_srvsession"],
+    SESSION_ENGINE="django_srvsession.backends.db",
+    SRVSESSION_MIGRATE_UNTIL=sys.argv[1],
+)
+django.setup()
+from django_srvsession.checks.migrating import check_migrating
+for path in sys.argv[2:]:
+    settings.SRVSESSION_MIGRATE_FROM = path
+    print(*(f"{message.id} {message.msg}" for message in check_migrating()))
+"""
+
+
+def test_the_app_of_the_old_sessions_is_asked_for_before_a_visitor_meets_its_absence() -> None:
+    engines = [
+        STOCK,
+        "django.contrib.sessions.backends.cached_db",
+        "user_sessions.backends.db",
+        "qsessions.backends.db",
+    ]
+    command = [sys.executable, "-c", WITHOUT_THE_APP, SOON.isoformat(), *engines]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(60), check=True)
+    for engine, line in zip(engines, done.stdout.splitlines(), strict=True):
+        assert line.startswith(f"srvsession.E016 SRVSESSION_MIGRATE_FROM: {engine} cannot be used"), line
+        assert line.endswith("Leave the app of the old sessions in INSTALLED_APPS while the site moves.")
 
 
 def test_pickled_sessions_are_read_only_where_that_is_meant(settings: Any) -> None:

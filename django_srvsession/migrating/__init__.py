@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from django_srvsession import conf
-from django_srvsession.migrating.source import Source
+from django_srvsession.migrating.source import Source, unusable
 
 __all__ = ["Source", "coming_from", "engine_at", "going_to", "is_ours", "is_under_way", "our_engine", "source"]
 
@@ -71,8 +71,8 @@ def engine_at(path: str) -> Any:
     """Return the class of the session engine at a path; raises ``ImproperlyConfigured`` where there is none."""
     try:
         engine = import_module(path).SessionStore
-    except (ImportError, AttributeError) as error:
-        raise ImproperlyConfigured(f"{path} cannot be used as a session engine: {error}.") from error
+    except (ImportError, AttributeError, RuntimeError) as error:  # The last one: its app is not in INSTALLED_APPS.
+        raise unusable(path, error) from error
     if isinstance(engine, type):
         return engine
     raise ImproperlyConfigured(f"{path} cannot be used as a session engine: its SessionStore is no class.")

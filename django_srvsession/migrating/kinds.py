@@ -22,7 +22,7 @@ from django.db import Error
 from django.utils import timezone
 
 from django_srvsession.escaping import escaped
-from django_srvsession.migrating.source import Found, Source, expiry_of, instant_ms, is_live, unavailable
+from django_srvsession.migrating.source import Found, Source, expiry_of, instant_ms, is_live, unavailable, unusable
 from django_srvsession.records import AUTH_KEYS, Client
 from django_srvsession.store import StoreUnavailableError
 
@@ -32,14 +32,14 @@ log = logging.getLogger("django_srvsession")
 
 
 class DatabaseSource(Source):
-    """Read sessions that are rows: of Django's ``db`` and ``cached_db``, django-user-sessions, django-qsessions."""
+    """Read sessions that are rows: of Django's ``db`` and ``cached_db``, django-user-sessions, django-qsessions.
 
-    @property
-    def model(self) -> Any:
-        """Return the model of the rows."""
-        if hasattr(self.engine, "get_model_class"):
-            return self.engine.get_model_class()
-        return _model_beside(self.engine)
+    Raises ``ImproperlyConfigured`` where the app of these rows is not installed, too.
+    """
+
+    def __init__(self, engine: Any) -> None:
+        super().__init__(engine)
+        self.model = _model_of(engine)
 
     def read(self, key: str) -> Found | None:
         """Ask for the row, which says when the session expires, and load by the engine."""
@@ -102,8 +102,13 @@ class CachedDatabaseSource(DatabaseSource):
             raise unavailable("taken out of their cache", error) from error
 
 
-def _model_beside(engine: Any) -> Any:
-    """Return the model that stands in the module of an engine's class, or of a base of it."""
+def _model_of(engine: Any) -> Any:
+    """Return the model that an engine names, or that stands in the module of its class, or of a base of it."""
+    if hasattr(engine, "get_model_class"):
+        try:
+            return engine.get_model_class()
+        except RuntimeError as error:  # Its app is not in INSTALLED_APPS.
+            raise unusable(engine.__module__, error) from error
     for base in engine.__mro__:
         model = getattr(sys.modules[base.__module__], "Session", None)
         if model is not None:

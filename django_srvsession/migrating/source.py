@@ -109,6 +109,14 @@ def unavailable(what: str, error: Exception) -> StoreUnavailableError:
     return StoreUnavailableError(f"The sessions that the site moves from cannot be {what}: {error}")
 
 
+def unusable(path: str, error: Exception) -> ImproperlyConfigured:
+    """Return the error of an engine that cannot be imported, or whose app is not installed."""
+    text = f"{path} cannot be used as a session engine: {str(error).removesuffix('.')}."
+    if isinstance(error, RuntimeError):
+        text = f"{text} Leave the app of the old sessions in INSTALLED_APPS while the site moves."
+    return ImproperlyConfigured(text)
+
+
 def _serializer() -> type[Any]:
     if conf.migrate_serializer is not None:
         return conf.migrate_serializer
