@@ -193,6 +193,15 @@ def test_an_engine_whose_library_is_missing_says_what_to_install() -> None:
     assert ".redis, .cached_db" in misspelt
 
 
+def test_an_engine_whose_model_is_of_no_installed_app_is_an_error_and_no_traceback(settings: Any) -> None:
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django.contrib.sessions"]
+    sys.modules.pop("user_sessions.models", None)
+    sys.modules.pop("user_sessions.backends.db", None)
+    settings.SESSION_ENGINE = "user_sessions.backends.db"
+    (message,) = [each for each in run_checks() if each.id == "srvsession.E001"]
+    assert message.hint == "Have its app in INSTALLED_APPS."
+
+
 def test_our_middleware_must_be_there_once(settings: Any) -> None:
     settings.MIDDLEWARE = [STOCK if path == OURS else path for path in settings.MIDDLEWARE]
     assert ids() == {"srvsession.W002"}

@@ -61,7 +61,7 @@ def _beside() -> Any:
 def _engine_messages(deploy: bool) -> list[CheckMessage]:
     try:
         engine = import_module(settings.SESSION_ENGINE).SessionStore
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, RuntimeError) as error:  # The latter: its model's app is not installed.
         text = f"SESSION_ENGINE is {settings.SESSION_ENGINE}, which cannot be used: {error}."
         return [] if deploy else [Error(text, hint=_remedy(error), id="srvsession.E001")]
     ours = engine if issubclass(engine, SessionStore) else _beside()
@@ -71,7 +71,9 @@ def _engine_messages(deploy: bool) -> list[CheckMessage]:
     return [] if deploy else [Error(text, hint=_ENGINES, id="srvsession.E001")]
 
 
-def _remedy(error: ImportError | AttributeError) -> str:
+def _remedy(error: Exception) -> str:
     """Return what to install where a store's library is missing; the name of the module alone may mislead (bson)."""
-    extra = _EXTRAS.get((error.name or "").partition(".")[0])
+    if isinstance(error, RuntimeError):
+        return "Have its app in INSTALLED_APPS."
+    extra = _EXTRAS.get((getattr(error, "name", None) or "").partition(".")[0])
     return _ENGINES if extra is None else f'Run: pip install "django-srvsession[{extra}]"'
