@@ -152,6 +152,20 @@ async def arevoke(sid: str, *, by: Any = None, reason: str = "revoked") -> Sessi
     return await ends.aend(current_store(), sid, Ending(reason, _actor(by)))
 
 
+def repeat_end(user: Any, sid: str) -> None:
+    """Make sure that a session of a user's which has ended has ended everywhere; do nothing about any other.
+
+    An end that was answered 503 may have ended it in a part of the store only (``StoreUnavailableError.ended``).
+    Raises ``StoreUnavailableError`` as long as that is so.
+    """
+    try:
+        found = current_store().load(sid)
+    except CorruptSessionError:
+        return
+    if isinstance(found, Tombstone) and found.user_id == user_id_of(user):
+        revoke(sid, by=user, reason=found.reason)
+
+
 def revoke_if_anonymous(record: SessionRecord, *, by: Any = None, reason: str = "revoked") -> SessionRecord | None:
     """End a session in which nobody has signed in since this record of it was read; return as :func:`revoke`.
 

@@ -69,6 +69,8 @@ class EndView(EndingView):
         """End it; of somebody else's, an ended and an unknown one the same is said: nobody learns which it was."""
         record = services.session_of(self.request.user, sid)
         if record is None:
+            if not asks:
+                services.repeat_end(self.request.user, sid)
             return self._back(sid)
         if sid == self.current_sid():
             return self._sign_out(asks=asks)

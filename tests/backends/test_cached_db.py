@@ -12,6 +12,7 @@ import pytest
 from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 
+from django_srvsession import services
 from django_srvsession.backends.cached_db import CachedDatabaseStore
 from django_srvsession.backends.cached_db.breaker import Breaker
 from django_srvsession.backends.cached_db.format import Generation, new_copy
@@ -419,6 +420,28 @@ def test_who_signs_somebody_out_everywhere_once_more_is_not_told_that_it_is_done
         asyncio.run(store.face().ensure_listed())
     store.copies.breaker._try_from = 0.0
     assert store.ensure_listed() is False
+    assert store.copies.breaker.is_closed
+
+
+@on_sqlite
+def test_who_ends_one_device_once_more_is_not_told_that_it_was_ended_before(
+    store: CachedDatabaseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_id = new_user()
+    sid = create(store, user_id=user_id).record.sid
+    others = create(store, user_id=new_user()).record.sid
+    monkeypatch.setattr(services, "current_store", lambda: store)
+    store.copies.breaker.note_failure()
+    for ended in (sid, others):
+        with pytest.raises(StoreUnavailableError):
+            services.revoke(ended)
+    assert services.session_of(user_id, sid) is None
+    with pytest.raises(StoreUnavailableError):
+        services.repeat_end(user_id, sid)
+    services.repeat_end(user_id, others)
+    services.repeat_end(user_id, new_sid())
+    store.copies.breaker._try_from = 0.0
+    services.repeat_end(user_id, sid)
     assert store.copies.breaker.is_closed
 
 
