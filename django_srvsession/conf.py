@@ -26,6 +26,7 @@ _PATH: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 _HEADER: Final = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 _OWN_HEADER: Final = re.compile(r"X(-[A-Za-z0-9]+)+")
 _OTHERS_HEADERS: Final = re.compile(r"X-(Forwarded-.*|Real-IP|Requested-With|CSRF-?Token)", re.IGNORECASE)
+_SERVICE: Final = re.compile(r"https://[^\s/?#]+[^\s#]*|http://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?(/[^\s#]*)?")
 _SITE: Final = re.compile(r"https?://[\w.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:]+\](:\d{1,5})?")
 
 
@@ -33,8 +34,8 @@ class Setting(NamedTuple):
     """Describe one setting.
 
     ``kind`` is "duration" (seconds or timedelta), "count", "limit", "prefix", "choice", "choices", "names", "flag",
-    "url", "site", "function", "header", "mapping", "binding", "engine" (the path of a module), "path", "date" or
-    "plain".
+    "url", "site", "function", "header", "mapping", "binding", "providers", "engine" (the path of a module), "path",
+    "date" or "plain".
     A "duration or None" or "count or None" may be switched off by None, though that is not its default.
     """
 
@@ -42,6 +43,14 @@ class Setting(NamedTuple):
     kind: str
     meaning: str
     choices: tuple[str, ...] = ()
+
+
+class Provider(NamedTuple):
+    """Describe an identity provider, as its discovery document does, and what this site is called there."""
+
+    issuer: str
+    client_id: str
+    jwks_uri: str
 
 
 SETTINGS: Final[dict[str, Setting]] = {
@@ -148,6 +157,11 @@ SETTINGS: Final[dict[str, Setting]] = {
         "What becomes of a bound session that is used without its device's key: the use is refused, or it ends.",
         ("refuse", "end"),
     ),
+    "OIDC": Setting(
+        (),
+        "providers",
+        "The identity providers whose logouts end sessions here: issuer, client_id and jwks_uri of each.",
+    ),
     "LIVE_NOTIFY": Setting(
         False,
         "flag",
@@ -204,6 +218,7 @@ event_log: int | None
 bind: str | Callable[[Any], Any] | None
 bind_age_ms: int
 bind_violation: str
+oidc: tuple[Provider, ...]
 live_notify: bool
 mongodb: dict[str, Any] | None
 memory_max_sessions: int
@@ -308,6 +323,8 @@ def _checked(name: str, setting: Setting, value: Any) -> Any:
         return _function(name, value)
     if setting.kind == "binding":
         return _binding(name, setting, value)
+    if setting.kind == "providers":
+        return _providers(name, value)
     if setting.kind == "names" and not _are_names(value):
         raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; it must be a tuple of names.")
     if setting.kind == "url" and not (value is None or (isinstance(value, str | Promise) and str(value))):
@@ -397,6 +414,22 @@ def _binding(name: str, setting: Setting, value: Any) -> str | Callable[[Any], A
         return value  # type: ignore[no-any-return]
     text = 'it must be "offer", "require", a function of the user, or the path of one, or None'
     raise ImproperlyConfigured(f"{PREFIX}{name} is {value!r}; {text}.")
+
+
+def _providers(name: str, value: Any) -> tuple[Provider, ...]:
+    """Return identity providers; plain HTTP is for this machine alone, since whoever sits between is believed."""
+    if not isinstance(value, list | tuple):
+        raise ImproperlyConfigured(f"{PREFIX}{name} is {type(value).__name__}; it must be a list of dicts.")
+    for number, entry in enumerate(value):
+        if not isinstance(entry, dict) or set(entry) != set(Provider._fields):
+            text = f"must be a dict of {', '.join(Provider._fields)}"
+            raise ImproperlyConfigured(f"{PREFIX}{name}: entry {number} {text}.")
+        if not all(isinstance(text, str) and text for text in entry.values()):
+            raise ImproperlyConfigured(f"{PREFIX}{name}: entry {number} must hold texts.")
+        for field in ("issuer", "jwks_uri"):
+            if not _SERVICE.fullmatch(entry[field]):
+                raise ImproperlyConfigured(f"{PREFIX}{name}: {field} of entry {number} must be an https:// URL.")
+    return tuple(Provider(**entry) for entry in value)
 
 
 def _client_ip(name: str, value: Any) -> str | Callable[[Any], Any] | None:

@@ -275,3 +275,43 @@ class ClearingRun(models.Model):
     def is_sound(self) -> bool:
         """Tell whether what was read of a run can be shown; see ``records.is_sound``."""
         return is_instant(self.started_ms) and type(self.seconds) in (int, float) and type(self.ended) is int
+
+
+class ProviderLink(models.Model):
+    """Keep which session, or user, of an identity provider a session belongs to, as a keyed digest (``oidc/``)."""
+
+    digest = DigestField(max_length=32)
+    sid = ExactCharField(max_length=18)
+    created_ms = models.BigIntegerField()
+
+    class Meta:
+        verbose_name = "provider link"
+        verbose_name_plural = "provider links"
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["digest", "sid"], name="srvsession_provider_link")]
+
+    def __str__(self) -> str:
+        return str(self.sid)
+
+
+class ProviderMark(models.Model):
+    """Keep for a day what an identity provider has ended, and which of its tokens were used, as a keyed digest.
+
+    ``at_s`` is when the provider says that it was, in seconds since 1970 UTC.
+    """
+
+    digest = DigestField(max_length=32)
+    at_s = models.BigIntegerField()
+    created_ms = models.BigIntegerField()
+
+    class Meta:
+        verbose_name = "provider mark"
+        verbose_name_plural = "provider marks"
+        default_permissions = ()
+        indexes = [
+            models.Index(fields=["digest"], name="srvsession_provider_mark"),
+            models.Index(fields=["created_ms"], name="srvsession_provider_made"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.digest)

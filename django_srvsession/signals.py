@@ -28,5 +28,5 @@ session_ended = Signal(use_caching=True)
 """Sent once when a session has ended, also when its expiry is noticed. Arguments: ``record``, ``reason``, ``by``.
 
 Reasons are public and stable: ``logout replaced revoked expired_idle expired_lifetime limit password_changed
-email_changed confirmation_failed disowned unbound user_deactivated user_deleted evicted cleared``.
+email_changed confirmation_failed disowned unbound provider_logout user_deactivated user_deleted evicted cleared``.
 """

@@ -179,7 +179,7 @@ def test_who_did_nothing_reads_so(ann: Any) -> None:
     assert "There is no activity to show." in answer.content.decode()
 
 
-REASONS = "logout replaced revoked expired_idle expired_lifetime limit password_changed email_changed confirmation_failed disowned unbound user_deactivated user_deleted evicted cleared"  # noqa: E501
+REASONS = "logout replaced revoked expired_idle expired_lifetime limit password_changed email_changed confirmation_failed disowned unbound provider_logout user_deactivated user_deleted evicted cleared"  # noqa: E501
 
 
 def test_every_reason_of_ours_has_words(ann: Any) -> None:

@@ -37,6 +37,7 @@ WORDS = {
     "engine": "path of an engine, or None",
     "path": "path of a class, or None",
     "date": "date, datetime, text of one, or None",
+    "providers": "list of dicts",
     "binding": '"offer", "require", function of the user, its path, or None',
     "plain": "list of networks",
 }

@@ -25,6 +25,7 @@ _TEXTS: Final[Mapping[str, object]] = {
         "You are not signed in: this browser could not prove that it is the device that you signed in on. Chrome and "
         "Edge can on Windows, from version 145 on."
     ),
+    "provider_logout": _("You were signed out by the service that you sign in with."),
     "user_deactivated": _("You were signed out because your account was deactivated."),
     "user_deleted": _("You were signed out because your account was deleted."),
 }

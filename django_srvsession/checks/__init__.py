@@ -17,6 +17,7 @@ from django_srvsession.checks.header import check_header, check_header_for_deplo
 from django_srvsession.checks.mails import check_mails_for_deployment
 from django_srvsession.checks.middleware import check_middleware
 from django_srvsession.checks.migrating import check_migrating
+from django_srvsession.checks.oidc import check_oidc
 from django_srvsession.checks.settings import (
     check_settings,
     check_settings_for_deployment,
@@ -27,7 +28,7 @@ from django_srvsession.checks.urls import check_order_of_urls, check_urls
 
 _CHECKS = (
     *(check_settings, check_settings_together, check_stock_settings, check_engine, check_user_ids, check_middleware),
-    *(check_cookie, check_header, check_urls, check_order_of_urls, check_migrating, check_binding),
+    *(check_cookie, check_header, check_urls, check_order_of_urls, check_migrating, check_binding, check_oidc),
 )
 _DEPLOYMENT_CHECKS = (
     *(check_engine_for_deployment, check_settings_for_deployment, check_cookie_for_deployment),

@@ -23,6 +23,7 @@ REASONS: Final[Mapping[str, Any]] = {
     "confirmation_failed": _("Signed out because a wrong password was entered too often"),
     "disowned": _("Signed out: reported as not you"),
     "unbound": _("Signed out because it was not used with its device's key"),
+    "provider_logout": _("Signed out by the identity provider"),
     "user_deactivated": _("Signed out because the account was deactivated"),
     "user_deleted": _("Signed out because the account was deleted"),
     "evicted": _("Signed out because the server ran out of room"),

@@ -13,7 +13,7 @@ from typing import Final
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, router, transaction
 
-from django_srvsession import services
+from django_srvsession import conf, services
 from django_srvsession.engine import current_store
 from django_srvsession.events import log as event_log
 from django_srvsession.models import ClearingRun
@@ -94,6 +94,8 @@ class PacedClearing:
             if not self._dry_run:
                 self._relist()
             self.events = event_log.purge(dry_run=self._dry_run, on_progress=self._events_paced)
+            if conf.oidc and not self._dry_run:
+                self._purge_provider_links()
             self.is_complete = True
         except BudgetSpentError:
             pass
@@ -117,6 +119,11 @@ class PacedClearing:
         self._resume_at = _AT_LISTS
         self.relisted = services.relist(on_batch=self._wait)
         self._resume_at = ""
+
+    def _purge_provider_links(self) -> None:
+        from django_srvsession.oidc import index
+
+        self._note_swept("provider links", index.purge(self._wait))
 
     def _note_place(self, place: str) -> None:
         self._resume_at = place

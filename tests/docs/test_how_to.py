@@ -16,7 +16,7 @@ from django.urls import path
 
 from django_srvsession import services
 from django_srvsession.backends.redis import RedisStore
-from django_srvsession.models import SessionEvent
+from django_srvsession.models import ProviderLink, SessionEvent
 from django_srvsession.store.health import Level
 from tests.docs.apart import STORIES, run_apart
 from tests.docs.blocks import block, blocks_of
@@ -105,6 +105,19 @@ def test_templates(followed: How) -> None:
     assert "<nav>My site</nav>" in page
     assert "<title>Your devices</title>" in page
     assert "<li>Unknown device, just now</li>" in client.get("/profile/").content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_provider_logout(followed: How) -> None:
+    followed("how-to/provider-logout")
+    from mysite.signing import sign_in
+
+    ann = get_user_model().objects.create_user("ann")
+    claims = {"iss": "https://id.example.com/realms/main", "sub": "a1", "sid": "p1", "iat": int(time.time())}
+    request = signed_in_request(ann)
+    sign_in(request, ann, claims)
+    assert ProviderLink.objects.count() == 2
+    assert Client().post("/oidc/logout/", {"logout_token": "x"}).status_code == 400
 
 
 @pytest.mark.django_db(transaction=True)

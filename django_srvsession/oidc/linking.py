@@ -1,0 +1,55 @@
+"""Keep which session of the identity provider a session of ours belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.contrib.auth import SESSION_KEY
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+
+from django_srvsession import conf, services
+from django_srvsession.engine import SessionStore
+from django_srvsession.oidc import index
+from django_srvsession.oidc.index import Identity
+
+REASON: Final = "provider_logout"
+
+
+def link(request: HttpRequest, claims: Mapping[str, Any]) -> None:
+    """Keep that the request's session belongs to the provider's session of these claims, of a verified ID token.
+
+    Call it after ``login()``; it saves the session. Where the provider has ended its session already, because its
+    logout was faster than this sign-in, ours is ended, too: at once, or after the commit where a transaction is open.
+
+    Raises ``ValueError`` where nobody is signed in or the claims are those of no ID token, ``ImproperlyConfigured``
+    for a provider that ``SRVSESSION_OIDC`` does not name, and ``StoreUnavailableError``.
+    """
+    session = request.session
+    if not isinstance(session, SessionStore):
+        raise ImproperlyConfigured("link() needs a session engine of django-srvsession.")
+    identity = _identity_in(claims)
+    if session.get(SESSION_KEY) is None:
+        raise ValueError("Nobody is signed in: call link() after login().")
+    session.save()  # Before that there is no session that a logout could end.
+    sid = session.sid
+    assert sid is not None  # noqa: S101 - it was saved.
+    index.add(sid, identity)
+
+    def end_if_overtaken() -> None:
+        if index.is_ended(identity):
+            services.revoke(sid, by=identity.issuer, reason=REASON)
+
+    index.after_all_commits(end_if_overtaken)
+
+
+def _identity_in(claims: Mapping[str, Any]) -> Identity:
+    issuer, subject, provider_sid, issued = (claims.get(name) for name in ("iss", "sub", "sid", "iat"))
+    if issuer not in [provider.issuer for provider in conf.oidc]:
+        raise ImproperlyConfigured(f"SRVSESSION_OIDC names no provider with the issuer {issuer!r}.")
+    if not isinstance(subject, str) or not subject or not isinstance(provider_sid, str | None):
+        raise ValueError("These are no claims of an ID token: sub and sid are texts.")
+    if isinstance(issued, bool) or not isinstance(issued, int | float):
+        raise ValueError("These are no claims of an ID token: iat is a number.")
+    return Identity(str(issuer), subject, provider_sid or None, int(issued))

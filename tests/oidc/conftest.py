@@ -1,0 +1,24 @@
+"""A site with an identity provider, and two users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
+from tests.oidc import site as pages
+from tests.oidc.provider import Provider
+
+
+@pytest.fixture
+def provider(settings: Any) -> Iterator[Provider]:
+    """An identity provider that the site knows."""
+    made = Provider()
+    settings.SRVSESSION_OIDC = [made.setting]
+    settings.ROOT_URLCONF = "tests.oidc.site"
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+    pages.after_link.clear()

@@ -1,0 +1,89 @@
+"""An identity provider: keys at an address of this machine, ID tokens' claims, and logout tokens."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+ISSUER = "https://id.example.com"
+CLIENT = "mysite"
+EVENT = "http://schemas.openid.net/event/backchannel-logout"
+
+
+class Provider:
+    """Serve the keys, and sign."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.is_out = False
+        self.keys: dict[str, Any] = {}
+        self.kid = ""
+        self.rotate()
+        provider = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version: ClassVar[str] = "HTTP/1.0"
+
+            def do_GET(self) -> None:
+                provider.asked += 1
+                body = json.dumps({"keys": provider.published()}).encode()
+                self.send_response(500 if provider.is_out else 200)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def setting(self) -> dict[str, str]:
+        """What the site is told of it."""
+        port = self.server.server_address[1]
+        return {"issuer": ISSUER, "client_id": CLIENT, "jwks_uri": f"http://127.0.0.1:{port}/keys"}
+
+    def rotate(self) -> None:
+        """Sign with a new key from now on, and publish no older one."""
+        self.kid = secrets.token_hex(4)
+        self.keys = {self.kid: ec.generate_private_key(ec.SECP256R1())}
+
+    def published(self) -> list[dict[str, Any]]:
+        own = jwt.algorithms.ECAlgorithm
+        return [
+            {**json.loads(own.to_jwk(key.public_key())), "kid": kid, "use": "sig"} for kid, key in self.keys.items()
+        ]
+
+    def id_claims(self, subject: str = "ann", provider_sid: str | None = "p1", ago_s: int = 0) -> dict[str, Any]:
+        """The claims of an ID token."""
+        claims = {"iss": ISSUER, "aud": CLIENT, "sub": subject, "iat": int(time.time()) - ago_s, "nonce": "n"}
+        return claims if provider_sid is None else {**claims, "sid": provider_sid}
+
+    def claims(self, **changed: Any) -> dict[str, Any]:
+        """The claims of a logout token; None leaves one out."""
+        claims: dict[str, Any] = {
+            **{"iss": ISSUER, "aud": CLIENT, "iat": int(time.time()), "jti": secrets.token_hex(8)},
+            **{"events": {EVENT: {}}, **changed},
+        }
+        return {name: value for name, value in claims.items() if value is not None}
+
+    def token(self, header: dict[str, Any] | None = None, **changed: Any) -> str:
+        """A logout token."""
+        headers = {"kid": self.kid, "typ": "logout+jwt", **(header or {})}
+        return jwt.encode(self.claims(**changed), self.keys[self.kid], "ES256", headers=headers)
+
+
+def stranger() -> Any:
+    """A key that no provider has."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def rsa_key() -> Any:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
