@@ -110,9 +110,10 @@ def purge(on_batch: Callable[[], object]) -> int:
     """
     using, before_ms = router.db_for_write(ProviderLink), _now_ms() - KEPT_MS
     links, marks = ProviderLink.objects.using(using), ProviderMark.objects.using(using)
-    purged, last = marks.filter(created_ms__lt=before_ms).delete()[0], 0
-    while batch := list(links.filter(pk__gt=last).order_by("pk").values_list("pk", "sid", "created_ms")[:_PORTION]):
-        last = batch[-1][0]
+    purged = marks.filter(created_ms__lt=before_ms).delete()[0]
+    remaining = links.order_by("pk")
+    while batch := list(remaining.values_list("pk", "sid", "created_ms")[:_PORTION]):
+        remaining = links.filter(pk__gt=batch[-1][0]).order_by("pk")  # No number, where models are in MongoDB.
         alive = current_store().alive(sorted({sid for _, sid, _ in batch}))
         # A link may be newer than what the store has committed.
         gone = [pk for pk, sid, created_ms in batch if sid not in alive and created_ms < before_ms]
