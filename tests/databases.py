@@ -48,6 +48,13 @@ def add_database(alias: str, entry: dict[str, Any]) -> None:
     call_command("migrate", database=alias, verbosity=0)
 
 
+def remove_database(alias: str) -> None:
+    """Have no ``connections[alias]`` any more in this thread: later tests look at all databases that there are."""
+    connections[alias].close()
+    del connections[alias]
+    del connections.settings[alias]
+
+
 @contextmanager
 def lent(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """Lend a test the database of a kind, empty, with its server running; yields its alias.

@@ -86,7 +86,7 @@ def test_a_batch_walks_along_the_index_and_never_sorts_all_that_is_due(every_sto
     due = [Session(sid=new_sid(), expires_ms=number + 1, **numbers) for number in range(2000)]
     Session.objects.bulk_create(due, batch_size=40)
     connection, database = connections[store.using], store._database(store.using)
-    burial = {"keep_ms": 0, "nothing": b""}
+    burial = {"keep_ms": 0, "past_ms": 0, "nothing": b""}
     explain = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
     with transaction.atomic(using=store.using):
         if connection.vendor == "postgresql":

@@ -55,7 +55,10 @@ KEYS = st.sampled_from(["current", "current", "current", "previous", "wrong"])
 BASES = st.sampled_from(["none", "first", "latest"])
 UPDATES = st.builds(Step, DELTAS, KEYS, BASES, st.none())
 EXPECTED = st.none() | st.dictionaries(NAMES, VALUES, max_size=1)
-ENDINGS = st.just(EXPIRED) | st.builds(Ending, st.just("logout"), st.sampled_from([None, "me"]), st.none(), EXPECTED)
+VERSIONS = st.none() | st.integers(1, 4)
+ENDINGS = st.just(EXPIRED) | st.builds(
+    Ending, st.just("logout"), st.sampled_from([None, "me"]), st.none(), EXPECTED, st.none(), VERSIONS
+)
 ENDS = st.builds(Step, st.just(Delta()), KEYS, BASES, ENDINGS)
 STEPS = st.lists(UPDATES | UPDATES | UPDATES | ENDS, min_size=1, max_size=7)
 

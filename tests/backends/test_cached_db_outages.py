@@ -26,7 +26,7 @@ from tests.backends.cached_db_sites import (
     wait_until_due,
     with_user,
 )
-from tests.databases import add_database
+from tests.databases import add_database, remove_database
 from tests.patience import patient
 from tests.servers import PostgreSQLServer, RedisServer
 from tests.trust import WHOLE
@@ -276,6 +276,8 @@ def apart(django_db_setup: None, django_db_blocker: Any, postgresql_server: Post
     with made as site, stage(site, server) as opened:
         yield opened
     server.kill()
+    with django_db_blocker.unblock():
+        remove_database("sessions_apart")
 
 
 def told(browser: Browser) -> list[int]:

@@ -71,7 +71,7 @@ def test_an_administrator_follows_a_session_through_the_events(browser: Browser)
     browser.go(EVENTS)
     _ = browser.console  # The favicon, which the admin has none of.
     assert len(browser.texts("#result_list tbody tr")) > 30
-    browser.follow("logout")
+    browser.follow("Signed out")
     assert {text.split("\n")[0] for text in browser.texts("#result_list .field-happened")} == {"Signed out"}
     sid = browser.find("#result_list .field-session a").text
     browser.follow(sid)

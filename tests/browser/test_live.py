@@ -23,6 +23,7 @@ def browser(laptop: Browser, phone: Browser, site: DemoSite) -> Iterator[Browser
     phone.visit(site.url)
     laptop.visit(site.url)
     laptop.go("/end-everything/")
+    laptop.console.clear()
     sign_in(laptop)
     laptop.go(SESSIONS)
     laptop.run("window.sameDocument = true")
