@@ -152,18 +152,15 @@ async def arevoke(sid: str, *, by: Any = None, reason: str = "revoked") -> Sessi
     return await ends.aend(current_store(), sid, Ending(reason, _actor(by)))
 
 
-def repeat_end(user: Any, sid: str) -> None:
-    """Make sure that a session of a user's which has ended has ended everywhere; do nothing about any other.
+def ensure_ended() -> None:
+    """Make sure that what has ended has ended in every part of the store, for who asks once more after a 503.
 
-    An end that was answered 503 may have ended it in a part of the store only (``StoreUnavailableError.ended``).
-    Raises ``StoreUnavailableError`` as long as that is so.
+    An end that was answered 503 may have ended a session in a part of the store only (``StoreUnavailableError.ended``).
+    It asks about no session, so that nobody learns by it whether there is one.
+
+    Raises ``StoreUnavailableError`` as long as a part has not been told.
     """
-    try:
-        found = current_store().load(sid)
-    except CorruptSessionError:
-        return
-    if isinstance(found, Tombstone) and found.user_id == user_id_of(user):
-        revoke(sid, by=user, reason=found.reason)
+    current_store().ensure_listed()
 
 
 def revoke_if_anonymous(record: SessionRecord, *, by: Any = None, reason: str = "revoked") -> SessionRecord | None:

@@ -44,7 +44,7 @@ class SessionEndpoint(Endpoint):
     def delete(self, request: HttpRequest, sid: str) -> HttpResponse:
         """End it: the one that the request came with is a sign-out, another one needs a recent proof (ASVS 7.5.2)."""
         if services.session_of(request.user, sid) is None:
-            services.repeat_end(request.user, sid)
+            services.ensure_ended()
             raise not_found()
         if sid == current_sid(request):
             return signed_out(request)

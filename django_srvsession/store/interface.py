@@ -265,6 +265,8 @@ class Store(ABC):
 
         "Sign out everywhere" calls it when it has ended what was listed. False where nothing can be missing: a list
         that was read before needs no second look. Sessions that are stored while this runs are listed by who does it.
+
+        Raises ``StoreUnavailableError`` also while a part of the store has not been told of what has ended.
         """
         return False
 

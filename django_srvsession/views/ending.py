@@ -70,7 +70,7 @@ class EndView(EndingView):
         record = services.session_of(self.request.user, sid)
         if record is None:
             if not asks:
-                services.repeat_end(self.request.user, sid)
+                services.ensure_ended()
             return self._back(sid)
         if sid == self.current_sid():
             return self._sign_out(asks=asks)
