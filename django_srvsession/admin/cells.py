@@ -6,9 +6,7 @@ from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from django_srvsession import moments
 from django_srvsession.clients.devices import browser_icon, device_family
-from django_srvsession.clients.geoip import location_of
 from django_srvsession.escaping import escaped
 from django_srvsession.records import as_datetime
 
@@ -34,26 +32,36 @@ def location(ip: str) -> SafeString | str:
     if not ip:
         return "-"
     address = format_html('<bdi dir="ltr" class="srvsession-ip">{}</bdi>', escaped(ip))
+    from django_srvsession.clients.geoip import location_of  # Not before a place is shown.
+
     place = location_of(ip)
     return format_html('<span class="srvsession-place">{}</span> {}', escaped(place), address) if place else address
 
 
 def ago(moment_ms: int) -> SafeString:
     """Return how long ago a moment was; the moment itself, with its zone, on hover."""
+    from django_srvsession import moments
+
     return _time(moment_ms, moments.ago(as_datetime(moment_ms)))
 
 
 def until(moment_ms: int) -> SafeString:
     """Return in how long a moment comes; the moment itself, with its zone, on hover."""
+    from django_srvsession import moments
+
     return _time(moment_ms, moments.until(as_datetime(moment_ms)))
 
 
 def exactly(moment_ms: int | None) -> SafeString | str:
     """Return a moment with its zone; "-" for None."""
+    from django_srvsession import moments
+
     return "-" if moment_ms is None else _time(moment_ms, moments.exactly(as_datetime(moment_ms)))
 
 
 def _time(moment_ms: int, text: str) -> SafeString:
+    from django_srvsession import moments
+
     moment = as_datetime(moment_ms)
     at, exact = moment.isoformat(timespec="seconds"), moments.exactly(moment)
     return format_html('<time datetime="{}" title="{}">{}</time>', at, exact, text)

@@ -19,7 +19,6 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_srvsession import moments
 from django_srvsession.admin import cells, event_filters
 from django_srvsession.admin.rows import shown
 from django_srvsession.escaping import escaped
@@ -74,6 +73,8 @@ def _what(event: SessionEvent) -> str:
 
 
 def _time(event: SessionEvent) -> str:
+    from django_srvsession import moments
+
     moment = event.at.isoformat(timespec="milliseconds")
     return format_html('<time datetime="{}">{}</time>', moment, moments.exactly(event.at))
 

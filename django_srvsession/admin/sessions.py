@@ -20,7 +20,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_srvsession import services
-from django_srvsession.admin import ending, filters, questions
+from django_srvsession.admin import ending, filters
 from django_srvsession.admin.columns import Columns
 from django_srvsession.admin.history import History, events_url
 from django_srvsession.admin.rows import name_of, row_of, rows_of, shown
@@ -194,6 +194,8 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
         if not self.has_delete_permission(request, row):
             raise PermissionDenied
+        from django_srvsession.admin import questions  # Few requests ask one.
+
         asking = questions.about_sessions(request, self, [row])
         if asking is not None:
             return asking
@@ -209,6 +211,8 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
             return HttpResponseRedirect(self._url("changelist"))
         if not ending.may_end_of(request, [user_id]):
             raise PermissionDenied
+        from django_srvsession.admin import questions  # Few requests ask one.
+
         asking = questions.about_users(request, self, [user_id], [("user", user_id)])
         if asking is not None:
             return asking
@@ -242,6 +246,8 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
         if not rows:
             messages.warning(request, gettext("Already signed out: there was no session to end any more."))
             return None
+        from django_srvsession.admin import questions  # Few requests ask one.
+
         asking = questions.about_sessions(
             request, self, rows, questions.chosen("end_selected", [row.sid for row in rows])
         )
@@ -257,6 +263,8 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
         if not user_ids:
             messages.warning(request, gettext("Nobody is signed in in these sessions."))
             return None
+        from django_srvsession.admin import questions  # Few requests ask one.
+
         hidden = questions.chosen("end_all_of_users", [row.sid for row in rows])
         asking = questions.about_users(request, self, user_ids, hidden)
         if asking is None:

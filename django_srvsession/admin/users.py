@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_srvsession import services
-from django_srvsession.admin import ending, questions
+from django_srvsession.admin import ending
 
 ACTION: Final = "log_out_selected_users"
 MOST_USERS: Final = 1000
@@ -50,6 +50,8 @@ class EndSessionsMixin:
             messages.warning(request, gettext("Choose no more than %(count)d users at once.") % {"count": MOST_USERS})
             return None
         user_ids = [services.user_id_of(user) for user in users]
+        from django_srvsession.admin import questions  # Few requests ask one.
+
         hidden = questions.chosen(ACTION, [user.pk for user in users])
         asking = questions.about_users(request, self, user_ids, hidden)
         if asking is None:
