@@ -56,6 +56,20 @@ def test_a_misspelt_setting_is_reported_with_the_nearest_name(settings: Any) -> 
     assert message.hint == "Did you mean SRVSESSION_IDLE_TIMEOUT?"
 
 
+@pytest.mark.parametrize("name", ["SRVSESION_BIND", "SVRSESSION_BIND", "SRV_SESSION_BIND"])
+def test_a_misspelt_prefix_is_reported_too(settings: Any, name: str) -> None:
+    setattr(settings, name, "require")
+    (message,) = [message for message in run_checks() if message.id == "srvsession.W001"]
+    assert message.msg == f"There is no setting {name}."
+    assert message.hint == "Did you mean SRVSESSION_BIND?"
+
+
+@pytest.mark.parametrize("name", ["SESSION_IDLE_TIMEOUT", "USERSESSION_IDLE_TIMEOUT"])
+def test_settings_of_other_packages_are_not_taken_for_ours(settings: Any, name: str) -> None:
+    setattr(settings, name, 60)
+    assert "srvsession.W001" not in ids()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -34,7 +34,19 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
             messages.append(Warning(f"There is no setting {full_name}.", hint=hint, id="srvsession.W001"))
         elif name in conf.SETTINGS and (error := _error_of(name)):
             messages.append(Error(str(error), id="srvsession.E002"))
-    return messages
+    return [*messages, *_misspelt_prefixes()]
+
+
+def _misspelt_prefixes() -> Iterator[CheckMessage]:
+    """Report names such as ``SRVSESION_BIND``: nobody reads them, and the site believes that they hold."""
+    ours = conf.PREFIX.removesuffix("_")
+    for full_name in dir(settings):
+        for name in conf.SETTINGS:
+            prefix = full_name.removesuffix(f"_{name}")
+            if prefix in (full_name, ours) or difflib.SequenceMatcher(None, prefix, ours).ratio() < 0.9:
+                continue
+            hint = f"Did you mean {conf.PREFIX}{name}?"
+            yield Warning(f"There is no setting {full_name}.", hint=hint, id="srvsession.W001")
 
 
 def _error_of(name: str) -> ImproperlyConfigured | None:
