@@ -51,6 +51,10 @@ class Provider(NamedTuple):
     issuer: str
     client_id: str
     jwks_uri: str
+    end_session_endpoint: str = ""
+    """Where a browser signs out there; empty: it does not."""
+    post_logout_redirect_uri: str = ""
+    """Where the provider sends it afterwards, as it is registered there; empty: it shows a page of its own."""
 
 
 SETTINGS: Final[dict[str, Setting]] = {
@@ -160,7 +164,8 @@ SETTINGS: Final[dict[str, Setting]] = {
     "OIDC": Setting(
         (),
         "providers",
-        "The identity providers whose logouts end sessions here: issuer, client_id and jwks_uri of each.",
+        "The identity providers whose logouts end sessions here: issuer, client_id and jwks_uri of each, and where"
+        " browsers sign out there.",
     ),
     "LIVE_NOTIFY": Setting(
         False,
@@ -421,14 +426,19 @@ def _providers(name: str, value: Any) -> tuple[Provider, ...]:
     if not isinstance(value, list | tuple):
         raise ImproperlyConfigured(f"{PREFIX}{name} is {type(value).__name__}; it must be a list of dicts.")
     for number, entry in enumerate(value):
-        if not isinstance(entry, dict) or set(entry) != set(Provider._fields):
-            text = f"must be a dict of {', '.join(Provider._fields)}"
+        optional = Provider._field_defaults.keys()
+        if not isinstance(entry, dict) or set(entry) | optional != set(Provider._fields):
+            needed = ", ".join(field for field in Provider._fields if field not in optional)
+            text = f"must be a dict of {needed}, and perhaps {', '.join(optional)}"
             raise ImproperlyConfigured(f"{PREFIX}{name}: entry {number} {text}.")
         if not all(isinstance(text, str) and text for text in entry.values()):
             raise ImproperlyConfigured(f"{PREFIX}{name}: entry {number} must hold texts.")
-        for field in ("issuer", "jwks_uri"):
+        for field in entry.keys() - {"client_id"}:
             if not _SERVICE.fullmatch(entry[field]):
                 raise ImproperlyConfigured(f"{PREFIX}{name}: {field} of entry {number} must be an https:// URL.")
+        if "post_logout_redirect_uri" in entry and "end_session_endpoint" not in entry:
+            text = "has a post_logout_redirect_uri and no end_session_endpoint that would lead there"
+            raise ImproperlyConfigured(f"{PREFIX}{name}: entry {number} {text}.")
     return tuple(Provider(**entry) for entry in value)
 
 

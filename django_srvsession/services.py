@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -41,6 +42,7 @@ from django_srvsession.users import user_id_of as user_id_of
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
+    from django.http import HttpRequest
 
     from django_srvsession.models import SessionEvent
 
@@ -364,10 +366,48 @@ def _actor(by: Any) -> str | None:
     return None if by is None else user_id_of(by)
 
 
+# For sites whose people sign in at an identity provider.
+
+PROVIDER_KEY: Final = "_provider_session"
+"""The session key of what :func:`provider_logout_url` needs; ``oidc.link()`` writes it."""
+
+
+def provider_logout_url(request: HttpRequest, *, state: str | None = None) -> str | None:
+    """Return where the browser signs out at the identity provider, too (OpenID Connect RP-Initiated Logout 1.0).
+
+    None where the session was not linked (``oidc.link()``), or ``SRVSESSION_OIDC`` has no ``end_session_endpoint`` for
+    its provider. Ask before ``logout()``, and redirect after it. The provider hands ``state`` back.
+    """
+    return _end_session_url(request.session.get(PROVIDER_KEY), state)
+
+
+async def aprovider_logout_url(request: HttpRequest, *, state: str | None = None) -> str | None:
+    """Do as :func:`provider_logout_url`."""
+    return _end_session_url(await request.session.aget(PROVIDER_KEY), state)
+
+
+def _end_session_url(told: Any, state: str | None) -> str | None:
+    if not isinstance(told, dict):
+        return None
+    ours = (told.get("issuer"), told.get("client_id"))
+    provider = next((each for each in conf.oidc if (each.issuer, each.client_id) == ours), None)
+    if provider is None or not provider.end_session_endpoint:
+        return None
+    parameters = {
+        "id_token_hint": told.get("id_token"),
+        "client_id": provider.client_id,
+        "logout_hint": told.get("logout_hint"),
+        "post_logout_redirect_uri": provider.post_logout_redirect_uri,
+        "state": state,
+    }
+    query = urlencode({name: value for name, value in parameters.items() if value})
+    return f"{provider.end_session_endpoint}{'&' if '?' in provider.end_session_endpoint else '?'}{query}"
+
+
 # For administrators.
 
-NEVER_REVEALED: Final = ("_auth_user_hash", "_csrftoken")
-"""Session keys whose values help to forge a request, or to guess a password."""
+NEVER_REVEALED: Final = ("_auth_user_hash", "_csrftoken", PROVIDER_KEY)
+"""Session keys whose values help to forge a request, to guess a password, or to act for somebody at their provider."""
 
 
 class Contents(NamedTuple):

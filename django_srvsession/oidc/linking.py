@@ -17,11 +17,14 @@ from django_srvsession.oidc.index import Identity
 REASON: Final = "provider_logout"
 
 
-def link(request: HttpRequest, claims: Mapping[str, Any]) -> None:
+def link(request: HttpRequest, claims: Mapping[str, Any], *, id_token: str | None = None) -> None:
     """Keep that the request's session belongs to the provider's session of these claims, of a verified ID token.
 
     Call it after ``login()``; it saves the session. Where the provider has ended its session already, because its
     logout was faster than this sign-in, ours is ended, too: at once, or after the commit where a transaction is open.
+
+    ``id_token``, the token itself, is for providers that sign nobody out without it (``provider_logout_url()``): the
+    session holds it as long as it lives. It is personal data, and who reads the store can read it.
 
     Raises ``ValueError`` where nobody is signed in or the claims are those of no ID token, ``ImproperlyConfigured``
     for a provider that ``SRVSESSION_OIDC`` does not name, and ``StoreUnavailableError``.
@@ -30,8 +33,11 @@ def link(request: HttpRequest, claims: Mapping[str, Any]) -> None:
     if not isinstance(session, SessionStore):
         raise ImproperlyConfigured("link() needs a session engine of django-srvsession.")
     identity = _identity_in(claims)
+    if not isinstance(id_token, str | None):
+        raise ValueError("id_token is the ID token itself, a text.")
     if session.get(SESSION_KEY) is None:
         raise ValueError("Nobody is signed in: call link() after login().")
+    _keep_for_logout(session, claims, id_token)
     session.save()  # Before that there is no session that a logout could end.
     sid = session.sid
     assert sid is not None  # noqa: S101 - it was saved.
@@ -42,6 +48,23 @@ def link(request: HttpRequest, claims: Mapping[str, Any]) -> None:
             services.revoke(sid, by=identity.issuer, reason=REASON)
 
     index.after_all_commits(end_if_overtaken)
+
+
+def _keep_for_logout(session: SessionStore, claims: Mapping[str, Any], id_token: str | None) -> None:
+    """Keep what the provider is told when the person signs out here: as little as it may need."""
+    audience = claims.get("aud")
+    audiences = audience if isinstance(audience, list) else [audience]
+    of_issuer = [provider for provider in conf.oidc if provider.issuer == claims["iss"]]
+    provider = next((each for each in of_issuer if each.client_id in audiences), of_issuer[0])
+    if not provider.end_session_endpoint:
+        return
+    told = {"issuer": provider.issuer, "client_id": provider.client_id}
+    hint = claims.get("login_hint") or claims.get("sid")  # The former is what Entra takes.
+    if id_token:
+        told["id_token"] = id_token
+    elif isinstance(hint, str):
+        told["logout_hint"] = hint
+    session[services.PROVIDER_KEY] = told
 
 
 def _identity_in(claims: Mapping[str, Any]) -> Identity:

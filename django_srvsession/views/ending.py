@@ -88,8 +88,9 @@ class EndView(EndingView):
     def _sign_out(self, *, asks: bool) -> HttpResponseBase:
         if asks:
             return redirect("srvsession:logout")
+        elsewhere = services.provider_logout_url(self.request)
         logout(self.request)
-        return clear_site_data(redirect("srvsession:logged_out"))
+        return clear_site_data(redirect(elsewhere or "srvsession:logged_out"))
 
     def _back(self, sid: str, card: Card | None = None) -> HttpResponseBase:
         """Go back to the page of the list that the form was on, where what was signed out keeps its place."""

@@ -20,7 +20,7 @@ from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_exempt, requires_csrf_token
 from django.views.generic import TemplateView
 
-from django_srvsession import conf
+from django_srvsession import conf, services
 from django_srvsession.accounts import destinations, reasons
 from django_srvsession.accounts.forms import SignInForm
 from django_srvsession.accounts.sign_in import clear_site_data, sign_in
@@ -146,9 +146,13 @@ def _note_as_told(ended: Ended, request: HttpRequest, response: HttpResponse) ->
 
 @method_decorator(xframe_options_deny, name="dispatch")
 class LogoutView(auth_views.LogoutView):
-    """Sign out: the session is ended on the server before the answer, or the answer is 503."""
+    """Sign out: the session is ended on the server before the answer, or the answer is 503.
+
+    It leads on to the identity provider where the session was linked and ``SRVSESSION_OIDC`` says where to sign out.
+    """
 
     http_method_names = ["get", "head", "post"]
+    _elsewhere: str | None = None
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Ask; there is nothing to ask who is not signed in."""
@@ -161,7 +165,16 @@ class LogoutView(auth_views.LogoutView):
         """Sign out, and clear what the browser keeps of the site; a page that follows an end of others asks first."""
         if "ask" in request.POST:
             return self.get(request, *args, **kwargs)
+        self._elsewhere = self.get_provider_logout_url()
         return clear_site_data(super().post(request, *args, **kwargs))
+
+    def get_provider_logout_url(self) -> str | None:
+        """Return where to sign out at the identity provider; asked before the session ends. None: nowhere."""
+        return services.provider_logout_url(self.request)
+
+    def get_success_url(self) -> str:
+        """Return where to go: the identity provider before anything else."""
+        return self._elsewhere or super().get_success_url()
 
     def get_default_redirect_url(self) -> str:
         """Return where to go without a safe ``next``: ``LOGOUT_REDIRECT_URL``, or our own page."""

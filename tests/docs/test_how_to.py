@@ -110,7 +110,7 @@ def test_templates(followed: How) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_provider_logout(followed: How) -> None:
     followed("how-to/provider-logout")
-    from mysite.signing import sign_in
+    from mysite.signing import sign_in, sign_out
 
     ann = get_user_model().objects.create_user("ann")
     claims = {"iss": "https://id.example.com/realms/main", "sub": "a1", "sid": "p1", "iat": int(time.time())}
@@ -118,6 +118,10 @@ def test_provider_logout(followed: How) -> None:
     sign_in(request, ann, claims)
     assert ProviderLink.objects.count() == 2
     assert Client().post("/oidc/logout/", {"logout_token": "x"}).status_code == 400
+    assert sign_out(request)["Location"].startswith(
+        "https://id.example.com/realms/main/protocol/openid-connect/logout?"
+    )
+    assert sign_out(signed_in_request(ann))["Location"] == "/"
 
 
 @pytest.mark.django_db(transaction=True)

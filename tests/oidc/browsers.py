@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.test import Client
 
@@ -11,10 +12,10 @@ from tests.oidc.provider import Provider
 LOGOUT = "/oidc/logout/"
 
 
-def sign_in(claims: dict[str, Any], name: str = "ann") -> Client:
+def sign_in(claims: dict[str, Any], name: str = "ann", id_token: str = "") -> Client:
     """Sign somebody in, in a browser of their own."""
-    client = Client()
-    assert client.post(f"/sign-in/{name}/", claims, content_type="application/json").status_code == 200
+    client, query = Client(), urlencode({"id_token": id_token}) if id_token else ""
+    assert client.post(f"/sign-in/{name}/?{query}", claims, content_type="application/json").status_code == 200
     return client
 
 

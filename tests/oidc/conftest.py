@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import running
 from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
 from tests.oidc import site as pages
 from tests.oidc.provider import Provider
+from tests.servers import RedisServer
 
 
 @pytest.fixture
@@ -22,3 +24,9 @@ def provider(settings: Any) -> Iterator[Provider]:
     made.server.shutdown()
     made.server.server_close()
     pages.after_link.clear()
+
+
+@pytest.fixture
+def lasting_redis() -> Iterator[RedisServer]:
+    """A Redis of one test's own, which keeps its data when it is stopped."""
+    yield from running(RedisServer(appendonly=True))

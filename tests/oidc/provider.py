@@ -46,7 +46,7 @@ class Provider:
 
     @property
     def setting(self) -> dict[str, str]:
-        """What the site is told of it."""
+        """What the site must be told of it."""
         port = self.server.server_address[1]
         return {"issuer": ISSUER, "client_id": CLIENT, "jwks_uri": f"http://127.0.0.1:{port}/keys"}
 

@@ -9,6 +9,7 @@ from django.contrib.auth import get_user_model, login
 from django.http import HttpRequest, JsonResponse
 from django.urls import include, path
 
+from django_srvsession import services
 from django_srvsession.oidc import BackChannelLogoutView, link
 
 after_link: list[Callable[[], object]] = []
@@ -17,7 +18,7 @@ after_link: list[Callable[[], object]] = []
 
 def sign_in(request: HttpRequest, name: str) -> JsonResponse:
     login(request, get_user_model().objects.get(username=name), "django.contrib.auth.backends.ModelBackend")
-    link(request, json.loads(request.body))
+    link(request, json.loads(request.body), id_token=request.GET.get("id_token"))
     for function in after_link:
         function()
     return JsonResponse({"sid": request.session.sid})  # type: ignore[attr-defined]
@@ -32,7 +33,12 @@ def whoami(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"user": request.user.get_username()})
 
 
+async def where_to(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"url": await services.aprovider_logout_url(request, state="s 1")})
+
+
 urlpatterns = [
+    path("where-to/", where_to),
     path("account/", include("django_srvsession.urls")),
     path("sign-in/<name>/", sign_in),
     path("too-early/", too_early),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -18,7 +17,6 @@ from django_srvsession.engine import current_store
 from django_srvsession.models import ProviderLink, ProviderMark, SessionEvent
 from django_srvsession.oidc import BackChannelLogoutView, index
 from django_srvsession.operations.clearing import PacedClearing
-from tests.conftest import running
 from tests.every_store import DATABASES, OTHERS
 from tests.oidc import site as pages
 from tests.oidc.browsers import log_out, send, sign_in, user_of
@@ -194,12 +192,6 @@ def test_clearing_forgets_sessions_that_have_ended(users: None, provider: Provid
     assert (ProviderLink.objects.count(), ProviderMark.objects.count()) == (2, 0)
     log_out(provider, sid="p1")
     assert (user_of(stays), user_of(ends)) == ("", "")
-
-
-@pytest.fixture
-def lasting_redis() -> Iterator[RedisServer]:
-    """A Redis of one test's own, which keeps its data when it is stopped."""
-    yield from running(RedisServer(appendonly=True))
 
 
 @pytest.mark.django_db(transaction=True)
