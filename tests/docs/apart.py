@@ -19,6 +19,9 @@ from tests.runs import ROOT
 STORIES: Final = {
     "how-to/store-database": "database_of_its_own",
     "how-to/allauth": "allauth",
+    "how-to/oidc-allauth": "oidc_by_allauth",
+    "how-to/oidc-mozilla": "oidc_by_mozilla",
+    "how-to/oidc-social-auth": "oidc_by_social_auth",
     "how-to/channels": "channels",
     "how-to/drf": "rest_framework",
 }
@@ -37,7 +40,12 @@ def needs_its_own_process(page: str) -> bool:
 
 def run_apart(page: str, story: str = "") -> None:
     """Run a page, and a story on its site, in a process of its own."""
-    strict = ["-W", "error::DeprecationWarning"]
+    strict = [
+        "-W",
+        "error::DeprecationWarning",
+        "-W",
+        "ignore:defusedxml.cElementTree:DeprecationWarning",
+    ]  # social-auth's
     command = [sys.executable, *strict, "-m", "tests.docs.apart", page, *filter(None, [story])]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(60), check=False)
     assert done.returncode == 0, done.stdout + done.stderr

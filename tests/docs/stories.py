@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.core import mail
@@ -16,6 +16,9 @@ from django_srvsession.live import ENDED_CODE
 from django_srvsession.models import Session
 from tests.docs.site import Site
 from tests.patience import patient
+
+if TYPE_CHECKING:
+    from tests.oidc.sign_ins import SignInProvider
 
 
 def database_of_its_own(site: Site) -> None:
@@ -146,3 +149,92 @@ def rest_framework(site: Site) -> None:
     request.session.reload()
     with override_settings(SRVSESSION_REAUTH_AGE=0):
         assert not permission.has_permission(request, None)
+
+
+ELSEWHERE = "https://id.example.com"
+"""The provider that the pages name."""
+
+
+def oidc_by_mozilla(site: Site) -> None:
+    _signed_in_by_a_provider("/oidc/authenticate/", "get", "/oidc/logout/")
+
+
+def oidc_by_allauth(site: Site) -> None:
+    _signed_in_by_a_provider("/accounts/oidc/example/login/", "post", "/accounts/logout/")
+
+
+def oidc_by_social_auth(site: Site) -> None:
+    _signed_in_by_a_provider("/login/oidc/", "post", "/devices/logout/")
+
+
+def _signed_in_by_a_provider(begin: str, method: str, end: str) -> None:
+    """Sign in three browsers by a provider; it ends one session, and two sign out here and there."""
+    from django.conf import settings
+    from django.test import override_settings
+
+    from tests.oidc.sign_ins import SignInProvider
+
+    provider = SignInProvider()
+    values = {name: getattr(settings, name) for name in dir(settings) if name.isupper()}
+    moved = {name: _moved(value, provider.base) for name, value in values.items() if ELSEWHERE in str(value)}
+    with override_settings(**moved):
+        _use(provider, begin, method, end)
+    provider.stop()
+
+
+def _use(provider: SignInProvider, begin: str, method: str, end: str) -> None:
+    from tests.oidc.sign_ins import BACK
+
+    def sign_in(browser: str) -> Client:
+        provider.browser, client = browser, Client()
+        answer = getattr(client, method)(begin)
+        assert answer.status_code == 302, answer.content
+        back = _visited(answer["Location"])
+        assert back.startswith("http://testserver/")
+        answer = client.get(back)
+        assert answer.status_code == 302, answer.content
+        assert _is_in(client)
+        return client
+
+    first, second, third = sign_in("p1"), sign_in("p2"), sign_in("p3")
+    (ann,) = get_user_model().objects.all()
+    assert ann.email == "ann@example.com"
+    hears = "/oidc/back-channel-logout/"
+    assert Client().post(hears, {"logout_token": provider.logout_token(sid="p1")}).status_code == 200
+    assert [_is_in(client) for client in (first, second, third)] == [False, True, True]
+    for client, address in ((second, end), (third, "/devices/logout/")):
+        answer = client.post(address)
+        assert _visited(answer["Location"]) == BACK
+        assert not _is_in(client)
+    assert provider.signed_out == ["p2", "p3"]
+    assert provider.base not in Client().post(end).get("Location", "")  # Nobody is signed in.
+
+
+def _is_in(client: Client) -> bool:
+    return client.get("/devices/sessions/").status_code == 200
+
+
+def _visited(address: str) -> str:
+    """Return where a page of the provider sends the browser."""
+    from urllib.error import HTTPError
+    from urllib.request import HTTPRedirectHandler, build_opener
+
+    class Staying(HTTPRedirectHandler):
+        def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+            pass
+
+    try:
+        build_opener(Staying).open(address, timeout=patient(10))
+    except HTTPError as answer:
+        with answer:
+            assert answer.code == 302, answer.read()
+            return str(answer.headers["Location"])
+    raise AssertionError(f"{address} sends nobody anywhere.")
+
+
+def _moved(value: Any, base: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _moved(part, base) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_moved(part, base) for part in value)
+    return value.replace(ELSEWHERE, base) if isinstance(value, str) else value

@@ -21,8 +21,7 @@ def provider(settings: Any) -> Iterator[Provider]:
     settings.SRVSESSION_OIDC = [made.setting]
     settings.ROOT_URLCONF = "tests.oidc.site"
     yield made
-    made.server.shutdown()
-    made.server.server_close()
+    made.stop()
     pages.after_link.clear()
 
 

@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -32,17 +32,31 @@ class Provider:
             protocol_version: ClassVar[str] = "HTTP/1.0"
 
             def do_GET(self) -> None:
-                provider.asked += 1
-                body = json.dumps({"keys": provider.published()}).encode()
-                self.send_response(500 if provider.is_out else 200)
+                status, headers, body = provider.answer(self.path, self.headers, self.rfile)
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                self.do_GET()
 
             def log_message(self, *args: Any) -> None:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def answer(self, address: str, headers: Any, body: BinaryIO) -> tuple[int, dict[str, str], bytes]:
+        """Tell the keys, whatever the address."""
+        self.asked += 1
+        return (500 if self.is_out else 200), {}, json.dumps({"keys": self.published()}).encode()
+
+    def stop(self) -> None:
+        """Answer no more."""
+        self.server.shutdown()
+        self.server.server_close()
 
     @property
     def setting(self) -> dict[str, str]:
