@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import ipaddress
 import re
 from collections.abc import Sequence
@@ -18,6 +20,7 @@ from django_srvsession import services
 from django_srvsession.admin.filters import SessionFilter
 from django_srvsession.admin.people import Viewer
 from django_srvsession.admin.rows import rows_of, with_end_urls
+from django_srvsession.engine.details import is_bound
 from django_srvsession.models import LiveSession
 from django_srvsession.records import is_sid
 from django_srvsession.store.listings import Filter, Portion
@@ -32,7 +35,9 @@ _START_OF_ADDRESS: Final = re.compile(r"\d{1,3}\.[\d.]{0,11}|[0-9a-f]{1,4}:[0-9a
 class LiveSessionList(ChangeList):
     """List live sessions from a place on; whatever parameter is not one of the list's own leads to ``?e=1``."""
 
+    request: HttpRequest
     viewer: Viewer
+    portion: Portion
     further: str | None
     after: str
     note: str
@@ -53,7 +58,7 @@ class LiveSessionList(ChangeList):
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[LiveSession]:
         """Read the parameters; return the empty queryset that Django's own code may do with what it likes."""
-        self.viewer = Viewer(request, self.model_admin.admin_site)
+        self.request, self.viewer = request, Viewer(request, self.model_admin.admin_site)
         if not self.viewer.sees_users:
             self.search_help_text = _("The id of a user, the beginning of an IP address, or a session's name.")
         self.filter_specs, self.has_filters, _remaining, _may_repeat, self.has_active_filters = self.get_filters(
@@ -68,23 +73,34 @@ class LiveSessionList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Fetch one portion; nothing is counted."""
         try:
-            portion = self._portion()
+            portion = self.portion = self._find()
         except ValueError as error:
             raise IncorrectLookupParameters from error
-        self.result_list: Any = rows_of(request, self.model_admin.admin_site, portion.records)
-        with_end_urls(self.result_list, request, self.model_admin)
-        self.result_count = self.full_result_count = len(self.result_list)
+        self.result_count = self.full_result_count = len(portion.records)
         self.show_full_result_count = False
-        self.show_admin_actions = bool(self.result_list)
+        self.show_admin_actions = bool(portion.records)
         self.can_show_all, self.show_all, self.multi_page = True, False, False
-        self.paginator = Paginator(self.result_list, self.list_per_page)
+        self.paginator = Paginator(portion.records, self.list_per_page)
         self.further = portion.further
         if portion.further is not None and len(portion.records) < self.list_per_page:
             self.note = _("Only the next %(count)d sessions were looked at.") % {"count": portion.looked_at}
         else:
             self.note = ""
 
-    def _portion(self) -> Portion:
+    @functools.cached_property
+    def result_list(self) -> Any:
+        """Return the rows, made when a page shows them: who asks for the digest alone asks about no user."""
+        rows = rows_of(self.request, self.model_admin.admin_site, self.portion.records)
+        with_end_urls(rows, self.request, self.model_admin)
+        return rows
+
+    @property
+    def digest(self) -> str:
+        """Return a text that is another one once other sessions are on this page, or somebody signed in in one."""
+        shown = sorted(f"{record.sid} {record.user_id} {is_bound(record)}" for record in self.portion.records)
+        return hashlib.sha256("\n".join([*shown, str(self.further is None)]).encode()).hexdigest()[:32]
+
+    def _find(self) -> Portion:
         wanted, users = Filter(), None
         for spec in self.all_filters:
             wanted = spec.narrowed(wanted)
@@ -111,6 +127,14 @@ class LiveSessionList(ChangeList):
         if found is None or not wanted.holds(found.record) or (ids is not None and found.record.user_id not in ids):
             return Portion([])
         return Portion([found.record])
+
+    @classmethod
+    def is_as(cls, digest: str, model_admin: Any, request: HttpRequest) -> bool:
+        """Tell whether the page that is asked for is still the one with this digest."""
+        try:
+            return bool(model_admin.get_changelist_instance(request).digest == digest)
+        except IncorrectLookupParameters:
+            return False  # The page itself answers that.
 
     def get_ordering_field_columns(self) -> dict[Any, Any]:
         """Say that the list cannot be sorted by a column."""

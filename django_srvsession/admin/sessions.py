@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 else:
     ModelAdmin = admin.ModelAdmin
 
+LIST_HEADER: Final = "X-Srvsession-List"
+"""In which the script that keeps the list up to date says which one it shows, by ``LiveSessionList.digest``."""
+
 _WHAT: Final = ("user", "device", "location_in_full", "agent", "full_sid", "store")
 _TIMES: Final = ("started_at", "signed_in_at", "last_active_at", "expires_at", "deadline", "key_changed_at")
 
@@ -161,7 +164,13 @@ class LiveSessionAdmin(History, Columns, ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Show the list, on its first page below the overview; or do an action."""
         context = {"title": gettext("Live sessions"), "overview_url": self._url("overview"), **(extra_context or {})}
-        if request.method == "GET" and not request.GET and self.has_view_permission(request):
+        may_see = request.method == "GET" and self.has_view_permission(request)
+        known = request.headers.get(LIST_HEADER)
+        if known is not None:
+            if may_see and self.get_changelist(request).is_as(known, self, request):
+                return HttpResponse(status=204)
+            context["messages"] = ()  # They are for the next page that a person sees.
+        elif may_see and not request.GET:
             context["overview"] = _overview()
         user_id = request.GET.get("user")
         if user_id:
