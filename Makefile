@@ -13,7 +13,7 @@ ARGS ?=
 # pyenv's versions are not on PATH, unless they are chosen.
 PYENV_PYTHONS := $(wildcard $(HOME)/.pyenv/versions/3.1[1-9]*/bin/python)
 
-.PHONY: help demo test trust lint matrix newest bench docs screenshots dist clean $(VENV)
+.PHONY: help demo test trust lint matrix newest ecosystem bench docs screenshots dist clean $(VENV)
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -44,6 +44,10 @@ matrix: $(STAMP) ## Run the tests on every supported Python and Django that is h
 newest: $(STAMP) ## Run the tests of fences with the newest libraries, pre-releases too (ARGS=tests: run all)
 	@.ci/packages
 	$(BIN)/tox run $(if $(PYENV_PYTHONS),--discover $(PYENV_PYTHONS)) -e newest -- $(or $(ARGS),-m fence)
+
+ecosystem: $(STAMP) ## Run other packages' own tests on our sessions, and write docs/ecosystem.rst (ARGS=django-allauth)
+	@.ci/packages
+	$(BIN)/python -m tests.ecosystem $(ARGS)
 
 bench: $(STAMP) ## Measure against Django's engines, and write docs/why/performance.rst (ARGS=...: measure only that)
 	@.ci/packages
