@@ -13,13 +13,13 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
-import psycopg
 import pymysql
 import pytest
 import redis
@@ -28,6 +28,11 @@ from redis.retry import Retry
 
 from tests.patience import patient
 from tests.runs import Job, new_directory, unprivileged_user, wait_until
+
+try:
+    import psycopg
+except ImportError:  # As on a site that has psycopg 2.
+    import psycopg2 as psycopg
 
 _numbers = itertools.count(1)
 
@@ -270,21 +275,18 @@ class PostgreSQLServer(DatabaseServer):
             *(word for name in options for word in ("-c", f"{name}={options[name]}")),
         ]
 
-    def connect(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(
-            host=self.host,
-            port=self.port,
-            user="postgres",
-            dbname="postgres",
-            connect_timeout=ceil(patient(2)),
-            autocommit=True,
+    def connect(self) -> Any:
+        connection: Any = psycopg.connect(
+            host=self.host, port=self.port, user="postgres", dbname="postgres", connect_timeout=ceil(patient(2))
         )
+        connection.autocommit = True
+        return connection
 
     def answers(self) -> bool:
         try:
-            with self.connect() as connection:
-                row = connection.execute("SHOW data_directory").fetchone()
-                return row is not None and Path(row[0]) == self.data
+            with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
+                cursor.execute("SHOW data_directory")
+                return Path(cursor.fetchone()[0]) == self.data
         except psycopg.Error:
             return False
 
@@ -349,13 +351,13 @@ class MariaDBServer(DatabaseServer):
             "USER": "root",
             "HOST": self.host,
             "PORT": str(self.port),
-            # Without TLS: PyMySQL makes an SSL context for each connection, which takes longer than most tests.
             "OPTIONS": {
-                "connect_timeout": patient(2),
-                "read_timeout": patient(10),
-                "write_timeout": patient(10),
+                "connect_timeout": ceil(patient(2)),
+                "read_timeout": ceil(patient(10)),
+                "write_timeout": ceil(patient(10)),
                 "charset": "utf8mb4",
-                "ssl_disabled": True,
+                # Without TLS: PyMySQL makes an SSL context for each connection, which takes longer than most tests.
+                **({"ssl_disabled": True} if sys.modules.get("MySQLdb") is pymysql else {}),
             },
         }
 

@@ -18,6 +18,7 @@ from django_srvsession.records import Delta, Ending, Loaded
 from django_srvsession.store import StoreUnavailableError
 from django_srvsession.testing.sessions import create, new_sid, new_verifier, stored
 
+pytest.importorskip("psycopg", reason="psycopg 2 prepares nothing")
 pytestmark = pytest.mark.parametrize("database_alias", ["postgresql"], indirect=True)
 
 

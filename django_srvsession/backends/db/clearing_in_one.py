@@ -12,6 +12,7 @@ from typing import Final
 from django.db import OperationalError, transaction
 
 from django_srvsession.backends.db.clearing_walk import Batch, IndexWalk, Walk
+from django_srvsession.backends.db.connection import code_of
 from django_srvsession.backends.db.database import Database, Runner
 from django_srvsession.backends.db.sql import EXPIRE, RECORD_COLUMNS, Row
 
@@ -116,7 +117,7 @@ class PageWalk(Walk):
                 table.execute(_PATIENCE)
                 return table.rows(of_pages(table.database, self.with_records), pages)
         except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            if code_of(error) != _LOCK_NOT_AVAILABLE:
                 raise
             self.further = OneStatementWalk(self.keep_ms, self.with_records)
             return [] if self.with_records else [(None, None, 0, 0)]

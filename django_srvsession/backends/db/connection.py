@@ -65,7 +65,7 @@ def run(using: str, work: Callable[[BaseDatabaseWrapper], T], *, writes: bool = 
                     return work(connection)
             return _attempt(connection, work, writes)
         except ProgrammingError as error:
-            if _code(error) == _NO_PRIVILEGE:
+            if code_of(error) == _NO_PRIVILEGE:
                 raise StoreUnavailableError(f"The database refused it ({_NO_PRIVILEGE}: no privilege).") from error
             _add_hint(error, using)
             raise
@@ -73,11 +73,11 @@ def run(using: str, work: Callable[[BaseDatabaseWrapper], T], *, writes: bool = 
             if _names_a_missing_table(error):
                 _add_hint(error, using)
                 raise
-            if _code(error) in _TOO_LARGE:
+            if code_of(error) in _TOO_LARGE:
                 raise TooLargeError(f"The database takes no statement of this size: {error}") from error
             may_repeat = _recover(connection, error, writes)
             if not (tries_left and may_repeat):
-                raise StoreUnavailableError(f"{_SILENCE} ({_code(error)})") from error
+                raise StoreUnavailableError(f"{_SILENCE} ({code_of(error)})") from error
         time.sleep(random.uniform(0, _PAUSE_S) * (TRIES - tries_left))  # noqa: S311 - jitter
     raise AssertionError("unreachable")
 
@@ -102,11 +102,14 @@ def _recover(connection: BaseDatabaseWrapper, error: Exception, writes: bool) ->
 
 
 def _lost_to_another(error: Exception) -> bool:
-    return _code(error) in _LOST_TO_ANOTHER
+    return code_of(error) in _LOST_TO_ANOTHER
 
 
-def _code(error: Exception) -> object:
-    """Return what the database calls an error: MariaDB's number, PostgreSQL's SQLSTATE; else its type's name."""
+def code_of(error: Exception) -> object:
+    """Return what the database calls an error: MariaDB's number, PostgreSQL's SQLSTATE; else its type's name.
+
+    Each driver keeps it elsewhere: psycopg 3 in ``sqlstate``, psycopg 2 in ``pgcode``, those of MariaDB in ``args``.
+    """
     if error.args and isinstance(error.args[0], int):
         return error.args[0]
     cause = error.__cause__
