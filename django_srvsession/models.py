@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import models
+from django.db.models import Func, Value
 from django.utils.translation import gettext_lazy as _
 
 from django_srvsession.records import as_datetime, is_instant
@@ -39,13 +40,17 @@ def exact_collation(connection: BaseDatabaseWrapper) -> str | None:
     return None
 
 
-def spelt(value: Any, connection: BaseDatabaseWrapper) -> Any:
-    """Return a value as it is written to a column of ours, whatever connections a site has to MariaDB and MySQL.
+AS_BYTES: Final = "_binary "
+"""What is written before a text for MariaDB and MySQL that not every connection can spell.
 
-    With ``charset: utf8`` they cannot spell an emoji; the columns are ``utf8mb4``, and take every character as bytes.
-    """
-    is_wide = connection.vendor == "mysql" and isinstance(value, str) and not value.isascii() and max(value) > "\uffff"
-    return value.encode() if is_wide else value
+With ``charset: utf8`` they cannot spell an emoji; the columns are ``utf8mb4``, and take every character as bytes. The
+driver is given a text all the same: PyMySQL writes this before bytes by itself, mysqlclient does not.
+"""
+
+
+def needs_bytes(value: Any) -> bool:
+    """Tell whether a value is a text with a character that takes four bytes."""
+    return isinstance(value, str) and not value.isascii() and max(value) > "\uffff"
 
 
 def says_it_is_no_text(error: Exception, connection: BaseDatabaseWrapper) -> bool:
@@ -72,8 +77,11 @@ class ExactCharField(CharField):
     """Hold text that is looked up byte by byte, on every database: "A" is not "a", "7" is not "7 "."""
 
     def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
-        """Return a value as it is written."""
-        return spelt(super().get_db_prep_save(value, connection), connection)
+        """Return a value, or the expression for it, as it is written."""
+        prepared = super().get_db_prep_save(value, connection)
+        if connection.vendor == "mysql" and needs_bytes(prepared):
+            return Func(Value(prepared), template=f"{AS_BYTES}%(expressions)s")
+        return prepared
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
         """Return the column's type and its collation on this database."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
+from math import ceil
 from typing import Any
 
 import pytest
@@ -121,7 +122,7 @@ def test_a_frozen_database_is_an_outage_after_the_configured_time(store: Databas
     connection.close()
     with pytest.MonkeyPatch.context() as patch:
         for name in ("connect_timeout", "read_timeout"):
-            patch.setitem(connection.settings_dict["OPTIONS"], name, patient(1))
+            patch.setitem(connection.settings_dict["OPTIONS"], name, ceil(patient(1)))
         stored(store, sid)
         with server.frozen(), pytest.raises(StoreUnavailableError):
             store.update(sid, verifier, TOUCH, session)

@@ -147,7 +147,7 @@ def test_a_size_that_a_database_refuses_is_no_outage(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("database_alias", ["mariadb"], indirect=True)
-def test_an_emoji_in_a_user_agent_is_kept_over_a_connection_with_charset_utf8(
+def test_an_emoji_is_kept_over_a_connection_with_charset_utf8(
     database_alias: str, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = connections[database_alias]
@@ -161,11 +161,16 @@ def test_an_emoji_in_a_user_agent_is_kept_over_a_connection_with_charset_utf8(
     assert len(store.records(user_id)) == 2
     settings.SRVSESSION_EVENT_LOG = 30
     event_log.EventLog().write(session_started, [{"record": session.record}])
+    ended = create(store).record.sid
+    store.end(ended, Ending("logout", by=agent))
     connection.close()
     monkeypatch.undo()
     assert stored(store, session.record.sid).record.client.user_agent == agent
     assert stored(store, other.record.sid).record.client.user_agent == agent
     assert [event.user_agent for event in SessionEvent.objects.using(database_alias)] == [agent]
+    tombstone = store.load(ended)
+    assert isinstance(tombstone, Tombstone)
+    assert tombstone.by == agent
     connection.close()
 
 

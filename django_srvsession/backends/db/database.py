@@ -14,7 +14,7 @@ from django_srvsession.backends.db import cursors
 from django_srvsession.backends.db.format import clock_said
 from django_srvsession.backends.db.listing_sql import ListStatements
 from django_srvsession.backends.db.sql import Params, Row, Spelling, Statements
-from django_srvsession.models import spelt
+from django_srvsession.models import AS_BYTES, needs_bytes
 from django_srvsession.store.clock import LocalClock, ServerClock
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ T = TypeVar("T")
 
 _MOST_SIDS: Final = 900
 """How many sids one statement names: old SQLite takes 999 parameters."""
-_AGENTS: Final = frozenset({"user_agent", "new_user_agent"})
+_TEXTS: Final = frozenset({"user_agent", "new_user_agent", "by"})
+"""The parameters that are written and may hold any character."""
 _NO_TEXT: Final = "Could not decode to UTF-8"
 
 _rows: Final = methodcaller("fetchall")
@@ -93,17 +94,14 @@ class Runner:
         self._execute(sql, {}, _count)
 
     def _execute(self, sql: str, params: Params, read: Callable[[Any], T], often: bool = False) -> T:
-        prepared = self.database.prepared if often else None
-        return cursors.execute(self.connection, sql, self._spelt(params), read, prepared)
-
-    def _spelt(self, params: Params) -> Params:
-        """Add the time for SQLite, whose clock is ours; give MariaDB and MySQL what their connections may not spell."""
-        vendor = self.database.vendor
-        if vendor == "sqlite":
-            return {**params, "now": self.database.clock.now_ms}
-        if vendor == "mysql" and not _AGENTS.isdisjoint(params):
-            return {name: spelt(value, self.connection) if name in _AGENTS else value for name, value in params.items()}
-        return params
+        vendor, prepared = self.database.vendor, self.database.prepared if often else None
+        if vendor == "sqlite":  # Its clock is ours.
+            params = {**params, "now": self.database.clock.now_ms}
+        elif vendor == "mysql":
+            for name in _TEXTS.intersection(params):
+                if needs_bytes(params[name]):
+                    sql = sql.replace(f"%({name})s", f"{AS_BYTES}%({name})s")
+        return cursors.execute(self.connection, sql, params, read, prepared)
 
     def rows_in_order_of_index(self, sql: str, params: Params) -> list[Row]:
         """Execute a statement, inside a transaction, that is to walk along an index rather than to sort."""
