@@ -23,6 +23,7 @@ from tests.databases import SendEverythingTo, add_database, forget_connections, 
 from tests.mongodb_servers import MongoServer, make_indexes, mongodb_settings, new_database, uri_of_another_server
 from tests.one_local import keep_one_local
 from tests.patience import patient
+from tests.pgbouncer import IS_THROUGH_PGBOUNCER, PgBouncer
 from tests.redis_sentinels import SentinelGroup
 from tests.redis_servers import ReplicatedCluster
 from tests.runs import new_directory, restore_signals_of_children
@@ -81,6 +82,12 @@ def postgresql_server() -> Iterator[PostgreSQLServer]:
 
 
 @pytest.fixture(scope="session")
+def pgbouncer_server(postgresql_server: PostgreSQLServer) -> Iterator[PgBouncer]:
+    """A PgBouncer with two connections to the private PostgreSQL, for all."""
+    yield from running(PgBouncer(postgresql_server, connections=2))
+
+
+@pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaDBServer]:
     """A private MariaDB."""
     yield from running(MariaDBServer())
@@ -95,9 +102,12 @@ def sqlite_alias(django_db_setup: None, django_db_blocker: Any) -> str:
 
 # The aliases wait for `django_db_setup`: pytest-django must not take them for databases that it has to create.
 @pytest.fixture(scope="session")
-def postgresql_alias(django_db_setup: None, django_db_blocker: Any, postgresql_server: PostgreSQLServer) -> str:
-    """A database alias: PostgreSQL, migrated."""
-    return _on_server("postgresql", postgresql_server, django_db_blocker)
+def postgresql_alias(
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: Any, postgresql_server: PostgreSQLServer
+) -> str:
+    """A database alias: PostgreSQL, migrated; through PgBouncer where the environment says so."""
+    server: Any = request.getfixturevalue("pgbouncer_server") if IS_THROUGH_PGBOUNCER else postgresql_server
+    return _on_server("postgresql", server, django_db_blocker)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import secrets
 import shutil
@@ -18,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from math import ceil
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, Final, NoReturn
 
 import pymysql
 import pytest
@@ -245,6 +246,10 @@ class DatabaseServer(Server):
         self.execute(f"CREATE DATABASE {name}")
 
 
+POSTGRESQL_OPTIONS: Final = json.loads(os.environ.get("SRVSESSION_TESTS_POSTGRESQL_OPTIONS", "{}"))
+"""What else all sites of the tests have in their ``OPTIONS``, as rows of ``make ecosystem`` want: a pool, for one."""
+
+
 class PostgreSQLServer(DatabaseServer):
     """PostgreSQL, with the superuser ``postgres`` and no password."""
 
@@ -275,9 +280,11 @@ class PostgreSQLServer(DatabaseServer):
             *(word for name in options for word in ("-c", f"{name}={options[name]}")),
         ]
 
-    def connect(self) -> Any:
+    def connect(self, port: int = 0) -> Any:
+        """Open an administrator's connection, also through another port that leads here."""
+        limit = ceil(patient(2))
         connection: Any = psycopg.connect(
-            host=self.host, port=self.port, user="postgres", dbname="postgres", connect_timeout=ceil(patient(2))
+            host=self.host, port=port or self.port, user="postgres", dbname="postgres", connect_timeout=limit
         )
         connection.autocommit = True
         return connection
@@ -297,7 +304,7 @@ class PostgreSQLServer(DatabaseServer):
             "USER": "postgres",
             "HOST": self.host,
             "PORT": str(self.port),
-            "OPTIONS": {"connect_timeout": ceil(patient(2))},
+            "OPTIONS": {"connect_timeout": ceil(patient(2)), **POSTGRESQL_OPTIONS},
         }
 
 

@@ -6,15 +6,29 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 
+from django_srvsession.backends.db import DatabaseStore
+from django_srvsession.backends.db.prepared import AFTER_USES
 from django_srvsession.models import Session
-from django_srvsession.testing.sessions import new_sid, new_verifier
+from django_srvsession.records import Delta, Ending, Tombstone
+from django_srvsession.testing.sessions import (
+    create,
+    in_threads,
+    new_sid,
+    new_user,
+    new_verifier,
+    stored,
+    unexpected,
+)
+from tests.databases import add_database, remove_database
 from tests.patience import patient
+from tests.pgbouncer import PgBouncer
 from tests.runs import ROOT
 from tests.servers import missing
 
@@ -64,3 +78,33 @@ def told(story: str, database: dict[str, Any]) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+@pytest.fixture(params=[True, False], ids=["as Django's documentation says", "and nobody said so"])
+def pooled(request: pytest.FixtureRequest, database_alias: str, pgbouncer_server: PgBouncer) -> Iterator[str]:
+    """An alias that leads through it; Django's setting for poolers may be forgotten."""
+    entry = pgbouncer_server.database_settings(connections[database_alias].settings_dict["NAME"])
+    add_database("pooled", {**entry, "DISABLE_SERVER_SIDE_CURSORS": request.param})
+    yield "pooled"
+    remove_database("pooled")
+
+
+@pytest.mark.parametrize("database_alias", ["postgresql"], indirect=True)
+def test_behind_pgbouncer_many_clients_of_two_connections_use_their_sessions(database_alias: str, pooled: str) -> None:
+    """Where it was forgotten, what one connection has prepared is asked of the other one, sooner or later."""
+    store, user_id = DatabaseStore(pooled), new_user()
+
+    def use() -> str:
+        session = create(store, user_id=user_id, changed={"count": b"0"})
+        for number in range(2 * AFTER_USES):
+            delta = Delta(changed={"count": b"%d" % number})
+            session = store.update(session.record.sid, session.record.verifier, delta, session)
+            assert stored(store, session.record.sid).values == {"count": b"%d" % number}
+        store.end(session.record.sid, Ending("logout"))
+        assert isinstance(store.load(session.record.sid), Tombstone)
+        return session.record.sid
+
+    outcomes = in_threads([use] * 8, connections.close_all)
+    assert unexpected(outcomes) == []
+    assert len(set(outcomes)) == 8
+    assert list(store.records(user_id)) == []
