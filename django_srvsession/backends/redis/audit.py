@@ -11,7 +11,7 @@ from typing import Final
 
 from django_srvsession.backends.redis.clearing import Clearing
 from django_srvsession.backends.redis.clock import RedisClock
-from django_srvsession.backends.redis.commands import listed_record
+from django_srvsession.backends.redis.commands import list_command, listed_record
 from django_srvsession.backends.redis.format import indexed_until_ms
 from django_srvsession.backends.redis.keys import Keys, kind_of
 from django_srvsession.backends.redis.record_reading import record_replies
@@ -63,25 +63,27 @@ class IndexAudit:
 
     def _missing(self, sessions: Sequence[Session]) -> list[tuple[str, Command]]:
         """Return what would list each session wherever it ought to be listed and is not, or not for long enough."""
-        wanted: dict[str, list[tuple[str, int, float]]] = {}
+        wanted: dict[str, list[tuple[str, Command, float]]] = {}
         for record, reply in sessions:
-            for key, score, least in self._entries(record, reply):
-                wanted.setdefault(key, []).append((record.sid, score, least))
+            for key, command, least in self._entries(record, reply):
+                wanted.setdefault(key, []).append((record.sid, command, least))
         asked: list[Command] = [("ZMSCORE", key, *(sid for sid, *_ in entries)) for key, entries in wanted.items()]
         replies = self._to.exchange(asked) if asked else []
         return [
-            (sid, ("ZADD", key, "GT", score, sid))
+            (sid, command)
             for (key, entries), scores in zip(wanted.items(), map(checked_index, replies), strict=True)
-            for (sid, score, least), found in zip(entries, scores, strict=True)
+            for (sid, command, least), found in zip(entries, scores, strict=True)
             if found is None or float(found) < least
         ]
 
-    def _entries(self, record: SessionRecord, image: bytes) -> Iterator[tuple[str, int, float]]:
-        """Yield the indexes that a session belongs in, with its score and the least that will do."""
-        yield self._keys.live_of(kind_of(record.user_id), record.sid), record.last_seen_ms, float("-inf")
+    def _entries(self, record: SessionRecord, image: bytes) -> Iterator[tuple[str, Command, float]]:
+        """Yield the indexes that a session belongs in, with what lists it there and the least score that will do."""
+        live = self._keys.live_of(kind_of(record.user_id), record.sid)
+        yield live, ("ZADD", live, "GT", record.last_seen_ms, record.sid), float("-inf")
         if record.user_id is not None:
             until_ms = max(record.expires_ms, indexed_until_ms(image))  # No save looks at the index before then.
-            yield self._keys.user(record.user_id), until_ms, until_ms
+            of_user = self._keys.user(record.user_id)
+            yield of_user, list_command(of_user, record.sid, until_ms), until_ms
 
     def _add(self, commands: Sequence[Command]) -> None:
         for reply in self._to.exchange(commands):

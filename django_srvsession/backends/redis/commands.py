@@ -14,7 +14,7 @@ from django_srvsession.backends.redis.format import (
     read_record,
 )
 from django_srvsession.backends.redis.keys import Keys, decoded
-from django_srvsession.backends.redis.scripts import ADMITTED_MARK, CONDEMNED_MARK, END, WRITE, Script
+from django_srvsession.backends.redis.scripts import ADMITTED_MARK, CONDEMNED_MARK, END, LIST, WRITE, Script
 from django_srvsession.backends.redis.transport import Command
 from django_srvsession.records import UNSET, Delta, Ending, SessionRecord, checked_details
 from django_srvsession.store import CorruptSessionError
@@ -89,6 +89,11 @@ def end_command(
         *present,
         *absent,
     )
+
+
+def list_command(user_key: str, sid: str, until_ms: int) -> Command:
+    """Make the command that lists a session among its user's, until a moment."""
+    return evalsha(LIST, [user_key], sid, until_ms)
 
 
 def forget_commands(keys: Keys, sid: str, kinds: Iterable[str], user_id: str | None) -> list[Command]:

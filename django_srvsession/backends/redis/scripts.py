@@ -99,7 +99,8 @@ WRITE: Final = _script("write.lua")
 END: Final = _script("end.lua")
 END_AS_KNOWN: Final = _script("end_as_known.lua")
 ADMIT: Final = _script("admit.lua")
+LIST: Final = _script("list.lua")
 FORGET: Final = _script("forget.lua")
 
-TEXTS: Final = {script.sha: str(script) for script in (SAVE, WRITE, END, END_AS_KNOWN, ADMIT, FORGET)}
+TEXTS: Final = {script.sha: str(script) for script in (SAVE, WRITE, END, END_AS_KNOWN, ADMIT, LIST, FORGET)}
 """Each script's text by its digest, for the first time that a server meets it."""

@@ -15,6 +15,7 @@ from django_srvsession.backends.redis.commands import (
     end_command,
     evalsha,
     forget_commands,
+    list_command,
     listed_record,
     read_conflicts,
     write_command,
@@ -27,7 +28,8 @@ from django_srvsession.backends.redis.format import (
     session_image,
     tombstone_rest,
 )
-from django_srvsession.backends.redis.keys import ANONYMOUS, KINDS, Keys, decoded, kind_of
+from django_srvsession.backends.redis.ghosts import Ghosts
+from django_srvsession.backends.redis.keys import ANONYMOUS, KINDS, USERS, Keys, decoded, kind_of
 from django_srvsession.backends.redis.record_reading import record_replies
 from django_srvsession.backends.redis.scripts import END_AS_KNOWN, FORGET, MARGIN_MS, SAVE, TTL_STEP_MS
 from django_srvsession.backends.redis.transport import Command, Transport
@@ -70,9 +72,10 @@ _DEAD: Final = (b"absent", b"ended")
 class Sessions:
     """Do what :class:`django_srvsession.store.Store` says to the sessions of one tenant."""
 
-    def __init__(self, keys: Keys, clock: RedisClock) -> None:
+    def __init__(self, keys: Keys, clock: RedisClock, ghosts: Ghosts) -> None:
         self._keys = keys
         self._clock = clock
+        self._ghosts = ghosts
         self._prefix = keys.sessions
 
     def _key(self, sid: str) -> bytes:
@@ -134,13 +137,21 @@ class Sessions:
         until_ms = _bound(record.expires_ms, record.lifetime_ms)
         image = session_image(record, new.values, until_ms)
         goes_ms = max(record.expires_ms, new.now_ms) + _keep_ms()
-        *of_user, live = self._list_commands(sid, record.user_id, until_ms)
-        # Clearing that found the entry without its session may have lowered it meanwhile: it is raised once more.
-        stored = await self._store_new(to, [*of_user, live], ("SET", key, image, "NX", "PXAT", goes_ms), of_user[1:])
+        live = self._live_command(sid, record.user_id)
+        storing: Command = ("SET", key, image, "NX", "PXAT", goes_ms)
+        if record.user_id is None:
+            stored = await self._store_new(to, [live], storing, [])
+        else:
+            # Clearing that found the entry without its session may have lowered it meanwhile: it is raised once more.
+            user_key = self._keys.user(record.user_id)
+            listed: Command = ("ZADD", user_key, "GT", until_ms, sid)
+            again = list_command(user_key, sid, until_ms)
+            stored = await self._store_new(to, [listed, live], storing, [again])
         if stored is None:
             return await self._created_before(to, sid, verifier)
         if stored != b"OK":
             raise senseless()
+        await self._ghosts.note_listed(to, self._keys, kind_of(record.user_id))
         return new
 
     async def _store_new(
@@ -217,6 +228,7 @@ class Sessions:
         lifetime_ms = delta.lifetime_ms if delta.lifetime_ms is not UNSET else base.record.lifetime_ms if base else 0
         until_ms = _bound(await self._now_ms(to) + lifetime_ms, lifetime_ms)
         await self._list(to, sid, str(delta.user_id), until_ms)
+        await self._ghosts.note_listed(to, self._keys, USERS)
         return until_ms
 
     async def _forget_visitor(self, to: Transport, sid: str, delta: Delta, base: Loaded | None) -> None:
@@ -306,16 +318,12 @@ class Sessions:
     # Lists.
 
     async def _list(self, to: Transport, sid: str, user_id: str, until_ms: int) -> None:
-        for reply in await to.call(self._list_commands(sid, user_id, until_ms)):
+        live, of_user = self._live_command(sid, user_id), list_command(self._keys.user(user_id), sid, until_ms)
+        for reply in await to.call([live, of_user]):
             checked_index(reply)
 
-    def _list_commands(self, sid: str, user_id: str | None, until_ms: int) -> list[Command]:
-        live: Command = ("ZADD", self._keys.live_of(kind_of(user_id), sid), "GT", self._clock.score, sid)
-        if user_id is None:
-            return [live]
-        key = self._keys.user(user_id)
-        past: Command = ("ZREMRANGEBYSCORE", key, "-inf", self._clock.now_ms - MARGIN_MS)
-        return [past, ("ZADD", key, "GT", until_ms, sid), live]
+    def _live_command(self, sid: str, user_id: str | None) -> Command:
+        return ("ZADD", self._keys.live_of(kind_of(user_id), sid), "GT", self._clock.score, sid)
 
     def _touch_commands(self, sid: str, base: Loaded | None) -> list[Command]:
         score = self._clock.score

@@ -18,6 +18,7 @@ from django_redis.client import DefaultClient
 from django_srvsession import conf
 from django_srvsession.backends.redis.alias import why_unusable
 from django_srvsession.backends.redis.clock import RedisClock
+from django_srvsession.backends.redis.ghosts import Ghosts
 from django_srvsession.backends.redis.keys import Keys
 from django_srvsession.backends.redis.limit import Limit
 from django_srvsession.backends.redis.listing import Lists
@@ -29,9 +30,9 @@ _MOST_KEPT = 1000
 class Tenant:
     """Hold what is made of one prefix. Whatever begins with it ends with it, if the tenant changes meanwhile."""
 
-    def __init__(self, prefix: str, clock: RedisClock) -> None:
+    def __init__(self, prefix: str, clock: RedisClock, ghosts: Ghosts) -> None:
         self.keys = Keys(prefix)
-        self.sessions = Sessions(self.keys, clock)
+        self.sessions = Sessions(self.keys, clock, ghosts)
         self.lists = Lists(self.keys, clock)
         self.limit = Limit(self.keys, clock)
 
@@ -40,7 +41,8 @@ class Tenants:
     """Find the tenant of the moment; where there is one only, without asking anybody."""
 
     def __init__(self, clock: RedisClock) -> None:
-        self._of = lru_cache(_MOST_KEPT)(lambda prefix: Tenant(prefix, clock))
+        ghosts = Ghosts(clock)
+        self._of = lru_cache(_MOST_KEPT)(lambda prefix: Tenant(prefix, clock, ghosts))
 
     def now(self) -> Tenant:
         """Return the tenant of this thread or request.

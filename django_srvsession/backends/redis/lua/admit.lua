@@ -53,4 +53,5 @@ else
   end
 end
 redis.call('ZADD', index, ADMITTED_FROM + now, ADMITTED_MARK .. me)
+-- include lapse.lua
 return {'ok', now, ending}
