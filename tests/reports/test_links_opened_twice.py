@@ -27,7 +27,7 @@ from django.utils.http import urlsafe_base64_encode
 from django_srvsession import services
 from tests.engine import pages
 from tests.engine.pages import Browser, at_once, login, logout, make_user, put, while_
-from tests.trust import WHOLE
+from tests.reports.stores import on_stores
 
 NEW = "a long new secret"
 FORM = {"new_password1": NEW, "new_password2": NEW}
@@ -36,7 +36,7 @@ INVALID = "invalid, possibly because it has already been used"
 reset_view = auth_views.PasswordResetConfirmView.as_view(success_url="/done/")
 urlpatterns = [path("reset/<uidb64>/<token>/", reset_view), path("admin/", admin.site.urls), *pages.urlpatterns]
 
-everywhere = pytest.mark.parametrize("every_store", ["sqlite"], indirect=True) if not WHOLE else lambda test: test
+everywhere = on_stores("sqlite")
 
 
 @pytest.fixture(autouse=True)
