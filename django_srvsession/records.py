@@ -152,6 +152,13 @@ class SessionRecord(NamedTuple):
             and now_ms - self.rotated_ms < ROTATION_GRACE_MS
         )
 
+    def openers(self, now_ms: int) -> tuple[str, ...]:
+        """Return the verifiers that :meth:`accepts` takes at ``now_ms``: the key's, and in its grace the one before."""
+        previous = self.previous_verifier
+        if previous is None or not self.accepts(previous, now_ms):
+            return (self.verifier,)
+        return self.verifier, previous
+
     def was_rotated_just_now(self, now_ms: int) -> bool:
         """Tell whether the key was changed less than a minute ago: older keys of the session may be under way."""
         return self.rotated_ms is not None and now_ms - self.rotated_ms < ROTATION_GRACE_MS

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -65,8 +65,8 @@ class Face:
         """End sessions in as few steps as the store can."""
         return await self.call(self.store.end_many, sids, ending)
 
-    async def alive(self, sids: Sequence[str]) -> frozenset[str]:
-        """Say which of these sessions are live."""
+    async def alive(self, sids: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Say which of these sessions are live, and which verifiers they accept."""
         return await self.call(self.store.alive, sids)
 
     async def admit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from django.core.checks import CheckMessage
@@ -211,16 +211,21 @@ class Store(ABC):
         records = (self.end(sid, ending) for sid in sids)
         return [record for record in records if record is not None]
 
-    def alive(self, sids: Sequence[str]) -> frozenset[str]:
-        """Return which of these sessions are live, whoever has their keys; here one by one."""
-        return frozenset(sid for sid in sids if self._is_alive(sid))
+    def alive(self, sids: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Return those of these sessions that are live, each with the verifiers that it accepts now.
 
-    def _is_alive(self, sid: str) -> bool:
+        That is ``SessionRecord.openers``. Here one by one.
+        """
+        return {sid: verifiers for sid in sids if (verifiers := self._openers_of(sid))}
+
+    def _openers_of(self, sid: str) -> tuple[str, ...]:
         try:
             found = self.load(sid)
         except CorruptSessionError:
-            return False  # It opens for nobody.
-        return isinstance(found, Loaded) and found.record.is_live(found.now_ms)
+            return ()  # It opens for nobody.
+        if isinstance(found, Loaded) and found.record.is_live(found.now_ms):
+            return found.record.openers(found.now_ms)
+        return ()
 
     def records(self, user_id: str | None = None) -> Sequence[SessionRecord]:
         """Return the live sessions, of one user or of all, newest activity first, as a lazy sequence.

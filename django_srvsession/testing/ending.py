@@ -238,14 +238,30 @@ class AliveContract:
         store.end(ended.sid, Ending("logout"))
         asked = [ended.sid, live[0].sid, new_sid(), due.sid, live[1].sid, idle.sid, live[0].sid]
         before = snapshot(store, live[1].sid)
-        assert store.alive(asked) == {record.sid for record in live}
+        assert store.alive(asked) == {record.sid: (record.verifier,) for record in live}
         assert snapshot(store, live[1].sid) == before
-        assert store.alive([]) == frozenset()
+        assert store.alive([]) == {}
 
     def test_what_is_no_sid_is_no_live_session(self, store: Store) -> None:
         live = create(store).record.sid
-        assert store.alive([live, "", "x" * 18, live.upper() + " ", "../" + live, "\0"]) == {live}
+        assert store.alive([live, "", "x" * 18, live.upper() + " ", "../" + live, "\0"]).keys() == {live}
 
     def test_a_thousand_can_be_asked_for_at_once(self, store: Store) -> None:
         live = {create(store).record.sid for _ in range(50)}
-        assert store.alive([*(new_sid() for _ in range(950)), *live]) == live
+        assert store.alive([*(new_sid() for _ in range(950)), *live]).keys() == live
+
+    def test_each_is_named_with_the_verifiers_that_open_it(self, store: Store) -> None:
+        renewed, replaced, twice = (create(store).record for _ in range(3))
+        keys = {record.sid: new_verifier() for record in (renewed, replaced, twice)}
+        store.update(twice.sid, twice.verifier, Delta(new_verifier=(between := new_verifier()), final=False))
+        for sid, verifier, final in (
+            (renewed.sid, renewed.verifier, False),
+            (replaced.sid, replaced.verifier, True),
+            (twice.sid, between, False),
+        ):
+            store.update(sid, verifier, Delta(new_verifier=keys[sid], final=final))
+        assert store.alive(list(keys)) == {
+            renewed.sid: (keys[renewed.sid], renewed.verifier),
+            replaced.sid: (keys[replaced.sid],),
+            twice.sid: (keys[twice.sid], between),
+        }

@@ -97,14 +97,16 @@ class FaceContract:
         ]
         due = (await face.create(new_sid(), new_verifier(), new_delta(lifetime_ms=0))).record
         chosen = [session.record.sid for session in made]
-        assert await face.alive([*chosen, due.sid, new_sid()]) == set(chosen)
+        assert await face.alive([*chosen, due.sid, new_sid()]) == {
+            session.record.sid: (session.record.verifier,) for session in made
+        }
         mine = Filter(matches=lambda record: record.user_id == user_id)
         assert set(sids((await face.portion(mine, 3)).records)) == set(chosen)
         assert len((await face.activity()).minutes) == 60
         ended = await face.end_many([*chosen[:2], due.sid], Ending("revoked", "me"))
         assert {record.sid: record for record in ended} == {session.record.sid: session.record for session in made[:2]}
         assert list(await face.end_many([*chosen, due.sid], EXPIRED)) == [due]
-        assert await face.alive([*chosen, due.sid]) == {chosen[2]}
+        assert list(await face.alive([*chosen, due.sid])) == [chosen[2]]
         assert list(await face.records(user_id)) == [made[2].record]
 
     def test_many_tasks_that_change_different_keys_all_win(self, store: Store) -> None:

@@ -141,7 +141,8 @@ class Run:
             assert found._replace(ended_ms=0, now_ms=0) == self.known._replace(ended_ms=0, now_ms=0)
         user_id = self.latest.record.user_id
         is_live = isinstance(self.known, Loaded) and self.known.record.is_live(self._now_ms)
-        assert self.store.alive([self.sid, new_sid()]) == (frozenset({self.sid}) if is_live else frozenset())
+        opens = {self.sid: self.latest.record.openers(self._now_ms)} if is_live else {}
+        assert self.store.alive([self.sid, new_sid()]) == opens
         if user_id is not None:
             assert sids(self.store.records(user_id)) == ([self.sid] if is_live else [])
 

@@ -207,10 +207,10 @@ def test_who_is_alive_and_what_one_step_ends_is_what_the_rules_say(rig: Rig, dra
     sessions = [rig.put(*each) for each in drawn]
     live = {each.record for each in sessions if rules.may_end(each, Ending("logout"), rig.now_ms)}
     sids = [each.record.sid for each in sessions]
-    assert rig.store.alive(sids) == {record.sid for record in live}
+    assert rig.store.alive(sids) == {record.sid: record.openers(rig.now_ms) for record in live}
     listed = {record.sid for user_id in USERS for record in rig.store.records(user_id)}
     assert listed & set(sids) == {record.sid for record in live if record.user_id}
     assert set(rig.store.end_many(sids, Ending("revoked"))) == live
-    assert rig.store.alive(sids) == frozenset()
+    assert rig.store.alive(sids) == {}
     due = {each.record for each in sessions} - live
     assert {record for sid in sids if (record := rig.store.end(sid, Ending()))} == due

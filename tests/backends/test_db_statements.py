@@ -176,10 +176,10 @@ def test_who_of_many_is_alive_is_asked_in_one_statement(store: DatabaseStore) ->
     store.end(ended.sid, Ending("logout"))
     others = [new_sid() for _ in range(300)]
     with sent(store.using) as queries:
-        assert store.alive([live.sid, due.sid, ended.sid, "x", *others]) == {live.sid}
+        assert store.alive([live.sid, due.sid, ended.sid, "x", *others]) == {live.sid: (live.verifier,)}
     assert len(queries) == 1
     with sent(store.using) as queries:
-        assert store.alive([]) == store.alive(["no sid"]) == frozenset()
+        assert store.alive([]) == store.alive(["no sid"]) == {}
     assert len(queries) == 0
 
 

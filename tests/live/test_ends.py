@@ -120,6 +120,20 @@ def test_a_thief_who_is_refused_cannot_close_the_owner_s_connections(site: LiveS
             one.close()
 
 
+def test_a_key_that_was_replaced_ends_what_it_opened_and_what_the_new_one_opens_goes_on(
+    site: LiveSite, users: Users
+) -> None:
+    owner, other = (site.visitor(user) for user in users(2))
+    thief = Visitor(site.url, dict(owner.cookies))
+    with all_of(Socket(other), *connections_of(owner), *connections_of(thief)) as opened:
+        assert owner.get("/rotate/").status == 200
+        with all_of(*connections_of(owner)) as anew:
+            assert [one.ended(WITHIN) for one in opened[1:]] == how_ends(site, "key_changed") * 2
+            assert all_go_on([opened[0], *anew])
+            end_by_revoking(site, owner, "")
+            assert [one.ended(WITHIN) for one in anew] == how_ends(site, "revoked")
+
+
 def test_sign_out_everywhere_else_keeps_the_own_connections(site: LiveSite, users: Users) -> None:
     (user,) = users(1)
     own, other = site.visitor(user), site.visitor(user)

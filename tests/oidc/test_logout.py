@@ -252,5 +252,5 @@ def test_the_session_is_saved_before_it_is_linked(users: None, provider: Provide
     client = sign_in(provider.id_claims())
     (record,) = services.sessions_of(get_user_model().objects.get(username="ann"))
     assert set(ProviderLink.objects.values_list("sid", flat=True)) == {record.sid}
-    assert current_store().alive([record.sid]) == {record.sid}
+    assert list(current_store().alive([record.sid])) == [record.sid]
     assert user_of(client) == "ann"

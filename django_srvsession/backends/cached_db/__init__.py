@@ -7,7 +7,7 @@ is believed until its check is due (``SRVSESSION_CACHE_CHECK``); ``sessions`` sa
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import ClassVar
 
@@ -186,7 +186,7 @@ class CachedDatabaseStore(Store):
         """Return what is known of the database's clock."""
         return self.database.clock_ms
 
-    def alive(self, sids: Sequence[str]) -> frozenset[str]:
+    def alive(self, sids: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
         """Ask the database."""
         return self.database.alive(sids)
 

@@ -7,7 +7,7 @@ lagging replica would keep people signed in after a logout.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import ClassVar, TypeVar
 
 from django.db import connections, router, transaction
@@ -113,11 +113,11 @@ class DatabaseStore(Store):
         params = ending_params(ending, rules.keep_ms())
         return self._run(lambda table: table.end_many(list(filter(is_sid, sids)), params))
 
-    def alive(self, sids: Sequence[str]) -> frozenset[str]:
+    def alive(self, sids: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
         """Do as the interface says, in one statement."""
         known = list(filter(is_sid, sids))
         rows = self._run(lambda table: table.rows_of("alive", known), writes=False)
-        return frozenset(sid for (sid,) in rows)
+        return {sid: tuple(verifier.hex() for verifier in openers if verifier is not None) for sid, *openers in rows}
 
     def listen(self, heard: Callable[[Collection[str]], object], stopped: threading.Event) -> bool:
         """Do as the interface says, where PostgreSQL tells of ends (``SRVSESSION_LIVE_NOTIFY``)."""

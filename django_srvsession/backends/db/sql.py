@@ -41,10 +41,9 @@ ENDED_CHANNEL: Final = "srvsession_ended"
 LIVE: Final = "{ended_ms} IS NULL AND {expires_ms} + 0 > {now}"
 _DUE: Final = "{ended_ms} IS NULL AND {expires_ms} + 0 <= {now}"
 _OWN: Final = "COALESCE({user_id}, %(user_id)s) = %(user_id)s"
-_ACCEPTS: Final = (
-    "({verifier} = %(verifier)s OR ({previous_verifier} = %(verifier)s AND NOT {rotation_final}"
-    f" AND {{rotated_ms}} > {{now}} - {ROTATION_GRACE_MS}))"
-)
+_IN_GRACE: Final = f"NOT {{rotation_final}} AND {{rotated_ms}} > {{now}} - {ROTATION_GRACE_MS}"
+_ACCEPTS: Final = "({verifier} = %(verifier)s OR ({previous_verifier} = %(verifier)s AND " + _IN_GRACE + "))"
+_OPENERS: Final = "{verifier}, CASE WHEN " + _IN_GRACE + " THEN {previous_verifier} END"
 _SAME_VERSION: Final = "{version} = %(version)s"
 
 _BURY: Final = "{ended_expires_ms} = {expires_ms}, {expires_ms} = {now} + %(keep_ms)s, {data} = %(nothing)s"
@@ -185,7 +184,7 @@ class Statements:
         On PostgreSQL they are one parameter, ``sids``: to write a thousand into a statement costs more than to do it.
         """
         heads = {
-            "alive": "SELECT {sid} FROM {table} WHERE " + LIVE + " AND ",
+            "alive": "SELECT {sid}, " + _OPENERS + " FROM {table} WHERE " + LIVE + " AND ",
             "delete": "DELETE FROM {table} WHERE {expires_ms} + 0 <= {now} AND ",
             "expire": "UPDATE {table} SET " + EXPIRE + " WHERE " + _DUE + " AND ",
             # Those whose rows are not locked by who asks are judged here; the others were, when they were looked at.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, ParamSpec, TypeVar
 
 from django.core.checks import CheckMessage
@@ -127,12 +127,12 @@ class MemoryStore(Store):
             records = [self._end(sid, ending, now) for sid in sids]
         return [record for record in records if record is not None]
 
-    def alive(self, sids: Sequence[str]) -> frozenset[str]:
-        """Return which of these sessions are live, all as of one moment."""
+    def alive(self, sids: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Return those that are live, and what opens them, all as of one moment."""
         with self.lock:
             now = now_ms()
-            found = map(self.table.session, sids)
-            return frozenset(one.record.sid for one in found if one is not None and one.record.is_live(now))
+            records = [one.record for sid in sids if (one := self.table.session(sid)) is not None]
+            return {record.sid: record.openers(now) for record in records if record.is_live(now)}
 
     def listen(self, heard: Callable[[Collection[str]], object], stopped: threading.Event) -> bool:
         """Do as :meth:`Store.listen`; ``heard`` is called under the lock."""

@@ -9,7 +9,7 @@ lists need. Needs MongoDB 5.0, and PyMongo 4.13.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import ClassVar, TypeVar
 
@@ -110,7 +110,7 @@ class MongoStore(Store):
         """Do as :meth:`end` for all of them, in two commands."""
         return run_blocking(sessions.end_many(self.transport, sids, ending))
 
-    def alive(self, sids: Sequence[str]) -> frozenset[str]:
+    def alive(self, sids: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
         """Look at all of them in one command."""
         return run_blocking(sessions.alive(self.transport, sids))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from django_srvsession.backends.mongodb import pipelines
@@ -130,14 +130,15 @@ async def end_these(to: Transport, found: Sequence[Document], ending: Ending) ->
     return records_of(found)
 
 
-async def _matching(to: Transport, sids: Sequence[str], condition: Query) -> list[Document]:
+async def _matching(to: Transport, sids: Sequence[str], condition: Query, *steps: Document) -> list[Document]:
     if not sids:
         return []
     query = {**condition, "_id": {"$in": list(sids)}}
-    return await to.aggregate(SESSIONS, [{"$match": query}, {"$project": RECORD_ONLY}], len(sids))
+    return await to.aggregate(SESSIONS, [{"$match": query}, {"$project": RECORD_ONLY}, *steps], len(sids))
 
 
-async def alive(to: Transport, sids: Sequence[str]) -> frozenset[str]:
+async def alive(to: Transport, sids: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
     """Do as ``Store.alive``, in one command."""
-    found = await _matching(to, list(filter(is_sid, sids)), pipelines.LIVE)
-    return frozenset(record.sid for record in records_of(found))
+    found = await _matching(to, list(filter(is_sid, sids)), pipelines.LIVE, {"$set": {"now": pipelines.NOW}})
+    now_ms = {document["_id"]: document["now"] for document in found}
+    return {record.sid: record.openers(now_ms[record.sid]) for record in records_of(found)}

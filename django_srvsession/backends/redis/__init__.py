@@ -9,7 +9,7 @@ to its end at once, over the cache alias's pool; a long-lived event loop awaits 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 
 from django.conf import settings
@@ -113,7 +113,7 @@ class RedisStore(Store):
         """Do as :meth:`end` for all of them, in two round trips."""
         return run_blocking(self._tenant().sessions.end_many(self.transport, sids, ending))
 
-    def alive(self, sids: Sequence[str]) -> frozenset[str]:
+    def alive(self, sids: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
         """Look at all of them in one round trip."""
         return run_blocking(self._tenant().sessions.alive(self.transport, sids))
 

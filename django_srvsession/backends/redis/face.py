@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django_srvsession.backends.redis.tenants import Tenant
@@ -55,8 +55,8 @@ class RedisFace(ThreadFace):
         """End sessions in two round trips."""
         return await self._do(lambda of, to: of.sessions.end_many(to, sids, ending))
 
-    async def alive(self, sids: Sequence[str]) -> frozenset[str]:
-        """Say which of these sessions are live."""
+    async def alive(self, sids: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Say which of these sessions are live, and which verifiers they accept."""
         return await self._do(lambda of, to: of.sessions.alive(to, sids))
 
     async def admit(self, user_id: str, sid: str, limit: int, policy: str) -> Sequence[str]:

@@ -6,7 +6,7 @@ the session, and removed after it, or with it by one script.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
@@ -99,12 +99,12 @@ class Sessions:
         """Return what that command's reply means."""
         return None if reply is None else read_image(sid, checked(reply), self._clock.now_ms)
 
-    async def alive(self, to: Transport, sids: Sequence[str]) -> frozenset[str]:
-        """Return those that are live: one round trip."""
+    async def alive(self, to: Transport, sids: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Return those that are live, and what opens them: one round trip."""
         replies = await record_replies(to, [self._key(sid) for sid in sids])
         now_ms = await self._now_ms(to)
         found = ((sid, listed_record(sid, reply)) for sid, reply in zip(sids, replies, strict=True))
-        return frozenset(sid for sid, record in found if record is not None and record.is_live(now_ms))
+        return {sid: record.openers(now_ms) for sid, record in found if record is not None and record.is_live(now_ms)}
 
     # Create.
 
