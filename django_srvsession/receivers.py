@@ -12,6 +12,7 @@ from django.core.signals import setting_changed
 from django.db.models import Model
 from django.db.models.signals import ModelSignal, class_prepared, post_delete, post_save, pre_save
 
+from django_srvsession import conf
 from django_srvsession.accounts import account_changes, admission, current_request, new_devices
 from django_srvsession.engine import SessionStore
 from django_srvsession.users import user_id_of
@@ -40,6 +41,10 @@ def _admit(*, request: Any, user: Any, **kwargs: Any) -> None:
             session.note_sign_in(user_id_of(user))
         admission.enforce(request, session, user)
         new_devices.note_sign_in(session, user)
+    elif session is not None and (conf.migrate_from is not None or conf.migrate_to is not None):
+        from django_srvsession.engine import waiting  # Most sites do not move.
+
+        waiting.note(session, user_id_of(user))
 
 
 def _mark_logout(*, request: Any, **kwargs: Any) -> None:

@@ -191,37 +191,33 @@ def revoke_all(user: Any, *, keep: str | None = None, by: Any = None, reason: st
     """End all sessions of a user, except the one with the sid ``keep``, and return the ended records.
 
     Also those that no list has, because a server lost what it had acknowledged. A sign-in that is still under way is
-    ended, or is listed afterwards: no session works without being listed.
+    ended, or is listed afterwards: no session works without being listed. While the site moves, those that wait in the
+    other engine end too.
     In steps as :func:`revoke_many`.
     """
-
-    def end_listed() -> Iterator[SessionRecord]:
-        sids = [record.sid for record in sessions_of(user) if record.sid != keep]
-        return revoke_many(sids, by=by, reason=reason)
-
-    ended = list(end_listed())
-    if current_store().ensure_listed():
-        ended += end_listed()
-    return ended
+    return ends.end_all_of(current_store(), user_id_of(user), _kept(keep), Ending(reason, _actor(by)))
 
 
 async def arevoke_all(
     user: Any, *, keep: str | None = None, by: Any = None, reason: str = "revoked"
 ) -> list[SessionRecord]:
     """Do as :func:`revoke_all`."""
-    ended = await _aend_listed(user, keep, by, reason)
-    if await current_store().face().ensure_listed():
-        ended += await _aend_listed(user, keep, by, reason)
-    return ended
+    return await ends.aend_all_of(current_store(), user_id_of(user), _kept(keep), Ending(reason, _actor(by)))
 
 
-async def _aend_listed(user: Any, keep: str | None, by: Any, reason: str) -> list[SessionRecord]:
-    sids, store = [record.sid for record in await asessions_of(user) if record.sid != keep], current_store()
-    ended: list[SessionRecord] = []
-    for start in range(0, len(sids), store.ends_at_once):
-        batch = sids[start : start + store.ends_at_once]
-        ended += await ends.aend_many(store, batch, Ending(reason, _actor(by)))
-    return ended
+def _kept(keep: str | None) -> Collection[str]:
+    return () if keep is None else (keep,)
+
+
+def end_waiting(
+    user: Any, *, keep: Collection[str] = (), by: Any = None, reason: str = "revoked"
+) -> list[SessionRecord]:
+    """End what no list has of a user's sessions while the site moves: those that wait in the other engine.
+
+    For who lists a user's sessions in order to end all of them, before they are listed; :func:`revoke_all` does it by
+    itself. Returns the records of what is known of it: nothing where they come from engines that are not ours.
+    """
+    return ends.end_waiting(user_id_of(user), keep, Ending(reason, _actor(by)))
 
 
 def all_sessions_of(user: Any) -> Iterator[SessionRecord]:

@@ -11,6 +11,7 @@ import functools
 from collections.abc import Collection
 from typing import Any, Final
 
+from django.conf import settings
 from django.contrib.auth.hashers import get_hasher, identify_hasher
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db import transaction
@@ -97,7 +98,20 @@ def _end_others(user_id: str, reason: str, visit: current_request.Visit | None) 
     # Which session stays is asked now: a password reset may have signed its user in since the save. The session is
     # read for it: its cookie alone may hold a key that was replaced long ago.
     keep, by = (None, None) if visit is None else (visit.sid_of(user_id), visit.user_id)
-    services.revoke_all(user_id, keep=keep, by=by, reason=reason)
+    if visit is None and _may_be_elsewhere():
+        # A session of the other engine has no sid to keep it by. A new password ends all others there by its hash.
+        list(services.revoke_many((record.sid for record in services.all_sessions_of(user_id)), reason=reason))
+    else:
+        services.revoke_all(user_id, keep=keep, by=by, reason=reason)
+
+
+def _may_be_elsewhere() -> bool:
+    """Tell whether requests may have sessions of an engine that is not ours, and change an account in one."""
+    if conf.migrate_from is None and conf.migrate_to is None:
+        return False
+    from django_srvsession import migrating  # Most sites do not move.
+
+    return not migrating.is_ours(migrating.engine_at(settings.SESSION_ENGINE))
 
 
 def _watched_fields(user: Any, update_fields: Collection[str] | None) -> dict[str, Field[Any, Any]]:

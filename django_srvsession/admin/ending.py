@@ -6,7 +6,7 @@ a password is hashed: who may be ended is decided after that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from django.contrib import messages
@@ -78,8 +78,15 @@ def end_sessions_of(request: HttpRequest, site: AdminSite, user_ids: Iterable[st
     user_ids = list(user_ids)
     allowed = may_end_of(request, user_ids)
     _tell_of_superusers(request, any(user_id not in allowed for user_id in user_ids))
-    records = (record for user_id in user_ids if user_id in allowed for record in services.all_sessions_of(user_id))
-    _end(request, site, services.revoke_many((record.sid for record in records), by=request.user), what)
+    _end(request, site, _end_of([user_id for user_id in user_ids if user_id in allowed], request.user), what)
+
+
+def _end_of(user_ids: Collection[str], by: Any) -> Iterator[SessionRecord]:
+    """End all sessions of users, as many in each step as suits the store, and yield their records."""
+    for user_id in user_ids:
+        yield from services.end_waiting(user_id, by=by)
+    records = (record for user_id in user_ids for record in services.all_sessions_of(user_id))
+    yield from services.revoke_many((record.sid for record in records), by=by)
 
 
 def _end(request: HttpRequest, site: AdminSite, ending: Iterable[SessionRecord], what: str) -> None:

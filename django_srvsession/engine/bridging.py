@@ -17,12 +17,14 @@ from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
 
 from django_srvsession import conf, migrating
-from django_srvsession.engine import carrying
+from django_srvsession.engine import carrying, waiting
 from django_srvsession.engine.going_back import session_of
 from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.knowledge import Guard
+from django_srvsession.engine.reading import look
 from django_srvsession.engine.session import SessionStore
-from django_srvsession.records import Client, Loaded
+from django_srvsession.records import Client, Loaded, Tombstone
+from django_srvsession.store import rules
 from django_srvsession.store.face import BlockingFace, Face, run_blocking
 
 
@@ -114,11 +116,19 @@ class _Bridge:
         if session.is_live and (given := await self._give_back(session)) is not None:
             return given
         elsewhere = key.elsewhere()
-        if self.source is None or await carrying.there(self.face, self.source.read, elsewhere) is None:
+        if self.source is None or self._has_ended(await look(self.face, key)):
+            return self.session
+        found = await carrying.there(self.face, self.source.read, elsewhere)
+        if found is None or await waiting.ended_by(self.face, found.contents) is not None:
             return self.session
         session_there = session_of(self.theirs, elsewhere, self.client)
         session_there.brings_key = True  # The answer that brought it was lost.
         return session_there
+
+    @staticmethod
+    def _has_ended(stored: Loaded | Tombstone | None) -> bool:
+        """Tell whether a session has ended here, rather than gone to the other engine."""
+        return isinstance(stored, Tombstone) and not rules.has_moved(stored)
 
     async def _give_back(self, session: SessionStore) -> Any:
         if self.blocks:
@@ -133,7 +143,11 @@ class _Bridge:
             return session
         theirs = session_of(_beside(self.theirs, self.ours, self.source), key_text, self.client)
         if await carrying.there(self.face, theirs.read_early):
-            return theirs
+            how = await waiting.ended_by(self.face, theirs.as_read)
+            if how is None:
+                return theirs
+            key = SessionKey.standing_for(key_text)[0]
+            await carrying.refuse(self.face, key, self.source, theirs.as_read, how)
         # Another server may have carried it over between the two looks; or the engine takes an outage for no session.
         session = await self._made_of(key_text)
         if session is None:
@@ -175,6 +189,11 @@ class _Beside:
         self.accessed = False
         return is_there
 
+    @property
+    def as_read(self) -> dict[Any, Any]:
+        """The contents that :meth:`read_early` has read."""
+        return dict(self._session_cache)  # type: ignore[attr-defined]
+
     def load(self) -> Any:
         """Remember what was loaded."""
         values = super().load()  # type: ignore[misc]
@@ -215,12 +234,12 @@ class _Beside:
     def cycle_key(self) -> None:
         """Change the key, and let the one before open nothing any more, also where the engine cannot end it."""
         super().cycle_key()  # type: ignore[misc]
-        self._bury(self._came_with)
+        self._bury_before()
 
     async def acycle_key(self) -> None:
         """Do as :meth:`cycle_key`."""
         await super().acycle_key()  # type: ignore[misc]
-        await sync_to_async(self._bury)(self._came_with)
+        await sync_to_async(self._bury_before)()
 
     def _bury(self, session_key: str | None) -> None:
         face = BlockingFace(self.ours.store())
@@ -228,6 +247,11 @@ class _Beside:
         for text in ended | ({self._came_with} if session_key is None else set()):
             if text:
                 run_blocking(carrying.bury_here(face, SessionKey.standing_for(text)[0], self.source))
+
+    def _bury_before(self) -> None:
+        """End the key from before; a signed cookie is the same if it was made in the same second."""
+        if self._came_with != self.session_key:  # type: ignore[attr-defined]
+            self._bury(self._came_with)
 
     def _follow(self) -> bool:
         """Write what was changed into the session that was made of this one, if there is any; tell whether there is."""

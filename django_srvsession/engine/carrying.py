@@ -19,14 +19,16 @@ from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 
 from django_srvsession import migrating
-from django_srvsession.engine import reading
+from django_srvsession.engine import ending, reading, waiting
 from django_srvsession.engine.conversion import as_ours
 from django_srvsession.engine.keys import SessionKey
+from django_srvsession.engine.reading import user_id_in
+from django_srvsession.engine.session import SessionStore
 from django_srvsession.engine.state import SessionState
 from django_srvsession.engine.values import SealedValues, is_mark, str_name
 from django_srvsession.escaping import escaped
 from django_srvsession.migrating.source import Found
-from django_srvsession.records import AUTH_KEYS, MOVED, Delta, Ending, Loaded, Tombstone
+from django_srvsession.records import AUTH_KEYS, MOVED, UNSET, Delta, Ending, Loaded, Tombstone
 from django_srvsession.store import ConflictError, CreateError, Store, StoreUnavailableError, UpdateError, rules
 from django_srvsession.store.face import BlockingFace, Face, run_blocking
 
@@ -80,6 +82,9 @@ async def _carry_from(state: SessionState, face: Face, key: SessionKey, source: 
     found = await there(face, source.read, key.origin)
     if found is not None and not source.is_one_visitor_s(found.contents):
         return await _copy(state, face, found)
+    if found is not None and (how := await waiting.ended_by(face, found.contents)) is not None:
+        await refuse(face, key, source, found.contents, how)
+        return await _nothing_there(state, face, key)
     now_ms = face.store.clock_ms
     session = None if found is None else await there(face, as_ours, state, key, found, now_ms)
     if found is None or session is None or not session.record.is_live(now_ms):
@@ -88,15 +93,25 @@ async def _carry_from(state: SessionState, face: Face, key: SessionKey, source: 
         stored = await face.restore(session)
     except CreateError:  # It has ended here since, or has got another key.
         return await _nothing_there(state, face, key)
+    if not await _may_stay(face, key, found):
+        await _end_there_after_commit(face, source, key)
+        return await _nothing_there(state, face, key)
     again = await there(face, source.read, key.origin)
     if again is not None and again.contents != found.contents:
         stored = await _take_over(state, face, key, stored, *difference(found.contents, again.contents))
     values = await reading.read(state, face, key, stored)
-    if face.blocks:
-        face.store.on_commit(lambda: _end_there(source, key))
-    else:
-        await sync_to_async(_end_there)(source, key)
+    await _end_there_after_commit(face, source, key)
     return values
+
+
+async def _may_stay(face: Face, key: SessionKey, found: Found) -> bool:
+    """End a session that was carried over while all sessions of its user ended; tell whether it was not."""
+    how = await waiting.ended_by(face, found.contents)
+    if how is not None:
+        await ending.end(face, SessionStore, key.sid, how)
+    elif face.store.in_transaction:  # Where neither sees what the other has not committed yet.
+        face.store.on_commit(lambda: run_blocking(_may_stay(BlockingFace(face.store), key, found)))
+    return how is None
 
 
 async def _copy(state: SessionState, face: Face, found: Found) -> SealedValues:
@@ -182,6 +197,8 @@ async def move(face: Face, source: Face, sid: str, verifier: str | None = None) 
         before, stored = stored, await source.load(sid)
         if isinstance(stored, Loaded):
             await _write_over(face, sid, before, stored)
+        elif stored is not None and not rules.has_moved(stored):  # It has ended there meanwhile, and that was told.
+            await face.end(sid, Ending(stored.reason, stored.by))
     raise StoreUnavailableError("Others keep changing the session that is to be moved.")
 
 
@@ -220,15 +237,33 @@ async def bury_here(face: Face, key: SessionKey, source: migrating.Source) -> No
         await face.end(key.sid, Ending("cleared", None, key.verifier))
 
 
+async def refuse(
+    face: Face, key: SessionKey, source: migrating.Source, contents: Mapping[Any, Any], how: Ending
+) -> None:
+    """End a session that has waited there, as all of its user's have ended; it was never one of ours to open."""
+    with contextlib.suppress(CreateError):
+        await face.create(key.sid, key.verifier, Delta(lifetime_ms=_MOMENT_MS, user_id=user_id_in(contents) or UNSET))
+        await ending.end(face, SessionStore, key.sid, how)
+    await _end_there_after_commit(face, source, key)
+
+
 async def is_there(face: Face, key: SessionKey) -> bool:
     """Tell whether the other engine has a live session of a key that nobody has carried over."""
     source = migrating.source()
-    return source is not None and await there(face, source.read, key.origin) is not None
+    found = None if source is None else await there(face, source.read, key.origin)
+    return found is not None and await waiting.ended_by(face, found.contents) is None
 
 
 async def there(face: Face, function: Any, *args: Any) -> Any:
     """Call what may wait for the other engine."""
     return function(*args) if face.blocks else await sync_to_async(function)(*args)
+
+
+async def _end_there_after_commit(face: Face, source: migrating.Source, key: SessionKey) -> None:
+    if face.blocks:
+        face.store.on_commit(lambda: _end_there(source, key))
+    else:
+        await sync_to_async(_end_there)(source, key)
 
 
 def _end_there(source: migrating.Source, key: SessionKey) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from django_srvsession.engine.keys import SessionKey, key_of
@@ -46,6 +46,26 @@ async def end_many(face: Face, sender: Any, sids: Sequence[str], ending: Ending)
         raise
     await _tell(face, sender, records, ending)
     return records
+
+
+async def end_all_of(face: Face, sender: Any, user_id: str, keep: Collection[str], how: Ending) -> list[SessionRecord]:
+    """End all live sessions of a user, except those with the sids ``keep``; return the records.
+
+    First those that are listed, and then those that no list had, because a server lost what it had acknowledged.
+    """
+    ended = await _end_listed(face, sender, user_id, keep, how)
+    if await face.ensure_listed():
+        ended += await _end_listed(face, sender, user_id, keep, how)
+    return ended
+
+
+async def _end_listed(face: Face, sender: Any, user_id: str, keep: Collection[str], how: Ending) -> list[SessionRecord]:
+    sids = [record.sid for record in await face.records(user_id) if record.sid not in keep]
+    at_once = face.store.ends_at_once
+    ended: list[SessionRecord] = []
+    for start in range(0, len(sids), at_once):
+        ended += await end_many(face, sender, sids[start : start + at_once], how)
+    return ended
 
 
 async def _tell(face: Face, sender: Any, records: Sequence[SessionRecord], ending: Ending) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from django_srvsession import conf
 from django_srvsession.engine import ending, signalling
 from django_srvsession.engine.session import SessionStore
 from django_srvsession.records import Ending, SessionRecord
@@ -30,6 +31,33 @@ def end_many(store: Store, sids: Sequence[str], how: Ending) -> Sequence[Session
 async def aend_many(store: Store, sids: Sequence[str], how: Ending) -> Sequence[SessionRecord]:
     """Do as :func:`end_many`."""
     return await ending.end_many(store.face(), SessionStore, sids, how)
+
+
+def end_all_of(store: Store, user_id: str, keep: Collection[str], how: Ending) -> list[SessionRecord]:
+    """End all live sessions of a user but those to keep, and what waits of them while the site moves; as ``ending``."""
+    waited = run_blocking(_end_waiting(user_id, keep, how, BlockingFace))
+    return waited + run_blocking(ending.end_all_of(BlockingFace(store), SessionStore, user_id, keep, how))
+
+
+async def aend_all_of(store: Store, user_id: str, keep: Collection[str], how: Ending) -> list[SessionRecord]:
+    """Do as :func:`end_all_of`."""
+    waited = await _end_waiting(user_id, keep, how, lambda store: store.face())
+    return waited + await ending.end_all_of(store.face(), SessionStore, user_id, keep, how)
+
+
+def end_waiting(user_id: str, keep: Collection[str], how: Ending) -> list[SessionRecord]:
+    """End what waits of a user while the site moves; to be called before the user's sessions are listed."""
+    return run_blocking(_end_waiting(user_id, keep, how, BlockingFace))
+
+
+async def _end_waiting(
+    user_id: str, keep: Collection[str], how: Ending, face_of: Callable[[Store], Face]
+) -> list[SessionRecord]:
+    if conf.migrate_from is None and conf.migrate_to is None:
+        return []
+    from django_srvsession.engine import waiting  # Most sites do not move.
+
+    return await waiting.end_all_of(user_id, keep, how, face_of)
 
 
 def clear_expired(store: Store, **options: Any) -> int:

@@ -13,7 +13,7 @@ from django.contrib.sessions.backends.base import CreateError
 from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
 
 from django_srvsession import migrating
-from django_srvsession.engine import writing
+from django_srvsession.engine import waiting, writing
 from django_srvsession.engine.carrying import there
 from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.reading import contents
@@ -40,7 +40,8 @@ async def give_back(state: SessionState, face: Face, engine: Any, client: Callab
         values, key, loaded = await contents(state, face), state.key, state.loaded
         if key is None or loaded is None:
             return None  # Another request was faster.
-        session, is_new = await there(face, _stored, engine, key.elsewhere(), dict(values), client)
+        given = {**values, **await waiting.note_of(face, loaded.record.user_id)}
+        session, is_new = await there(face, _stored, engine, key.elsewhere(), given, client)
         if issubclass(engine, CookieStore):
             await _let_run_out(state, face)
             return session

@@ -88,6 +88,16 @@ class SessionKey:
         digests = (hmac.digest(_migration_key(secret), origin.encode(), "sha256") for secret in conf.secrets())
         return [cls._signed(digest[:_SIGNED_BYTES], origin) for digest in digests]
 
+    @classmethod
+    def marking(cls, user_id: str, number: int) -> list[SessionKey]:
+        """Return the keys of a user's mark (``engine/waiting.py``): by ``SECRET_KEY``, then by each fallback.
+
+        Nobody has them. No key of another engine has a NUL, so none stands for one of these.
+        """
+        text = f"\0ended:{number}:{user_id}".encode("utf-8", "surrogatepass")
+        digests = (hmac.digest(_migration_key(secret), text, "sha256") for secret in conf.secrets())
+        return [cls._signed(digest[:_SIGNED_BYTES]) for digest in digests]
+
     def elsewhere(self) -> str:
         """Return the key of Django's form that this one stands for in an engine that the site goes back to.
 

@@ -18,7 +18,17 @@ from django.core.signals import setting_changed
 from django_srvsession import conf
 from django_srvsession.migrating.source import Source, unusable
 
-__all__ = ["Source", "coming_from", "engine_at", "going_to", "is_ours", "is_under_way", "our_engine", "source"]
+__all__ = [
+    "Source",
+    "coming_from",
+    "engine_at",
+    "engines",
+    "going_to",
+    "is_ours",
+    "is_under_way",
+    "our_engine",
+    "source",
+]
 
 
 def coming_from() -> Any:
@@ -34,6 +44,17 @@ def going_to() -> Any:
     """Return the engine that other servers carry visitors over to; None as :func:`coming_from`."""
     path = conf.migrate_to
     return None if path is None or not is_under_way() else engine_at(path)
+
+
+def engines() -> tuple[Any, Any] | None:
+    """Return the engines that the site moves from and to, whichever has the sessions now; None as :func:`coming_from`.
+
+    Raises ``ImproperlyConfigured`` as that.
+    """
+    if (other := coming_from()) is not None:
+        return other, engine_at(settings.SESSION_ENGINE)
+    other = going_to()
+    return None if other is None else (engine_at(settings.SESSION_ENGINE), other)
 
 
 def is_under_way() -> bool:

@@ -53,6 +53,8 @@ class Choice(NamedTuple):
         be missing in it.
         """
         store, ended_any = current_store(), True
+        if self.user_id is not None and self.is_signed_in is not False and self.active_ms is self.inactive_ms is None:
+            yield from services.end_waiting(self.user_id, keep=self.kept, by=by, reason=reason)
         while ended_any:
             store.ensure_listed()
             ended_any = False

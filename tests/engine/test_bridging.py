@@ -6,8 +6,6 @@ were (``SRVSESSION_MIGRATE_TO``); in the second one they keep them in the new pl
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -19,71 +17,12 @@ from django_srvsession.engine.keys import SessionKey
 from tests.app import HEADER, App
 from tests.engine.other_engine import OtherEngine, on_every_engine, on_every_engine_that_ends, other
 from tests.engine.pages import Browser, login, logout, name_user, put, read, rotate, set_cookie, url_of, varies, while_
+from tests.engine.steps import Server, first, first_back, old, on, ours, second, second_back, user_on, visit
 from tests.engine.watched import WatchedStore
 
-__all__ = ["other"]
+__all__ = ["first", "first_back", "old", "other", "ours", "second", "second_back"]
 
 OURS = "django_srvsession.backends.memory"
-Server = Callable[[], AbstractContextManager[Any]]
-
-
-@pytest.fixture
-def old(other: OtherEngine) -> Server:
-    """A server of before."""
-    return other.in_charge
-
-
-@pytest.fixture
-def first(other: OtherEngine) -> Server:
-    """A server of the first step: the old engine keeps the sessions."""
-    return lambda: override_settings(
-        SESSION_ENGINE=other.path, SRVSESSION_MIGRATE_FROM=None, SRVSESSION_MIGRATE_TO=OURS
-    )
-
-
-@pytest.fixture
-def second(other: OtherEngine) -> Server:
-    """A server of the second step: ours keeps them."""
-    return lambda: override_settings(
-        SESSION_ENGINE=OURS, SRVSESSION_MIGRATE_FROM=other.path, SRVSESSION_MIGRATE_TO=None
-    )
-
-
-@pytest.fixture
-def first_back(other: OtherEngine) -> Server:
-    """A server of the first step of the way back: ours keeps them still."""
-    return lambda: override_settings(
-        SESSION_ENGINE=OURS, SRVSESSION_MIGRATE_FROM=None, SRVSESSION_MIGRATE_TO=other.path
-    )
-
-
-@pytest.fixture
-def second_back(other: OtherEngine) -> Server:
-    """A server of the second step of the way back."""
-    return lambda: override_settings(
-        SESSION_ENGINE=other.path, SRVSESSION_MIGRATE_FROM=OURS, SRVSESSION_MIGRATE_TO=None
-    )
-
-
-def visit(server: Server, browser: Browser, view: Any) -> Any:
-    """Visit a page on a server, and keep the cookies; a test client goes on with the engine of its first request."""
-    with server():
-        visitor = browser.copy()
-        response = visitor.visit(view)
-    browser.client.cookies = visitor.client.cookies
-    return response
-
-
-def on(server: Server, browser: Browser, view: Any) -> Any:
-    """Visit a page on a server that must work, and return what it shows."""
-    response = visit(server, browser, view)
-    assert response.status_code == 200, (response.status_code, response.content)
-    return response.json()["shown"]
-
-
-def user_on(server: Server, browser: Browser) -> str:
-    """Return who is signed in on a server."""
-    return str(on(server, browser, name_user))
 
 
 @on_every_engine

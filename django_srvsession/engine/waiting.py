@@ -1,0 +1,145 @@
+"""The sessions that wait in another engine when all sessions of their user end: no list has them.
+
+Nobody can go through the other engine and find whose sessions are there. So "sign out everywhere" leaves a mark of the
+user, and who comes with a session from there that began before the mark is signed out instead of carried over. Those
+engines do not know when a session began. So marks are numbered, and who signs in there, or goes back there, notes in
+the session how many stood then. A session without a note began before all of them.
+
+A mark is a tombstone in our store: every store keeps it until the date of the move. Its sid is a keyed hash of the user
+and the number, so it says nothing of whose it is, and is found without an index.
+
+It is written before the user's sessions are listed, and asked for before and after a session is carried over: one of
+the two sees the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Mapping
+from hmac import compare_digest
+from typing import Any, Final
+
+from django_srvsession import migrating
+from django_srvsession.engine import ending
+from django_srvsession.engine.details import Details
+from django_srvsession.engine.keys import SessionKey
+from django_srvsession.engine.reading import user_id_in
+from django_srvsession.engine.seal import SealError
+from django_srvsession.engine.session import SessionStore
+from django_srvsession.engine.values import MARK_PREFIX
+from django_srvsession.records import Delta, Ending, SessionRecord, Tombstone
+from django_srvsession.store import CorruptSessionError, CreateError, Store
+from django_srvsession.store.face import BlockingFace, Face, run_blocking
+
+NOTE: Final = f"{MARK_PREFIX}after"
+"""What a session of the other engine notes under this name: how many marks its user had, and a digest of the two."""
+
+_MOMENT_MS: Final = 60_000
+
+
+async def ended_by(face: Face, contents: Mapping[Any, Any]) -> Ending | None:
+    """Return how a session with these contents has ended while it waited; None for one that goes on.
+
+    One load of our store, where somebody is signed in.
+    """
+    user_id = user_id_in(contents)
+    return None if user_id is None else await _mark(face, user_id, _noted(contents, user_id))
+
+
+async def end_all_of(
+    user_id: str, keep: Collection[str], how: Ending, face_of: Callable[[Store], Face]
+) -> list[SessionRecord]:
+    """End what waits of a user while the site moves; return the records of what is known of it.
+
+    Between stores of ours these are the user's sessions on both sides, since requests move them. Else there is a mark
+    afterwards, and whom it meets shows later.
+    """
+    moving = migrating.engines()
+    faces = [face_of(engine.store()) for engine in moving or () if migrating.is_ours(engine)]
+    if len(faces) > 1:
+        return [record for face in faces for record in await ending.end_all_of(face, SessionStore, user_id, keep, how)]
+    for face in faces:
+        await _leave_mark(face, user_id, how)
+        if face.store.in_transaction:  # Nobody sees the mark until it is committed, and carries over meanwhile.
+            _end_again_on_commit(face.store, user_id, keep, how)
+    return []
+
+
+def note(session: Any, user_id: str) -> None:
+    """Note in a session of the other engine that it begins after the marks that there are; blocking."""
+    for engine in migrating.engines() or ():
+        if migrating.is_ours(engine):
+            session.pop(NOTE, None)
+            session.update(run_blocking(note_of(BlockingFace(engine.store()), user_id)))
+
+
+async def note_of(face: Face, user_id: str | None) -> dict[str, Any]:
+    """Return what a session of this user that begins now in the other engine must hold: nothing without marks."""
+    number = 0 if user_id is None else await _count(face, user_id)
+    return {NOTE: [number, SessionKey.marking(str(user_id), number)[0].verifier]} if number else {}
+
+
+def _noted(contents: Mapping[Any, Any], user_id: str) -> int:
+    """Return how many marks a session notes; none where the note is another user's, or was made by somebody else."""
+    match contents.get(NOTE):
+        case [int(number), str(digest)] if digest.isascii():
+            is_genuine = any(compare_digest(digest, key.verifier) for key in SessionKey.marking(user_id, number))
+            return number if is_genuine else 0
+    return 0
+
+
+async def _leave_mark(face: Face, user_id: str, how: Ending) -> None:
+    key = SessionKey.marking(user_id, await _count(face, user_id))[0]
+    with contextlib.suppress(CreateError):  # Another one has left it meanwhile.
+        await face.create(key.sid, key.verifier, Delta(lifetime_ms=_MOMENT_MS))
+        await face.end(key.sid, Ending(how.reason, how.by))
+
+
+async def _count(face: Face, user_id: str) -> int:
+    """Return how many marks a user has: the number of the next one, found in steps that double, then halve."""
+    number, step = 0, 1
+    while await _mark(face, user_id, number + step - 1) is not None:
+        number, step = number + step, step * 2
+    most = number + step - 1
+    while number < most:
+        middle = (number + most) // 2
+        if await _mark(face, user_id, middle) is None:
+            most = middle
+        else:
+            number = middle + 1
+    return number
+
+
+async def _mark(face: Face, user_id: str, number: int) -> Ending | None:
+    """Return how a mark says that sessions ended, or None where there is no such mark.
+
+    One that is being written, or is damaged, is one: it was meant.
+    """
+    for key in SessionKey.marking(user_id, number):
+        try:
+            stored = await face.load(key.sid)
+        except CorruptSessionError:
+            return Ending("revoked")
+        if stored is not None:
+            return Ending(stored.reason, stored.by) if isinstance(stored, Tombstone) else Ending("revoked")
+    return None
+
+
+def _end_again_on_commit(store: Store, user_id: str, keep: Collection[str], how: Ending) -> None:
+    """End what was carried over until the caller's transaction was committed, and not who has signed in since."""
+    now_ms = store.clock_ms
+
+    def end() -> None:
+        since = {record.sid for record in store.records(user_id) if _has_signed_in(record, now_ms)}
+        run_blocking(ending.end_all_of(BlockingFace(store), SessionStore, user_id, {*keep, *since}, how))
+
+    store.on_commit(end)
+
+
+def _has_signed_in(record: SessionRecord, since_ms: int) -> bool:
+    """Tell whether a session began by ``login()`` since then: of what was carried over nobody knows when it began."""
+    try:
+        was_carried_over = Details.decode(record.details).was_switched
+    except SealError:
+        return False
+    return not was_carried_over and (record.signed_in_ms or 0) >= since_ms
