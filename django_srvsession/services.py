@@ -220,6 +220,15 @@ def end_waiting(
     return ends.end_waiting(user_id_of(user), keep, Ending(reason, _actor(by)))
 
 
+def some_wait() -> bool:
+    """Tell whether a user may have sessions that no list has, since they wait in the engine that the site moves from."""
+    if conf.migrate_from is None and conf.migrate_to is None:
+        return False
+    from django_srvsession import migrating  # Most sites do not move.
+
+    return migrating.engines() is not None
+
+
 def all_sessions_of(user: Any) -> Iterator[SessionRecord]:
     """Yield all live sessions of a user to who ends them: those that are listed first, then what lists had lost.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from html.parser import HTMLParser
+from importlib import import_module
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +16,7 @@ from django.contrib.staticfiles import finders
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import include, path, reverse
+from django.utils import timezone
 from django.utils.formats import date_format
 
 from django_srvsession import services, views
@@ -625,3 +628,17 @@ def test_a_list_of_several_pages_does_not_keep_itself_up_to_date(alice: Any, mon
     for _ in range(2):
         browser("alice")
     assert b"data-srvsession-live" not in own.get(url("sessions")).content
+
+
+def test_while_the_site_moves_all_others_can_be_ended_where_none_is_listed(alice: Any, settings: Any) -> None:
+    settings.SRVSESSION_MIGRATE_FROM = "django.contrib.sessions.backends.db"
+    settings.SRVSESSION_MIGRATE_UNTIL = timezone.now() + timedelta(days=30)
+    waiting = import_module(settings.SRVSESSION_MIGRATE_FROM).SessionStore()
+    client = browser("alice")
+    waiting.update(client.session)
+    waiting.save()
+    assert url("end_others") in client.get(url("sessions")).content.decode()
+    answer = client.post(url("end_others"), shown_to(client), follow=True)
+    assert messages_in(answer) == ["All your other devices are signed out."]
+    assert user_of(client) == "alice"
+    assert user_of(with_key(waiting.session_key)) == ""

@@ -13,7 +13,7 @@ from django.shortcuts import redirect, resolve_url
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext, ngettext
 
-from django_srvsession import conf, services
+from django_srvsession import services
 from django_srvsession.accounts import destinations, passwords, reauthentication
 from django_srvsession.accounts.attempts import outside_of_transactions
 from django_srvsession.accounts.forms import ConfirmForm
@@ -129,11 +129,13 @@ class EndOthersView(EndingView):
         note = gettext("Your devices have changed meanwhile. Please look again.") if was_shown and has_changed else ""
         if unanswered := self._ask(others, asks=has_changed, note=note):
             return unanswered
-        if conf.migrate_from is None and conf.migrate_to is None:
-            count = sum(1 for _ in services.revoke_many([record.sid for record in others], by=request.user))
-        else:  # Others may be carried over meanwhile.
+        if some_wait := services.some_wait():  # And may be carried over meanwhile.
             count = len(services.revoke_all(request.user, keep=self.current_sid(), by=request.user))
+        else:
+            count = sum(1 for _ in services.revoke_many([record.sid for record in others], by=request.user))
         text = ngettext("Signed out %(count)d other device.", "Signed out %(count)d other devices.", count)
+        if some_wait and not count:
+            text = gettext("All your other devices are signed out.")
         messages.success(request, text % {"count": count}, fail_silently=True)
         return redirect(resolve_url("srvsession:sessions") + "?ended=")
 
@@ -146,9 +148,11 @@ class EndOthersView(EndingView):
         shown = others
         if len(others) <= SessionsView.paginate_by:  # As the list does.
             shown = services.those_that_open(self.request.user, others)
-        if not shown:
+        if not (shown or services.some_wait()):
             return redirect("srvsession:sessions")
-        text = ngettext("Sign out %(count)d other device?", "Sign out %(count)d other devices?", len(shown))
+        text = gettext("Sign out all others")
+        if shown:
+            text = ngettext("Sign out %(count)d other device?", "Sign out %(count)d other devices?", len(shown))
         return self.unanswered(
             text % {"count": len(shown)},
             gettext("Sign out all others"),

@@ -93,6 +93,7 @@ class SessionsView(OwnSessionsView, TemplateView):
             "digest": "" if page.has_other_pages() else digest_of(page),
             "ended": self.request.GET.get("ended", ""),
             "asks_first": "ended" in self.request.GET,
+            "some_wait": services.some_wait(),
             "keeps_events": event_log.days_kept() is not None,
         }
         return super().get_context_data(count=count, **context, **kwargs)
