@@ -6,29 +6,40 @@ phase two kinds answer, as in a rolling deploy, and a request may come to either
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import random
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 
 from tests.databases import add_database
 from tests.engine.pages import STOCK
-from tests.moving.people import Person, all_visit
+from tests.moving.people import COOKIE, Person, all_visit
 from tests.processes import Visitor, WSGISite
 from tests.runs import Job, new_directory
-from tests.trust import WHOLE
+from tests.trust import WHOLE, rounds
 
 OURS, THEIRS = "django_srvsession.middleware", "django.contrib.sessions.middleware"
-TARGETS = {"db": "redis", "signed_cookies": "db", "cache": "db", "cached_db": "redis", "file": "db"}
-SOURCES = list(TARGETS) if WHOLE else ["db"]
+TARGETS = {
+    f"{STOCK}.backends.db": "redis",
+    f"{STOCK}.backends.signed_cookies": "db",
+    f"{STOCK}.backends.cache": "db",
+    f"{STOCK}.backends.cached_db": "redis",
+    f"{STOCK}.backends.file": "db",
+}
+PEERS = {"user_sessions.backends.db": "db", "qsessions.backends.db": "redis", "qsessions.backends.cached_db": "db"}
+ARE_HERE = all(importlib.util.find_spec(path.partition(".")[0]) for path in PEERS)  # Not for every Django.
+SOURCES = [*TARGETS, *(PEERS if ARE_HERE else ())] if WHOLE else [f"{STOCK}.backends.db"]
 SESSIONS = 10_000 if WHOLE else 40
 PEOPLE = 200 if WHOLE else 12
 """Of so many sessions the visitors come in every phase; the others come once, after the command."""
@@ -53,11 +64,11 @@ def database(request: pytest.FixtureRequest, django_db_setup: None, django_db_bl
     return entry
 
 
-@pytest.fixture(params=SOURCES)
+@pytest.fixture(scope="module", params=SOURCES)
 def servers(request: pytest.FixtureRequest, database: dict[str, Any]) -> Iterator[Servers]:
     """The five kinds of servers, which share a database, a Redis and a directory."""
-    theirs = f"{STOCK}.backends.{request.param}"
-    ours = f"django_srvsession.backends.{TARGETS[request.param]}"
+    theirs = request.param
+    ours = f"django_srvsession.backends.{(TARGETS | PEERS)[theirs]}"
     cache = request.getfixturevalue("redis_server").cache_settings() | {"KEY_PREFIX": secrets.token_hex(6)}
     shared = {
         "DATABASES": {"default": database},
@@ -68,7 +79,11 @@ def servers(request: pytest.FixtureRequest, database: dict[str, Any]) -> Iterato
         "SRVSESSION_REDIS_PREFIX": f"moving-{secrets.token_hex(6)}:",
         "SRVSESSION_MIGRATE_UNTIL": (datetime.now(UTC) + timedelta(days=30)).isoformat(),
     }
-    stock = [entry.replace(OURS, THEIRS) for entry in shared["MIDDLEWARE"]]
+    package = theirs.partition(".")[0]
+    before = THEIRS
+    if theirs in PEERS:
+        shared["INSTALLED_APPS"], before = [*django_settings.INSTALLED_APPS, package], f"{package}.middleware"
+    stock = [entry.replace(OURS, before) for entry in shared["MIDDLEWARE"]]
     kinds: dict[str, dict[str, Any]] = {
         "old": {"SESSION_ENGINE": theirs, "MIDDLEWARE": stock},
         "first": {"SESSION_ENGINE": theirs, "SRVSESSION_MIGRATE_TO": ours},
@@ -76,11 +91,14 @@ def servers(request: pytest.FixtureRequest, database: dict[str, Any]) -> Iterato
         "first back": {"SESSION_ENGINE": ours, "SRVSESSION_MIGRATE_TO": theirs},
         "second back": {"SESSION_ENGINE": theirs, "SRVSESSION_MIGRATE_FROM": ours},
     }
+    sites = {name: WSGISite(workers=1, threads=4, **(shared | settings)) for name, settings in kinds.items()}
+    if theirs in PEERS:
+        migrate = [sys.executable, "-m", "django", "migrate", "--verbosity=0"]
+        Job(migrate, new_directory(f"migrate-{secrets.token_hex(4)}"), env=sites["second"].environment()).finish(120)
     with ExitStack() as stack:
-        yield {
-            name: stack.enter_context(WSGISite(workers=1, threads=4, **(shared | settings)))
-            for name, settings in kinds.items()
-        }
+        for site in sites.values():
+            stack.enter_context(site)
+        yield sites
 
 
 def sessions_of_before(servers: Servers) -> list[Person]:
@@ -105,7 +123,9 @@ def move_all(servers: Servers) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600 if WHOLE else 120)
-def test_a_site_moves_there_and_back_under_traffic(servers: Servers) -> None:
+def test_a_site_moves_there_and_back_under_traffic(
+    servers: Servers, record_property: Callable[[str, object], None]
+) -> None:
     people = sessions_of_before(servers)
     regulars, others = people[:PEOPLE], people[PEOPLE:]
     phases = [("old", "old"), ("old", "first"), ("first", "first"), ("first", "second"), ("second", "second")]
@@ -129,6 +149,7 @@ def test_a_site_moves_there_and_back_under_traffic(servers: Servers) -> None:
     if not servers["old"].settings["SESSION_ENGINE"].endswith("signed_cookies"):
         told = move_all(servers)
         assert told["counts"].get("moved", 0) == len(others), told["counts"]
+        record_property("the command's memory, in bytes", told["memory"])
         if WHOLE:
             settled, last = told["memory"][4], told["memory"][-1]
             assert last - settled < MOST_GROWTH_BYTES, told["memory"]
@@ -136,3 +157,37 @@ def test_a_site_moves_there_and_back_under_traffic(servers: Servers) -> None:
     assert not wrong, wrong[:10]
     go_through(back, 10)
     assert sum(person.is_in for person in regulars) > len(regulars) // 3
+    record_property("sessions", len(people))
+    record_property("visits", sum(person.visits for person in people))
+    record_property("signed out", sum(not person.is_in for person in people))
+
+
+@pytest.mark.slow
+def test_all_of_a_user_end_while_their_visitors_are_carried_over(servers: Servers) -> None:
+    """Whichever is first, on whichever server: what waited is over, and who signs in afterwards stays."""
+    sites = [servers["first"], servers["second"]]
+
+    def shown(site: WSGISite, cookie: str, page: str = "see", **query: object) -> tuple[str, str]:
+        visitor = Visitor(site.url, {COOKIE: cookie} if cookie else {})
+        answer = visitor.get(f"/{page}/", **query)
+        assert answer.status == 200, answer.body[:300]
+        return answer.json().get("user", ""), visitor.cookies.get(COOKIE, "")
+
+    for number in range(rounds(40)):
+        chance = random.Random(number)
+        place = number % USERS
+        made = [
+            Visitor(servers["old"].url).get("/make/", first=first, behind=first + 1).json()["made"][0]
+            for first in range(place, place + 6 * USERS, USERS)
+        ]
+        name, old = made[0][1], [cookie for cookie, _ in made]
+        how = {"name": name} | ({"atomic": 1} if number % 2 else {})
+        with ThreadPoolExecutor(len(old) + 1) as pool:
+            visits = [pool.submit(shown, chance.choice(sites), cookie) for cookie in old]
+            pool.submit(shown, chance.choice(sites), "", "end", **how).result()
+            cookies = [*old, *(visit.result()[1] for visit in visits)]
+        assert {shown(site, cookie)[0] for cookie in cookies for site in sites} == {""}, (number, servers["first"].log)
+        entered = [shown(site, "", "enter", name=name)[1] for site in sites]
+        assert {shown(site, cookie)[0] for cookie in entered for site in sites} == {name}, number
+        shown(chance.choice(sites), "", "end", **how)
+        assert {shown(site, cookie)[0] for cookie in entered for site in sites} == {""}, number

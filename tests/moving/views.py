@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from importlib import import_module
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth import login as django_login
 from django.contrib.auth import logout as django_logout
+from django.db import transaction
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
 
+from django_srvsession import services
 from tests.engine.pages import BACKEND
 
 
@@ -52,9 +56,24 @@ def out(request: HttpRequest) -> JsonResponse:
     return _shown(request)
 
 
+def enter(request: HttpRequest) -> JsonResponse:
+    """Sign in."""
+    django_login(request, get_user_model().objects.get(username=request.GET["name"]), BACKEND)
+    request.session["n"] = 0
+    return _shown(request)
+
+
+def end(request: HttpRequest) -> JsonResponse:
+    """End all sessions of a user; as an administrator does it, in a transaction of the request's."""
+    with transaction.atomic() if "atomic" in request.GET else contextlib.nullcontext():
+        ended = services.revoke_all(get_user_model().objects.get(username=request.GET["name"]))
+    return JsonResponse({"ended": len(ended)})
+
+
 def none(request: HttpRequest) -> JsonResponse:
     """Answer without a look at the session."""
     return JsonResponse({})
 
 
-urlpatterns = [path("none/", none), path("make/", make), path("bump/", bump), path("see/", see), path("out/", out)]
+_PAGES = (none, make, bump, see, out, enter, end)
+urlpatterns = [path(f"{page.__name__}/", page) for page in _PAGES]
