@@ -19,7 +19,14 @@ from django.db import connections
 
 from django_srvsession import services
 from tests.browser.browsers import Driver
-from tests.databases import SendEverythingTo, add_database, forget_connections, lent, sqlite_file_settings
+from tests.databases import (
+    SendEverythingTo,
+    add_database,
+    empty_between_tests,
+    forget_connections,
+    lent,
+    sqlite_file_settings,
+)
 from tests.mongodb_servers import MongoServer, make_indexes, mongodb_settings, new_database, uri_of_another_server
 from tests.one_local import keep_one_local
 from tests.patience import patient
@@ -35,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Scale pytest's own time-out with the machine, and let the tests' programs have their signals."""
     restore_signals_of_children()
     keep_one_local()
+    empty_between_tests()
     if config.getoption("timeout", None) is None:
         config.option.timeout = patient(float(config.getini("timeout")))
 

@@ -10,6 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.color import no_style
 from django.db import connections
+from django.test import TransactionTestCase
 
 # What `migrate` fills, and tests only read.
 KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission"}
@@ -97,3 +98,13 @@ def empty_database(alias: str) -> None:
     tables = set(connection.introspection.django_table_names(only_existing=True)) - KEPT_TABLES
     statements = connection.ops.sql_flush(no_style(), sorted(tables), allow_cascade=False)
     connection.ops.execute_sql_flush(statements)
+
+
+def empty_between_tests() -> None:
+    """Have Django empty the databases of its transactional tests so: ``flush`` makes all permissions anew each time."""
+
+    def empty(case: Any) -> None:
+        for alias in case._databases_names(include_mirrors=False):
+            empty_database(alias)
+
+    TransactionTestCase._fixture_teardown = empty  # type: ignore[attr-defined]

@@ -1,8 +1,9 @@
-"""Caches of tests in one context variable, however often a test changes ``CACHES``.
+"""Caches and URLs of tests in the same context variables, however often a test changes ``CACHES`` and ``ROOT_URLCONF``.
 
 Django makes a new ``asgiref.local.Local`` for each change, which is a context variable, and a context keeps all of its
 variables. Each step between a thread and an event loop goes through all of them: after some thousand tests it takes
-milliseconds. So the caches of each change are attributes of one ``Local``, under the number of the change.
+milliseconds. So the caches of each change are attributes of one ``Local``, under the number of the change, and what
+resolves the URLs of a module is made once.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any
 from asgiref.local import Local
 from django.core.cache import caches, close_caches
 from django.core.signals import setting_changed
-from django.test.signals import clear_cache_handlers
+from django.test.signals import clear_cache_handlers, root_urlconf_changed
+from django.urls import set_urlconf
 
 
 class Connections:
@@ -52,9 +54,17 @@ def clear_caches(*, setting: str, **kwargs: Any) -> None:
         handler._connections.renew()
 
 
+def keep_resolvers(*, setting: str, **kwargs: Any) -> None:
+    """Do as Django's ``root_urlconf_changed``, and forget no URLs: they are kept under the module that has them."""
+    if setting == "ROOT_URLCONF":
+        set_urlconf(None)
+
+
 def keep_one_local() -> None:
-    """Have one variable for all caches from now on."""
+    """Have one variable for all caches, and one set of them for the URLs of a module, from now on."""
     handler: Any = caches
     handler._connections = Connections()
     setting_changed.disconnect(clear_cache_handlers)
     setting_changed.connect(clear_caches)
+    setting_changed.disconnect(root_urlconf_changed)
+    setting_changed.connect(keep_resolvers)
