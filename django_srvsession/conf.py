@@ -55,7 +55,27 @@ class Provider(NamedTuple):
     """Where a browser signs out there; empty: it does not."""
     post_logout_redirect_uri: str = ""
     """Where the provider sends it afterwards, as it is registered there; empty: it shows a page of its own."""
+    logout_typ: str = "logout+jwt"
+    """The ``typ`` of its logout tokens: older versions of some providers have "JWT"."""
+    ssf_audience: str = ""
+    """What this site is called in its security events (Shared Signals Framework); empty: none are taken."""
+    ssf_issuer: str = ""
+    """Who issues those; empty: the issuer."""
+    ssf_jwks_uri: str = ""
+    """Where the keys of those are; empty: where the others are."""
 
+    @property
+    def transmitter(self) -> str:
+        """Return who issues its security events."""
+        return self.ssf_issuer or self.issuer
+
+
+_PROVIDER_NEEDS: Final = {
+    "post_logout_redirect_uri": "end_session_endpoint",
+    "ssf_issuer": "ssf_audience",
+    "ssf_jwks_uri": "ssf_audience",
+}
+"""Which of a provider's fields mean nothing without another one."""
 
 SETTINGS: Final[dict[str, Setting]] = {
     "IDLE_TIMEOUT": Setting(None, "duration", "Ends a session that was not used for so long. None: no such limit."),
@@ -164,8 +184,7 @@ SETTINGS: Final[dict[str, Setting]] = {
     "OIDC": Setting(
         (),
         "providers",
-        "The identity providers whose logouts end sessions here: issuer, client_id and jwks_uri of each, and where"
-        " browsers sign out there.",
+        "The identity providers whose logouts end sessions here: issuer, client_id and jwks_uri of each, and more.",
     ),
     "LIVE_NOTIFY": Setting(
         False,
@@ -433,12 +452,14 @@ def _providers(name: str, value: Any) -> tuple[Provider, ...]:
             raise ImproperlyConfigured(f"{PREFIX}{name}: entry {number} {text}.")
         if not all(isinstance(text, str) and text for text in entry.values()):
             raise ImproperlyConfigured(f"{PREFIX}{name}: entry {number} must hold texts.")
-        for field in entry.keys() - {"client_id"}:
+        for field in entry.keys() - {"client_id", "logout_typ", "ssf_audience"}:
             if not _SERVICE.fullmatch(entry[field]):
                 raise ImproperlyConfigured(f"{PREFIX}{name}: {field} of entry {number} must be an https:// URL.")
-        if "post_logout_redirect_uri" in entry and "end_session_endpoint" not in entry:
-            text = "has a post_logout_redirect_uri and no end_session_endpoint that would lead there"
-            raise ImproperlyConfigured(f"{PREFIX}{name}: entry {number} {text}.")
+        if entry.get("logout_typ", "JWT") not in ("JWT", "logout+jwt"):
+            raise ImproperlyConfigured(f'{PREFIX}{name}: logout_typ of entry {number} must be "JWT", or left out.')
+        for field, needed in _PROVIDER_NEEDS.items():
+            if field in entry and needed not in entry:
+                raise ImproperlyConfigured(f"{PREFIX}{name}: entry {number} has {field}, and no {needed}.")
     return tuple(Provider(**entry) for entry in value)
 
 

@@ -286,10 +286,14 @@ class ClearingRun(models.Model):
 
 
 class ProviderLink(models.Model):
-    """Keep which session, or user, of an identity provider a session belongs to, as a keyed digest (``oidc/``)."""
+    """Keep which session, or user, of an identity provider a session belongs to, as a keyed digest (``oidc/``).
+
+    ``issued_s`` is when the provider says that it was signed in, in seconds since 1970 UTC.
+    """
 
     digest = DigestField(max_length=32)
     sid = ExactCharField(max_length=18)
+    issued_s = models.BigIntegerField()
     created_ms = models.BigIntegerField()
 
     class Meta:
@@ -303,7 +307,7 @@ class ProviderLink(models.Model):
 
 
 class ProviderMark(models.Model):
-    """Keep for a day what an identity provider has ended, and which of its tokens were used, as a keyed digest.
+    """Keep for some days what an identity provider has ended, and which of its tokens were used, as a keyed digest.
 
     ``at_s`` is when the provider says that it was, in seconds since 1970 UTC.
     """

@@ -17,6 +17,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('digest', django_srvsession.models.DigestField(max_length=32)),
                 ('sid', django_srvsession.models.ExactCharField(max_length=18)),
+                ('issued_s', models.BigIntegerField()),
                 ('created_ms', models.BigIntegerField()),
             ],
             options={

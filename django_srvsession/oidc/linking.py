@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django_srvsession import conf, services
 from django_srvsession.engine import SessionStore
 from django_srvsession.oidc import index
-from django_srvsession.oidc.index import Identity
+from django_srvsession.oidc.index import EMAIL, SESSION, USER, Identity, Revocation
 
 REASON: Final = "provider_logout"
 
@@ -50,6 +50,17 @@ def link(request: HttpRequest, claims: Mapping[str, Any], *, id_token: str | Non
     index.after_all_commits(end_if_overtaken)
 
 
+def carry_out(revocation: Revocation) -> None:
+    """End the sessions that a token ends, also those whose sign-in is still under way.
+
+    Raises ``StoreUnavailableError`` where that is not sure: then the same token ends the rest.
+    """
+    index.mark_ended(revocation)
+    for _ in services.revoke_many(index.sids_of(revocation), by=revocation.issuer, reason=REASON):
+        pass
+    index.mark_used(revocation)
+
+
 def _keep_for_logout(session: SessionStore, claims: Mapping[str, Any], id_token: str | None) -> None:
     """Keep what the provider is told when the person signs out here: as little as it may need."""
     audience = claims.get("aud")
@@ -69,10 +80,19 @@ def _keep_for_logout(session: SessionStore, claims: Mapping[str, Any], id_token:
 
 def _identity_in(claims: Mapping[str, Any]) -> Identity:
     issuer, subject, provider_sid, issued = (claims.get(name) for name in ("iss", "sub", "sid", "iat"))
-    if issuer not in [provider.issuer for provider in conf.oidc]:
+    ours = [provider for provider in conf.oidc if provider.issuer == issuer]
+    if not ours:
         raise ImproperlyConfigured(f"SRVSESSION_OIDC names no provider with the issuer {issuer!r}.")
     if not isinstance(subject, str) or not subject or not isinstance(provider_sid, str | None):
         raise ValueError("These are no claims of an ID token: sub and sid are texts.")
     if isinstance(issued, bool) or not isinstance(issued, int | float):
         raise ValueError("These are no claims of an ID token: iat is a number.")
-    return Identity(str(issuer), subject, provider_sid or None, int(issued))
+    names = [(USER, subject)]
+    if provider_sid:
+        names.append((SESSION, provider_sid))
+    email = claims.get("email")
+    # Only security events name people by their address. One that is not theirs would end sessions of somebody else.
+    is_theirs = claims.get("email_verified", True) in (True, "true")
+    if any(each.ssf_audience for each in ours) and isinstance(email, str) and is_theirs:
+        names.append((EMAIL, email.lower()))
+    return Identity(str(issuer), tuple(names), int(issued))

@@ -1,28 +1,20 @@
-"""Read a logout token, a JWT that the provider signs; nothing of it is believed before that, but where to look."""
+"""Read what a provider signs, a JWT; nothing of it is believed before its signature, but where to look for its key."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from django_srvsession import conf
-from django_srvsession.conf import Provider
 from django_srvsession.oidc import keys
 
 # Signatures with public keys alone: never "none", and no secret that both sides know.
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-LONGEST: Final = 8192
-"""How many characters a token may have; one has some 1,000."""
-OLDEST_S: Final = 600
-"""How long ago a token may have been issued, in seconds: providers try again after an outage of ours."""
 _CLOCKS_DIFFER_S: Final = 60
-_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
-# "JWT" says nothing more than that it is one, and several libraries put it in by themselves.
-_KINDS: Final = (None, "logout+jwt", "application/logout+jwt", "jwt")
 _REQUIRED: Final = ["iss", "aud", "iat", "jti", "events"]
 # What the two libraries raise for texts and numbers that are none.
 _ERRORS: Final = (
@@ -32,68 +24,66 @@ _ERRORS: Final = (
 
 
 class BadTokenError(Exception):
-    """Report a token that ends nothing; its text says why, and holds nothing of the token."""
+    """Report a token that ends nothing; its text says why, and holds nothing of the token. ``code`` is RFC 8935's."""
+
+    def __init__(self, text: str, code: str = "invalid_request") -> None:
+        super().__init__(text)
+        self.code = code
 
 
-class LogoutToken(NamedTuple):
-    """Hold what a genuine token says: who was signed out, ``subject`` or ``provider_sid`` or both."""
+class Token(NamedTuple):
+    """Hold a token that nobody has verified yet."""
 
-    issuer: str
-    jti: str
-    issued_s: int
-    subject: str | None
-    provider_sid: str | None
+    text: str
+    header: Mapping[str, Any]
+    claims: Mapping[str, Any]
+
+    @property
+    def kind(self) -> object:
+        """Return its ``typ``, without the "application/" that may stand before it; None where it has none."""
+        kind = self.header.get("typ")
+        return kind.lower().removeprefix("application/") if isinstance(kind, str) else kind
+
+    @property
+    def audiences(self) -> list[Any]:
+        """Return whom it says that it is for."""
+        audience = self.claims.get("aud")
+        return audience if isinstance(audience, list) else [audience]
 
 
-def read(text: str) -> LogoutToken:
-    """Return what a token says.
-
-    Raises :class:`BadTokenError`, and ``StoreUnavailableError`` while the provider's keys cannot be fetched.
-    """
-    if len(text) > LONGEST:
+def parse(text: str, longest: int) -> Token:
+    """Return a token as it stands; raises :class:`BadTokenError` for what is none, and for one of many characters."""
+    if len(text) > longest:
         raise BadTokenError("it is too long")
     try:
         header = jwt.get_unverified_header(text)
-        unverified = jwt.decode(text, options={"verify_signature": False})
+        claims = jwt.decode(text, options={"verify_signature": False})
     except _ERRORS as error:
         raise BadTokenError("it is no JWT") from error
-    if (algorithm := header.get("alg")) not in ALGORITHMS:
-        raise BadTokenError("it is not signed with a public key")
-    if not _is_of_kind(header.get("typ")):
-        raise BadTokenError("it is another kind of token")
-    provider = _provider_of(unverified)
-    return _told(_verified(text, header, algorithm, provider))
+    if header.get("alg") not in ALGORITHMS:
+        raise BadTokenError("it is not signed with a public key", "invalid_key")
+    return Token(text, header, claims)
 
 
-def _is_of_kind(kind: object) -> bool:
-    return (kind.lower() if isinstance(kind, str) else kind) in _KINDS
+def verify(token: Token, *, issuer: str, audience: str, jwks_uri: str, oldest_s: int) -> Mapping[str, Any]:
+    """Return the claims of a token that one of these keys has signed, for us, and that is not older than that.
 
-
-def _provider_of(claims: Mapping[str, Any]) -> Provider:
-    """Return the provider that a token says it is from, for the site that it says it is for."""
-    audience = claims.get("aud")
-    audiences = audience if isinstance(audience, list) else [audience]
-    for provider in conf.oidc:
-        if provider.issuer == claims.get("iss") and provider.client_id in audiences:
-            return provider
-    raise BadTokenError("it is from another provider, or for another site")
-
-
-def _verified(text: str, header: Mapping[str, Any], algorithm: str, provider: Provider) -> Mapping[str, Any]:
-    """Return the claims of a token that one of the provider's keys has signed, and that is not old."""
-    kid = header.get("kid")
+    They have a ``jti`` and an ``iat``, and ``events`` by their names. Raises :class:`BadTokenError`, and
+    ``StoreUnavailableError`` while the keys cannot be fetched.
+    """
+    kid, algorithm = token.header.get("kid"), token.header["alg"]
     if not isinstance(kid, str | None):
         raise BadTokenError("the name of its key is no text")
-    for key in keys.keys_of(provider.jwks_uri).of(kid):
+    for key in keys.keys_of(jwks_uri).of(kid):
         try:
             if key.get("alg", algorithm) != algorithm:
                 continue
             claims: Mapping[str, Any] = jwt.decode(
-                text,
+                token.text,
                 jwt.PyJWK.from_dict(key, algorithm),
                 algorithms=[algorithm],
-                audience=provider.client_id,
-                issuer=provider.issuer,
+                audience=audience,
+                issuer=issuer,
                 leeway=_CLOCKS_DIFFER_S,
                 options={"require": _REQUIRED},
             )
@@ -105,23 +95,26 @@ def _verified(text: str, header: Mapping[str, Any], algorithm: str, provider: Pr
             raise BadTokenError("a claim is missing") from error
         except _ERRORS:
             continue  # Another kind of key, or a claim of a wrong type.
-        return claims
-    raise BadTokenError("no key of the provider has signed it, or its claims are malformed")
+        return _checked(claims, oldest_s)
+    raise BadTokenError("no key of the provider has signed it, or its claims are malformed", "invalid_key")
 
 
-def _told(claims: Mapping[str, Any]) -> LogoutToken:
-    events, issued, jti = claims["events"], claims["iat"], claims["jti"]
-    if not isinstance(events, dict) or not isinstance(events.get(_EVENT), dict):
-        raise BadTokenError("it tells of no logout")
-    if "nonce" in claims:
-        raise BadTokenError("it has a nonce, as tokens of a sign-in have")
-    if isinstance(issued, bool) or not isinstance(issued, int | float) or time.time() - issued > OLDEST_S:
+def _checked(claims: Mapping[str, Any], oldest_s: int) -> Mapping[str, Any]:
+    if not is_number(claims["iat"]) or time.time() - claims["iat"] > oldest_s:
         raise BadTokenError("it is too old")
-    if not isinstance(jti, str) or not jti:
+    if not is_name(claims["jti"]):
         raise BadTokenError("it has no name of its own")
-    subject, provider_sid = claims.get("sub"), claims.get("sid")
-    if subject is None and provider_sid is None:
-        raise BadTokenError("it does not say who was signed out")
-    if not all(value is None or (isinstance(value, str) and value) for value in (subject, provider_sid)):
-        raise BadTokenError("it does not say who was signed out")
-    return LogoutToken(claims["iss"], jti, int(issued), subject, provider_sid)
+    events = claims["events"]
+    if not isinstance(events, dict) or not events or not all(isinstance(event, dict) for event in events.values()):
+        raise BadTokenError("its events are malformed")
+    return claims
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a value of JSON is a number, and a finite one."""
+    return type(value) is int or (type(value) is float and math.isfinite(value))
+
+
+def is_name(value: object) -> TypeGuard[str]:
+    """Tell whether a value of JSON is a text that says something."""
+    return isinstance(value, str) and bool(value)

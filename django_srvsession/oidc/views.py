@@ -1,9 +1,9 @@
-"""Where an identity provider tells of a logout: a POST of the provider's server, without cookies."""
+"""Where an identity provider tells of ended sessions: a POST of the provider's server, without cookies."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import SuspiciousOperation
@@ -14,21 +14,19 @@ from django.utils.log import log_response
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
-from django_srvsession import services
 from django_srvsession.oidc import index
-from django_srvsession.oidc.linking import REASON
+from django_srvsession.oidc.linking import carry_out
 from django_srvsession.store import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from django_srvsession.oidc.tokens import BadTokenError
 
 log = logging.getLogger("django.security.SuspiciousSession")
 
 
 @method_decorator([csrf_exempt, login_not_required], name="dispatch")
-class BackChannelLogoutView(View):
-    """Take a ``logout_token``, and end the sessions that it names.
-
-    Answers 200, also where there was nothing to end; 400 with a JSON ``error`` for a token that ends nothing; and 503
-    in an outage: then the provider may send the same token again.
-    """
+class ProviderView(View):
+    """Take a token of a provider's server: 400 for one that ends nothing, 503 in an outage."""
 
     http_method_names = ["post"]
 
@@ -47,39 +45,84 @@ class BackChannelLogoutView(View):
         return response
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """End what the token names."""
-        from django_srvsession.oidc import tokens  # PyJWT, which sites without a provider need not have.
+        """Do what the token says."""
+        from django_srvsession.oidc.tokens import BadTokenError  # PyJWT, which sites without a provider need not have.
 
         try:
-            token = tokens.read(_sent_in(request))
-            if index.is_used(token):
-                raise tokens.BadTokenError("it was used already")
-            index.mark_ended(token)
-            for _ in services.revoke_many(index.sids_of(token), by=token.issuer, reason=REASON):
-                pass
-            index.mark_used(token)  # At last: after an outage the same token ends the rest.
-        except tokens.BadTokenError as error:
-            return _refused(request, error)
+            return self.obey(request)
+        except BadTokenError as error:
+            response = JsonResponse(self.refusal(error), status=400)
+            text = "A token of an identity provider is refused: %s."
+            log_response(text, error, response=response, request=request, logger=log)
         except StoreUnavailableError as error:
             response = JsonResponse({"error": "temporarily_unavailable"}, status=503, headers={"Retry-After": "10"})
-            log_response("A logout of the identity provider waits: %s", error, response=response, request=request)
-            return response
+            text = "A token of an identity provider waits: %s"
+            log_response(text, error, response=response, request=request)
+        return response
+
+    def obey(self, request: HttpRequest) -> HttpResponse:
+        """Do what the token says; raises ``BadTokenError`` and ``StoreUnavailableError``."""
+        raise NotImplementedError
+
+    def refusal(self, error: BadTokenError) -> dict[str, str]:
+        """Return what is said of a bad token."""
+        raise NotImplementedError
+
+
+class BackChannelLogoutView(ProviderView):
+    """Take a ``logout_token``, and end the sessions that it names (OpenID Connect Back-Channel Logout 1.0).
+
+    Answers 200, also where there was nothing to end; 400 with a JSON ``error`` for a token that ends nothing; and 503
+    in an outage: then the provider may send the same token again.
+    """
+
+    def obey(self, request: HttpRequest) -> HttpResponse:
+        """End what the token names."""
+        from django_srvsession.oidc import logout_tokens, tokens
+
+        try:
+            sent = request.POST.getlist("logout_token")
+        except SuspiciousOperation as error:
+            raise tokens.BadTokenError("the request is too large") from error
+        if len(sent) != 1:
+            raise tokens.BadTokenError("there is none, or more than one")
+        revocation = logout_tokens.read(str(sent[0]))
+        if index.is_used(revocation):
+            raise tokens.BadTokenError("it was used already")
+        carry_out(revocation)
         return HttpResponse()
 
-
-def _sent_in(request: HttpRequest) -> str:
-    from django_srvsession.oidc.tokens import BadTokenError
-
-    try:
-        sent = request.POST.getlist("logout_token")
-    except SuspiciousOperation as error:
-        raise BadTokenError("the request is too large") from error
-    if len(sent) != 1:
-        raise BadTokenError("there is none, or more than one")
-    return str(sent[0])
+    def refusal(self, error: BadTokenError) -> dict[str, str]:
+        """Return an error of OAuth."""
+        return {"error": "invalid_request", "error_description": f"logout_token: {error}."}
 
 
-def _refused(request: HttpRequest, error: Exception) -> HttpResponse:
-    response = JsonResponse({"error": "invalid_request", "error_description": f"logout_token: {error}."}, status=400)
-    log_response("A logout token is refused: %s.", error, response=response, request=request, logger=log)
-    return response
+class SecurityEventView(ProviderView):
+    """Take a security event token (RFC 8935), and end the sessions that a ``session-revoked`` of CAEP names.
+
+    Answers 202, also for other events, for a token that came before, and where there was nothing to end; 400 with a
+    JSON ``err`` for a token that ends nothing; and 503 in an outage: then the transmitter may send the same token
+    again.
+    """
+
+    def obey(self, request: HttpRequest) -> HttpResponse:
+        """End what the token names."""
+        from django_srvsession.oidc import security_events, tokens
+
+        if request.content_type != "application/secevent+jwt":
+            raise tokens.BadTokenError("its Content-Type is not application/secevent+jwt")
+        try:
+            sent = request.body.decode("ascii")
+        except SuspiciousOperation as error:
+            raise tokens.BadTokenError("the request is too large") from error
+        except UnicodeDecodeError as error:
+            raise tokens.BadTokenError("it is no JWT") from error
+        revocation = security_events.read(sent)
+        # One that comes again was answered, and the answer got lost.
+        if revocation is not None and not index.is_used(revocation):
+            carry_out(revocation)
+        return HttpResponse(status=202)
+
+    def refusal(self, error: BadTokenError) -> dict[str, str]:
+        """Return an error of RFC 8935."""
+        return {"err": error.code, "description": f"The token is refused: {error}."}

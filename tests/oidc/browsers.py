@@ -9,7 +9,8 @@ from django.test import Client
 
 from tests.oidc.provider import Provider
 
-LOGOUT = "/oidc/logout/"
+LOGOUT, EVENTS = "/oidc/logout/", "/oidc/events/"
+SET = "application/secevent+jwt"
 
 
 def sign_in(claims: dict[str, Any], name: str = "ann", id_token: str = "") -> Client:
@@ -32,3 +33,14 @@ def log_out(provider: Provider, **claims: Any) -> None:
     """End what these claims name; the provider is told that it is done."""
     answer = send(provider.token(**claims))
     assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store"), answer.content
+
+
+def push(token: str, content_type: str = SET) -> Any:
+    """Push a security event to the site, as the provider's transmitter does."""
+    return Client(enforce_csrf_checks=True).post(EVENTS, token.encode(), content_type=content_type)
+
+
+def revoke(provider: Provider, subject: Any, **changed: Any) -> None:
+    """End what a subject stands for; the transmitter is told that it has come."""
+    answer = push(provider.event(subject, **changed))
+    assert (answer.status_code, answer.content, answer["Cache-Control"]) == (202, b"", "no-store"), answer.content

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 
 from tests.conftest import running
 from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
@@ -29,3 +30,10 @@ def provider(settings: Any) -> Iterator[Provider]:
 def lasting_redis() -> Iterator[RedisServer]:
     """A Redis of one test's own, which keeps its data when it is stopped."""
     yield from running(RedisServer(appendonly=True))
+
+
+@pytest.fixture
+def users(every_store: str, provider: Provider) -> None:
+    """Two users, on a store."""
+    for name in ("ann", "bob"):
+        get_user_model().objects.create_user(name)

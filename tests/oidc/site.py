@@ -10,7 +10,7 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import include, path
 
 from django_srvsession import services
-from django_srvsession.oidc import BackChannelLogoutView, link
+from django_srvsession.oidc import BackChannelLogoutView, SecurityEventView, link
 
 after_link: list[Callable[[], object]] = []
 """What else a request does after it has linked its session."""
@@ -44,4 +44,5 @@ urlpatterns = [
     path("too-early/", too_early),
     path("whoami/", whoami),
     path("oidc/logout/", BackChannelLogoutView.as_view()),
+    path("oidc/events/", SecurityEventView.as_view()),
 ]

@@ -17,23 +17,11 @@ from django_srvsession.engine import current_store
 from django_srvsession.models import ProviderLink, ProviderMark, SessionEvent
 from django_srvsession.oidc import BackChannelLogoutView, index
 from django_srvsession.operations.clearing import PacedClearing
-from tests.every_store import DATABASES, OTHERS
 from tests.oidc import site as pages
 from tests.oidc.browsers import log_out, send, sign_in, user_of
 from tests.oidc.provider import Provider
+from tests.oidc.stores import on_stores
 from tests.servers import PostgreSQLServer, RedisServer
-from tests.trust import WHOLE
-
-STORES = [*DATABASES, *OTHERS] if WHOLE else ["sqlite", *(store for store in OTHERS if store.values[0] == "redis")]
-
-
-on_stores = pytest.mark.parametrize("every_store", STORES, indirect=True)
-
-
-@pytest.fixture
-def users(every_store: str, provider: Provider) -> None:
-    for name in ("ann", "bob"):
-        get_user_model().objects.create_user(name)
 
 
 @on_stores

@@ -103,7 +103,9 @@ BAD: dict[str, Callable[[Provider], str]] = {
     "of an empty session": of(sid=""),
     "without a name": of(jti=None),
     "with a name that is no text": of(jti=["x"]),
-    "an ID token": of({"typ": "at+jwt"}),
+    "an access token": of({"typ": "at+jwt"}),
+    "of the typ of any JWT": of({"typ": "JWT"}),
+    "a security event": of({"typ": "secevent+jwt"}),
     "of a key whose name is no text": with_header(kid=7),
 }
 
@@ -124,10 +126,25 @@ def test_a_bad_token_ends_nothing(provider: Provider, kind: str, caplog: pytest.
 
 
 def test_a_token_may_leave_out_its_kind_and_name_several_sites(provider: Provider) -> None:
-    for header in ({"typ": None}, {"typ": "JWT"}, {"typ": "application/logout+jwt"}):
+    for header in ({"typ": None}, {"typ": "Logout+JWT"}, {"typ": "application/logout+jwt"}):
         client = sign_in(provider.id_claims(ago_s=-1))
         assert send(provider.token(header, sub="ann", aud=["another", "mysite"])).status_code == 200
         assert user_of(client) == ""
+
+
+def test_the_typ_jwt_is_for_providers_of_which_the_site_says_so(
+    provider: Provider, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Keycloak before 25 and authentik before 2026.2 send it; the standard recommends another one."""
+    client, token = sign_in(provider.id_claims()), provider.token({"typ": "JWT"}, sub="ann")
+    assert send(token).status_code == 400
+    assert '"logout_typ": "JWT"' in caplog.text
+    assert user_of(client) == "ann"
+    settings.SRVSESSION_OIDC = [{**provider.setting, "logout_typ": "JWT"}]
+    assert send(token).status_code == 200
+    assert user_of(client) == ""
+    assert send(provider.token(sub="ann")).status_code == 200  # As it does after its next upgrade.
+    assert send(provider.token({"typ": "at+jwt"}, sub="ann")).status_code == 400
 
 
 @pytest.mark.parametrize("method", ["get", "put", "delete", "head"])
@@ -192,6 +209,10 @@ GOOD = {"issuer": "https://id.example.com", "client_id": "x", "jwks_uri": "https
         ([{**GOOD, "jwks_uri": "file:///etc/keys"}], {"srvsession.E002"}),
         ([{**GOOD, "client_id": 7}], {"srvsession.E002"}),
         ([{**GOOD, "client_id": ""}], {"srvsession.E002"}),
+        ([{**GOOD, "logout_typ": "JWT", "ssf_audience": "x", "ssf_issuer": "https://x.example"}], set()),
+        ([{**GOOD, "logout_typ": "at+jwt"}], {"srvsession.E002"}),
+        ([{**GOOD, "ssf_issuer": "https://x.example"}], {"srvsession.E002"}),
+        ([{**GOOD, "ssf_audience": "x", "ssf_jwks_uri": "http://x.example/keys"}], {"srvsession.E002"}),
         (["https://id.example.com"], {"srvsession.E002"}),
     ],
 )
