@@ -128,6 +128,12 @@ def test_provider_logout(followed: How) -> None:
     assert sign_out(signed_in_request(ann))["Location"] == "/"
 
 
+def test_security_events(followed: How) -> None:
+    followed("how-to/security-events")
+    answer = Client().post("/oidc/events/", b"x", content_type="application/secevent+jwt")
+    assert (answer.status_code, answer.json()["err"]) == (400, "invalid_request")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_gdpr(followed: How) -> None:
     followed("how-to/gdpr")
