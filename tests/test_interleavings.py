@@ -374,6 +374,30 @@ def test_a_key_that_one_request_deletes_and_the_other_only_reads_stays_deleted()
         assert "list" not in contents(cookie), order
 
 
+@pytest.mark.parametrize("change", [sets("a"), deletes("list"), increments], ids=name_of)
+@pytest.mark.parametrize("user", [None, "8"])
+def test_what_was_stored_before_a_session_changes_its_owner_goes_along_in_every_order(
+    user: str | None, change: View
+) -> None:
+    async def changes_owner(session: SessionStore, face: Face) -> None:
+        """As apps do that sign out without ``logout()``, or in without ``login()``."""
+        values = await reading.contents(session._state, face)
+        del values["_auth_user_id"], values["_auth_user_hash"]
+        values.update({"mine": 1} if user is None else {"mine": 1, "_auth_user_id": user})
+        session.accessed = session.modified = True
+
+    were_stored = set()
+    for cookie, (mover, other), order in runs(changes_owner, change):
+        was_stored = other.session._state.was_written
+        were_stored.add(was_stored)
+        model = SessionStore()
+        model.update({"kept": 1, "list": [1], "mine": 1} | ({} if user is None else {"_auth_user_id": user}))
+        expected = contents_after(change, model) if was_stored else dict(model._session)
+        assert contents(mover.new_cookie) == expected, order
+        assert not is_live(cookie), order
+    assert were_stored == {True, False}
+
+
 def test_two_increments_count_two_in_every_order() -> None:
     for cookie, _, order in runs(increments, increments):
         assert contents(cookie)["count"] == 2, order

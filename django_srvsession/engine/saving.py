@@ -12,15 +12,14 @@ from typing import Any
 from django.middleware.csrf import CSRF_SESSION_KEY
 
 from django_srvsession.engine.details import Change
-from django_srvsession.engine.ending import end
 from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.reading import USER_KEY, contents, load, look, user_id_in
 from django_srvsession.engine.signalling import tell_started
 from django_srvsession.engine.state import SessionState, Standing
 from django_srvsession.engine.values import HASH_KEY, Changes, SealedValues
 from django_srvsession.engine.writing import change_of, create, delta_of, signs_in, write
-from django_srvsession.records import Ending, Loaded, SessionRecord, Tombstone
-from django_srvsession.store import GONE, TAKEN, ConflictError, CreateError, StoreUnavailableError, UpdateError
+from django_srvsession.records import Loaded, SessionRecord, Tombstone
+from django_srvsession.store import BUSY, GONE, TAKEN, ConflictError, CreateError, StoreUnavailableError, UpdateError
 from django_srvsession.store.face import Face
 
 log = logging.getLogger("django_srvsession")
@@ -78,7 +77,7 @@ async def _save_known(state: SessionState, face: Face, key: SessionKey, values: 
     except UpdateError:
         if not is_sign_in:
             raise
-        await _sign_in_alone(state, face, key, values)
+        await sign_in_alone(state, face, key, values)
         return
     values.stored(changes, sealer)
     state.note_changed(pending)
@@ -105,7 +104,7 @@ async def _write(
     try:
         return await write(state, face, key, delta, base, now_ms, change, new)
     except ConflictError as conflict:
-        raise StoreUnavailableError("Other requests kept changing the session; nothing was written.") from conflict
+        raise StoreUnavailableError(BUSY) from conflict
 
 
 async def _base(state: SessionState, face: Face) -> Loaded | None:
@@ -130,21 +129,13 @@ async def create_anew(state: SessionState, face: Face) -> None:
 
 async def _move(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> None:
     """End the session and go on in a new one: a sid belongs to at most one user in its life."""
-    list(values)
-    if state.key_text is None:
-        raise UpdateError(GONE)  # A value is not ours, or does not open: this ends nothing.
-    ended = await end(face, state.sender, key.sid, Ending("replaced", None, key.verifier, base=state.loaded))
-    state.leave(state.record or ended)
-    if ended is not None:
-        state.note_end_here()
-        await _create_with(state, face, dict(values))
-    elif signs_in(state, values):
-        await _sign_in_alone(state, face, key, values)
-    else:
-        raise UpdateError(GONE)
+    from django_srvsession.engine import owners  # ``login()`` and ``logout()`` need none of it.
+
+    await owners.move(state, face, key, values)
 
 
-async def _create_with(state: SessionState, face: Face, kept: Mapping[str, Any]) -> None:
+async def create_with(state: SessionState, face: Face, kept: Mapping[str, Any]) -> None:
+    """Store these contents as a new session, which this request has from now on."""
     values = SealedValues()
     values.update(kept)
     state.hold(values)
@@ -208,14 +199,14 @@ async def _rotate(state: SessionState, face: Face, key: SessionKey, values: Seal
 async def _save_lost(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> None:
     """Save after another request was first to rotate the key or to end the session."""
     if signs_in(state, values):
-        await _sign_in_alone(state, face, key, values)
+        await sign_in_alone(state, face, key, values)
     elif values.is_assigned(HASH_KEY):
         await _go_on_after_losing(state, face, key, values)
     else:
         raise UpdateError(GONE)
 
 
-async def _sign_in_alone(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> None:
+async def sign_in_alone(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> None:
     """Sign in with a session of its own, since another request has rotated or ended the one that this came with.
 
     The new session holds what this request loaded and verified while its key was valid, and what it assigned: never
@@ -223,7 +214,7 @@ async def _sign_in_alone(state: SessionState, face: Face, key: SessionKey, value
     """
     stored = await look(face, key)  # Signing in must work, whatever is stored there.
     is_live = isinstance(stored, Loaded) and stored.record.is_live(stored.now_ms)
-    await _create_with(state, face, dict(values) if is_live else values.assigned())
+    await create_with(state, face, dict(values) if is_live else values.assigned())
 
 
 async def _go_on_after_losing(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> None:
@@ -240,7 +231,7 @@ async def _go_on_after_losing(state: SessionState, face: Face, key: SessionKey, 
         raise UpdateError(GONE)
     state.note_end_here()  # By a request that could not know better; this one goes on for it.
     state.leave(state.record)
-    await _create_with(state, face, dict(values))
+    await create_with(state, face, dict(values))
 
 
 def _changes_owner(values: SealedValues, record: SessionRecord) -> bool:

@@ -170,7 +170,7 @@ async def write(
                 raise
             if attempt:
                 await back_off(face, attempt)
-            base, mark = await _as_another_left_it(state, face, key)
+            base, mark = await as_another_left_it(state, face, key)
             stands, encoded = SealedRecord.read(mark), base.record.details
         else:
             state.adopt(new or key, loaded)
@@ -194,7 +194,7 @@ async def back_off(face: Face, attempt: int) -> None:
     await face.pause(random.uniform(0, min(0.001 * 2 ** min(attempt, 6), 0.05)))  # noqa: S311 - jitter is no secret
 
 
-async def _as_another_left_it(state: SessionState, face: Face, key: SessionKey) -> tuple[Loaded, bytes]:
+async def as_another_left_it(state: SessionState, face: Face, key: SessionKey) -> tuple[Loaded, bytes]:
     """Return the session, and the mark of its record, as another request has just left them.
 
     Or an older mark that somebody has put back would be sealed anew: its key with what this step adds.

@@ -8,6 +8,7 @@ a session whole, ``listings`` and ``user_records`` for their lists, ``health`` f
 from __future__ import annotations
 
 from django_srvsession.store.errors import (
+    BUSY,
     GONE,
     TAKEN,
     ConflictError,
@@ -21,6 +22,7 @@ from django_srvsession.store.errors import (
 from django_srvsession.store.interface import Store, created_and_sid
 
 __all__ = [
+    "BUSY",
     "GONE",
     "TAKEN",
     "ConflictError",

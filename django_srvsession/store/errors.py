@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from django_srvsession.records import SessionRecord
 
 __all__ = [
+    "BUSY",
     "GONE",
     "TAKEN",
     "ConflictError",
@@ -22,6 +23,7 @@ __all__ = [
     "UpdateError",
 ]
 
+BUSY: Final = "Other requests kept changing the session; nothing was written."
 GONE: Final = "The session has ended, or its key was replaced: nothing was stored."
 """What an ``UpdateError`` says where nothing more is known."""
 TAKEN: Final = "There is, or was, a session of this name."

@@ -27,6 +27,7 @@ from django_srvsession.backends.db.format import (
 from django_srvsession.backends.db.sql import RECORD_COLUMNS, Params
 from django_srvsession.records import MOVED, Delta, Ending, Loaded, SessionRecord
 from django_srvsession.store import (
+    BUSY,
     GONE,
     TAKEN,
     ConflictError,
@@ -41,7 +42,6 @@ T = TypeVar("T")
 
 _SID: Final = RECORD_COLUMNS.index("sid")
 _DUPLICATE_KEY: Final = 1062
-_BUSY: Final = "Other requests kept changing the session; nothing was written."
 
 
 class Table(Runner):
@@ -77,7 +77,7 @@ class Table(Runner):
                 outcome = attempt(self.find(sid, locked))
             if outcome is not None:
                 return outcome
-        raise StoreUnavailableError(_BUSY)
+        raise StoreUnavailableError(BUSY)
 
     # Insert.
 
