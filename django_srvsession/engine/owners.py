@@ -1,4 +1,4 @@
-"""What becomes of a session that is to be somebody else's, or nobody's: it ends, and goes on in a new one."""
+"""End a session that is to be somebody else's, or nobody's, and take along all that was stored in it until then."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from typing import Any, Final
 
 from django_srvsession.engine.ending import end
 from django_srvsession.engine.keys import SessionKey
-from django_srvsession.engine.saving import create_with, sign_in_alone
 from django_srvsession.engine.state import SessionState
 from django_srvsession.engine.values import SealedValues, str_name
-from django_srvsession.engine.writing import as_another_left_it, back_off, signs_in
+from django_srvsession.engine.writing import as_another_left_it, back_off
 from django_srvsession.records import Ending, Loaded
 from django_srvsession.store import BUSY, GONE, StoreUnavailableError, UpdateError
 from django_srvsession.store.face import Face
@@ -17,29 +16,11 @@ from django_srvsession.store.face import Face
 _TRIES: Final = 200  # Each time that one try fails, somebody else's write has succeeded.
 
 
-async def move(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> None:
-    """End the session and go on in a new one: a sid belongs to at most one user in its life.
+async def end_as_it_stands(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> dict[Any, Any]:
+    """End the session; return its contents with the changes of this request, and of all that were saved before.
 
-    Raises ``UpdateError`` if the session has ended, or has another key, and nobody signs in.
+    Raises ``UpdateError`` if it has ended or has another key, ``StoreUnavailableError`` if others never stop to save.
     """
-    list(values)
-    if state.key_text is None:
-        raise UpdateError(GONE)  # A value is not ours, or does not open: this ends nothing.
-    try:
-        kept = await _end_as_it_stands(state, face, key, values)
-    except UpdateError:
-        state.leave(state.record)
-        if not signs_in(state, values):
-            raise
-        await sign_in_alone(state, face, key, values)
-        return
-    state.leave(state.record)
-    state.note_end_here()
-    await create_with(state, face, kept)
-
-
-async def _end_as_it_stands(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> dict[Any, Any]:
-    """End the session; return its contents with the changes of this request, and of all that were saved before."""
     base, kept = state.loaded, dict(values)
     for attempt in range(_TRIES):
         version = None if base is None else base.record.version

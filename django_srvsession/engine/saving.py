@@ -77,7 +77,7 @@ async def _save_known(state: SessionState, face: Face, key: SessionKey, values: 
     except UpdateError:
         if not is_sign_in:
             raise
-        await sign_in_alone(state, face, key, values)
+        await _sign_in_alone(state, face, key, values)
         return
     values.stored(changes, sealer)
     state.note_changed(pending)
@@ -129,12 +129,25 @@ async def create_anew(state: SessionState, face: Face) -> None:
 
 async def _move(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> None:
     """End the session and go on in a new one: a sid belongs to at most one user in its life."""
-    from django_srvsession.engine import owners  # ``login()`` and ``logout()`` need none of it.
+    from django_srvsession.engine.owners import end_as_it_stands  # ``login()`` and ``logout()`` do without.
 
-    await owners.move(state, face, key, values)
+    list(values)
+    if state.key_text is None:
+        raise UpdateError(GONE)  # A value is not ours, or does not open: this ends nothing.
+    try:
+        kept = await end_as_it_stands(state, face, key, values)
+    except UpdateError:
+        state.leave(state.record)
+        if not signs_in(state, values):
+            raise
+        await _sign_in_alone(state, face, key, values)
+        return
+    state.leave(state.record)
+    state.note_end_here()
+    await _create_with(state, face, kept)
 
 
-async def create_with(state: SessionState, face: Face, kept: Mapping[str, Any]) -> None:
+async def _create_with(state: SessionState, face: Face, kept: Mapping[str, Any]) -> None:
     """Store these contents as a new session, which this request has from now on."""
     values = SealedValues()
     values.update(kept)
@@ -199,14 +212,14 @@ async def _rotate(state: SessionState, face: Face, key: SessionKey, values: Seal
 async def _save_lost(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> None:
     """Save after another request was first to rotate the key or to end the session."""
     if signs_in(state, values):
-        await sign_in_alone(state, face, key, values)
+        await _sign_in_alone(state, face, key, values)
     elif values.is_assigned(HASH_KEY):
         await _go_on_after_losing(state, face, key, values)
     else:
         raise UpdateError(GONE)
 
 
-async def sign_in_alone(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> None:
+async def _sign_in_alone(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> None:
     """Sign in with a session of its own, since another request has rotated or ended the one that this came with.
 
     The new session holds what this request loaded and verified while its key was valid, and what it assigned: never
@@ -214,7 +227,7 @@ async def sign_in_alone(state: SessionState, face: Face, key: SessionKey, values
     """
     stored = await look(face, key)  # Signing in must work, whatever is stored there.
     is_live = isinstance(stored, Loaded) and stored.record.is_live(stored.now_ms)
-    await create_with(state, face, dict(values) if is_live else values.assigned())
+    await _create_with(state, face, dict(values) if is_live else values.assigned())
 
 
 async def _go_on_after_losing(state: SessionState, face: Face, key: SessionKey, values: SealedValues) -> None:
@@ -231,7 +244,7 @@ async def _go_on_after_losing(state: SessionState, face: Face, key: SessionKey, 
         raise UpdateError(GONE)
     state.note_end_here()  # By a request that could not know better; this one goes on for it.
     state.leave(state.record)
-    await create_with(state, face, dict(values))
+    await _create_with(state, face, dict(values))
 
 
 def _changes_owner(values: SealedValues, record: SessionRecord) -> bool:
