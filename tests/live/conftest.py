@@ -12,7 +12,7 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 
 from tests.databases import add_database, sqlite_file_settings
-from tests.every_store import DATABASES, STORES
+from tests.every_store import CACHED, DATABASES, STORES
 from tests.live.servers import KINDS, LiveSite
 from tests.mongodb_servers import mongodb_settings
 from tests.runs import new_directory
@@ -65,7 +65,7 @@ def live_settings(request: pytest.FixtureRequest, live_databases: Any) -> Any:
             ],
             "SRVSESSION_BIND": "offer",
         }
-        if store == "redis":
+        if store in ("redis", *CACHED):
             server = request.getfixturevalue("redis_server")
             settings["CACHES"] = {"default": server.cache_settings()}
             settings["SRVSESSION_REDIS_PREFIX"] = f"live-{secrets.token_hex(6)}:"

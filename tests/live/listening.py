@@ -86,7 +86,8 @@ class Socket(Listener):
     def __init__(self, visitor: Visitor, path: str = "/socket/") -> None:
         super().__init__(visitor, path)
         self.ws = WSConnection(ConnectionType.CLIENT)
-        headers = [(b"Cookie", self.cookie.encode())] if self.cookie else []
+        headers = [(b"Origin", f"http://{self.host}".encode())]  # As a browser does.
+        headers += [(b"Cookie", self.cookie.encode())] if self.cookie else []
         self.socket.sendall(self.ws.send(Request(host=self.host, target=path, extra_headers=headers)))
         self.is_open = False
         until = time.monotonic() + patient(10)

@@ -45,8 +45,9 @@ def ends_of(crowd: Any) -> dict[str, int]:
 
 
 @pytest.mark.skipif(not WHOLE, reason="make trust: ten thousand connections")
-def test_a_crowd_is_one_question_at_a_time_and_leaves_nothing(live_settings: Any, tmp_path: Path) -> None:
-    with KINDS["uvicorn"](**live_settings("redis", TEST_LIVE_EVERY=EVERY_SECONDS)) as site:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_crowd_is_one_question_at_a_time_and_leaves_nothing(live_settings: Any, tmp_path: Path, kind: str) -> None:
+    with KINDS[kind](**live_settings("redis", TEST_LIVE_EVERY=EVERY_SECONDS)) as site:
         cookies = tmp_path / "cookies"
         cookies.write_text("\n".join(Visitor(site.url).get("/crowd/", count=CROWD).json()["keys"]))
         before = census(site)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,8 +17,9 @@ from django_srvsession.backends.db import DatabaseStore
 from django_srvsession.backends.redis import RedisStore
 from django_srvsession.records import TOUCH, Ending, Tombstone
 from django_srvsession.testing.sessions import new_delta, new_sid, new_verifier
-from tests.live.listening import Socket, all_of, wait_for
+from tests.live.listening import Listener, Socket, Stream, all_of, wait_for
 from tests.live.servers import KINDS, LiveSite
+from tests.live.test_ends import ENDS, end_by_expiry
 from tests.memory import memory_store_fixture
 from tests.patience import patient
 from tests.servers import RedisServer
@@ -24,38 +27,47 @@ from tests.trust import WHOLE, rounds
 
 __all__ = ["memory_store_fixture"]
 
-STORES = ("redis", "memory", "postgresql") if WHOLE else ("redis",)
 EVERY_SECONDS = 3.0
 AT_ONCE_SECONDS = 0.2
 
+TELLING = ("redis", "memory", "postgresql", "cached_db")
+"""The stores that tell of ends; of the one behind Redis it is the database, here PostgreSQL, that does."""
+PAIRS = [(kind, store) for kind in KINDS for store in TELLING] if WHOLE else [("uvicorn", "redis")]
 
-@pytest.fixture(scope="module", params=STORES)
-def site(request: pytest.FixtureRequest, live_settings: Any) -> Iterator[LiveSite]:
+
+@pytest.fixture(scope="module", params=PAIRS, ids="-".join)
+def site(request: pytest.FixtureRequest, live_settings: Any, live_databases: Any) -> Iterator[LiveSite]:
     """A site that asks the store seldom."""
-    with KINDS["uvicorn"](
-        **live_settings(request.param, TEST_LIVE_EVERY=EVERY_SECONDS, SRVSESSION_LIVE_NOTIFY=True)
+    kind, store = request.param
+    more = {"DATABASES": {"default": live_databases("postgresql")}} if store == "cached_db" else {}
+    with KINDS[kind](
+        **live_settings(store, TEST_LIVE_EVERY=EVERY_SECONDS, SRVSESSION_LIVE_NOTIFY=True, **more)
     ) as site:
-        site.store = request.param
+        site.store = store
         yield site
 
 
-def seconds_until_closed(socket: Socket, end: Callable[[], object]) -> float:
+def seconds_until_closed(listeners: Sequence[Listener], end: Callable[[], object]) -> float:
     end()
     began = time.monotonic()
-    assert socket.ended(2 * EVERY_SECONDS)[0] == 4401
-    return time.monotonic() - began
+    ends = [one.ended(2 * EVERY_SECONDS) for one in listeners]
+    took = time.monotonic() - began
+    assert [first for first, _ in ends] == [4401, *["session-ended"] * (len(ends) - 1)]
+    return took
 
 
 def test_an_end_closes_within_a_fifth_of_a_second(site: LiveSite, users: Any) -> None:
-    visitors = [site.visitor(user) for user in users(1 + rounds(20))]
-    visitors[0].get("/census/")
-    with all_of(*map(Socket, visitors)) as sockets:
-        wait_for(lambda: visitors[0].get("/census/").json()["asked"])  # It does so when it begins to listen.
-        took = [
-            seconds_until_closed(socket, lambda visitor=visitor: visitor.get("/logout/"))
-            for visitor, socket in zip(visitors, sockets, strict=True)
-        ]
-    assert max(took) < patient(AT_ONCE_SECONDS), took
+    ends = [end for end in ENDS if end is not end_by_expiry] * rounds(10)
+    visitors = [(site.visitor(user), user) for user in users(len(ends))]
+    visitors[0][0].get("/census/")
+    opened = [(Socket(visitor), Stream(visitor)) for visitor, _ in visitors]
+    with all_of(*itertools.chain(*opened)):
+        wait_for(lambda: visitors[0][0].get("/census/").json()["asked"])  # It does so when it begins to listen.
+        took = {
+            (end.__name__, number): seconds_until_closed(of, partial(end, site, *visitor))
+            for number, (of, end, visitor) in enumerate(zip(opened, ends, visitors, strict=True))
+        }
+    assert max(took.values()) < patient(AT_ONCE_SECONDS), took
 
 
 def test_who_kills_the_push_connection_delays_an_end_by_the_poll_at_most(
@@ -63,13 +75,13 @@ def test_who_kills_the_push_connection_delays_an_end_by_the_poll_at_most(
 ) -> None:
     if site.store == "memory":
         return  # There is none.
-    kill = {"redis": kill_in_redis, "postgresql": kill_in_postgresql}[site.store]
+    kill = kill_in_redis if site.store == "redis" else kill_in_postgresql
     visitors = [site.visitor(user) for user in users(2)]
     visitors[0].get("/census/")
     with all_of(*map(Socket, visitors)) as sockets:
         wait_for(lambda: visitors[0].get("/census/").json()["asked"])  # It does so when it begins to listen.
         assert kill(request) > 0
-        assert seconds_until_closed(sockets[0], lambda: visitors[0].get("/logout/")) < patient(EVERY_SECONDS)
+        assert seconds_until_closed(sockets[:1], lambda: visitors[0].get("/logout/")) < patient(EVERY_SECONDS)
         assert sockets[1].goes_on()
 
 
