@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
@@ -19,7 +20,7 @@ from django_srvsession.engine.bookkeeping import best_effort
 from django_srvsession.engine.details import Details
 from django_srvsession.engine.ending import end as end_session
 from django_srvsession.engine.knowledge import NotNowError, Verdict
-from django_srvsession.records import Ending, SessionRecord
+from django_srvsession.records import ROTATION_GRACE_MS, Ending, SessionRecord
 from django_srvsession.store.face import Face
 
 REASON: Final = "unbound"
@@ -35,6 +36,8 @@ class DeviceGuard:
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
         self.is_shown = self.is_first_show = False
+        self.awaits_proof = False
+        """Whether the request was let in only to bring a proof, and has not done so yet."""
         self.violated: SessionRecord | None = None
         self.to_end: SessionRecord | None = None
 
@@ -49,9 +52,14 @@ class DeviceGuard:
         if cookies.is_shown(self.request, record.sid, binding, details.generation, now_ms):
             self.is_shown, self.is_first_show = True, not binding.was_shown
             return Verdict.OPEN
-        if self._may_lack_it(binding, now_ms):
+        if not binding.was_shown and now_ms - binding.at_ms < cookies.IN_FLIGHT_MS:
+            return Verdict.OPEN  # It left before its browser had the cookie.
+        if self._is_for_proofs:
+            self.awaits_proof = True
             return Verdict.OPEN
         if "HTTP_SECURE_SESSION_SKIPPED" in self.request.META:
+            if self._must_have_it(binding, now_ms):
+                self.violated = record  # It is told of. To end a session for it would be too much.
             raise NotNowError("The browser could not renew its proof, and is asked to come again.")
         self.violated = record
         if conf.bind_violation == "end":
@@ -60,10 +68,19 @@ class DeviceGuard:
         # While its device may still come with a good cookie, no other cookie is to replace the session's.
         return Verdict.WAIT if now_ms < binding.at_ms + conf.bind_age_ms else Verdict.REFUSE
 
-    def _may_lack_it(self, binding: Binding, now_ms: int) -> bool:
-        """Tell whether the request left before its browser had the cookie, or comes to get one."""
-        if not binding.was_shown and now_ms - binding.at_ms < cookies.IN_FLIGHT_MS:
-            return True
+    def _must_have_it(self, binding: Binding, now_ms: int) -> bool:
+        """Tell whether the device's browser has the cookie: it got one over a minute ago, which is not about to end."""
+        age_ms = now_ms - binding.at_ms
+        return ROTATION_GRACE_MS < age_ms < conf.bind_age_ms - ROTATION_GRACE_MS
+
+    def is_no_use_of(self, session: SessionStore) -> bool:
+        """Tell whether the request came to bring a proof, and brought none; a sign-in on the way is a use."""
+        # Nobody may have looked at the session yet, which is to be saved all the same.
+        is_unread = settings.SESSION_SAVE_EVERY_REQUEST and not session.is_live
+        return (self.awaits_proof or (is_unread and self._is_for_proofs)) and not session.must_send_cookie
+
+    @property
+    def _is_for_proofs(self) -> bool:
         return self.request.path in (address_of("register"), address_of("refresh"))
 
 
@@ -86,10 +103,24 @@ async def end(face: Face, guard: DeviceGuard) -> None:
 
 
 def note_use(session: SessionStore) -> None:
-    """Before a session is saved: have it remember that its browser has the cookie."""
+    """Before a session is saved: have it remember that its browser has the cookie.
+
+    Who was let in to prove to have the key, and did not, has not used the session: nothing is saved, whatever ran
+    before the view, and with ``SESSION_SAVE_EVERY_REQUEST`` too. Else a thief could keep it alive there.
+    """
     guard = session.guard
-    if isinstance(guard, DeviceGuard) and guard.is_first_show and session.is_live:
+    if not isinstance(guard, DeviceGuard):
+        return
+    if guard.is_no_use_of(session):
+        session.stand_aside()
+    elif guard.is_first_show and session.is_live:
         session.change_details_with_bookkeeping(_show)
+
+
+def note_proof(session: SessionStore) -> None:
+    """Take note that the request has proved to have the key: from now on it is a use."""
+    if isinstance(session.guard, DeviceGuard):
+        session.guard.awaits_proof = False
 
 
 def _show(details: Details, now_ms: int) -> Details:

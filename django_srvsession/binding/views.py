@@ -22,7 +22,7 @@ from django.views.decorators.http import require_POST
 
 from django_srvsession.binding import cookies
 from django_srvsession.binding.challenges import REFRESH, REGISTER, Challenge
-from django_srvsession.binding.guarding import address_of
+from django_srvsession.binding.guarding import address_of, note_proof
 from django_srvsession.binding.keys import Binding, ProofError
 from django_srvsession.engine import SessionStore
 from django_srvsession.engine.details import Details
@@ -138,6 +138,7 @@ def _is_repeated(details: Details, key: bytes) -> bool:
 
 def _bound(session: SessionStore, sid: str) -> HttpResponse:
     """Answer a proof that was accepted, with the next challenge, so that the next proof takes one request."""
+    note_proof(session)
     session.modified = True  # Its own cookie goes along, too, where that slides.
     _, now_ms = _standing(session)
     details = session.details
