@@ -149,6 +149,8 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
                     _binding().answer(request, session, current_request.asks_for_key(session), response)
         except StoreUnavailableError as error:
             session.note_outage(error)
+        if isinstance(session.outage, NotNowError):
+            _binding().tell(request, session)
         return in_json(request, response) if session.outage is None else _unavailable_with_key(request, session)
 
     def _process_stock(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
@@ -183,6 +185,8 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
                     await _binding().aanswer(request, session, current_request.asks_for_key(session), response)
         except StoreUnavailableError as error:
             session.note_outage(error)
+        if isinstance(session.outage, NotNowError):
+            await _binding().atell(request, session)
         return in_json(request, response) if session.outage is None else _unavailable_with_key(request, session)
 
 

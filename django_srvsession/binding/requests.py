@@ -11,7 +11,7 @@ from django_srvsession.binding.guarding import DeviceGuard, end, note_use
 from django_srvsession.engine import SessionStore
 from django_srvsession.store.face import BlockingFace, run_blocking
 
-__all__ = ["aanswer", "answer", "delete_cookie", "note_use", "watch"]
+__all__ = ["aanswer", "answer", "atell", "delete_cookie", "note_use", "tell", "watch"]
 
 
 def watch(request: HttpRequest, session: SessionStore) -> None:
@@ -37,6 +37,18 @@ async def aanswer(request: HttpRequest, session: SessionStore, asks_for_key: boo
     await end(session.store().face(), guard)
     if guard.violated is not None:
         await violations.atell(request, guard.violated)
+
+
+def tell(request: HttpRequest, session: SessionStore) -> None:
+    """Tell of a use that was refused where the answer is 503, because the browser says that it could not renew."""
+    if (record := _guard_of(session).violated) is not None:
+        violations.tell(request, record)
+
+
+async def atell(request: HttpRequest, session: SessionStore) -> None:
+    """Do as :func:`tell`."""
+    if (record := _guard_of(session).violated) is not None:
+        await violations.atell(request, record)
 
 
 def _guard_of(session: SessionStore) -> DeviceGuard:

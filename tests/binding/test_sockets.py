@@ -6,12 +6,16 @@ import asyncio
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.conf import settings as site_settings
+from django.contrib.auth import get_user_model
 
+from django_srvsession.binding import violations
 from django_srvsession.binding.sockets import BoundSockets
-from tests.binding.devices import Device, bound_name
+from django_srvsession.signals import unbound_use
+from tests.binding.devices import Device, bound_name, change, renewed_ago
+from tests.binding.devices import engine as engine_of
 from tests.engine.every_store import on_every_store
 from tests.engine.watched import WatchedStore
 from tests.patience import patient
@@ -107,6 +111,52 @@ def test_a_site_that_does_not_bind_asks_nothing(owner: Device, settings: Any, st
     settings.SRVSESSION_BIND = None
     asked = store.since(lambda: said(stolen(owner)))
     assert [call.verb for call in asked] == ["load"]  # Channels' own.
+
+
+async def says_whose_token(scope: Any, receive: Any, send: Any) -> None:
+    """Accept a socket and say whose session the header names, as an application that reads it by itself does."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    tokens = [value.decode() for name, value in scope["headers"] if name.lower().replace(b"_", b"-") == TOKEN]
+    whose = [await sync_to_async(user_of)(token) for token in tokens]
+    await send({"type": "websocket.send", "text": ",".join(whose)})
+
+
+TOKEN = b"x-session-token"
+
+
+def user_of(token: str) -> str:
+    found = get_user_model().objects.filter(pk=engine_of(token).get("_auth_user_id", 0))
+    return found[0].get_username() if found else token
+
+
+def test_a_key_in_the_header_for_apps_is_judged_as_one_in_the_cookie(owner: Device, settings: Any) -> None:
+    settings.SRVSESSION_HEADER = "X-Session-Token"
+    app = Device(can=False)
+    app.sign_in()
+    key, token = owner.cookie("sessionid") or "", app.cookie("sessionid") or ""
+    served = BoundSockets(says_whose_token)
+    assert said("", says_whose_token, x_session_token=key) == "ann", "what it would be without"
+    assert said("", served, x_session_token=key) == ""
+    assert said(f"{bound_name()}={owner.cookie(bound_name())}", served, x_session_token=key) == "ann"
+    assert said("", served, x_session_token=token) == "ann", "an app is not bound"
+    assert said("", served, x_session_token="new") == "new"
+    assert said("", served) == ""
+    assert owner.user == "ann"
+
+
+def test_a_refused_socket_is_told_of_though_it_says_that_it_could_not_renew(
+    owner: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(violations, "_told", {})
+    unbound_use.connect(note := lambda **kwargs: told.append(kwargs["record"].sid))
+    try:
+        change(owner, renewed_ago(300))
+        assert said(stolen(owner), secure_session_skipped="server_error") == "1013"
+    finally:
+        unbound_use.disconnect(note)
+    assert told == [owner.sid]
 
 
 def test_what_is_no_socket_passes(binding: Any) -> None:

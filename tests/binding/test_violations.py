@@ -168,6 +168,21 @@ def test_a_browser_that_could_not_renew_is_asked_to_come_again(
     assert owner.user == "ann"
 
 
+@pytest.mark.parametrize("violation", ["refuse", "end"])
+def test_a_thief_who_sends_the_header_while_the_browser_has_its_cookie_is_told_of(
+    owner: Device, settings: Any, told: list[dict[str, Any]], violation: str
+) -> None:
+    """No browser that has the cookie leaves it out; but the session goes on, for nobody is sure."""
+    settings.SRVSESSION_BIND_VIOLATION = violation
+    thief = owner.thief()
+    for seconds, count in ((30, 0), (590, 0), (900, 0), (300, 1), (300, 1)):
+        change(owner, renewed_ago(seconds))
+        assert thief.ask(f"{owner.a}/whoami/", headers=SKIPPED).status_code == 503
+        assert len(told) == count, seconds
+    assert told[0]["record"].sid == owner.sid
+    assert owner.user == "ann"
+
+
 def test_the_header_excuses_nobody_who_has_no_session(binding: Any, ann: Any) -> None:
     assert Device().ask("/whoami/", headers=SKIPPED).json()["user"] == ""
 
