@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
@@ -12,6 +13,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from django_srvsession import conf, migrating
+from django_srvsession.checks.migrating import check_migrating
 from tests.patience import patient
 from tests.runs import ROOT
 from tests.test_checks import ids
@@ -58,6 +60,18 @@ def test_a_move_that_cannot_be_meant_is_reported(settings: Any, values: dict[str
     for name, value in values.items():
         setattr(settings, f"SRVSESSION_MIGRATE_{name}", value)
     assert ids() == expected
+
+
+def test_a_move_without_a_date_is_told_which_one_to_set(settings: Any) -> None:
+    settings.SRVSESSION_MIGRATE_FROM = STOCK
+    settings.SESSION_COOKIE_AGE = 10 * 86_400 - 1
+    (message,) = check_migrating()
+    found = re.search(r'"(\d{4}-\d\d-\d\d)"', message.hint or "")
+    assert found, message.hint
+    days = date.fromisoformat(found[1]) - datetime.now(UTC).date()
+    assert timedelta(days=9) <= days <= timedelta(days=10)
+    settings.SRVSESSION_MIGRATE_UNTIL = found[1]
+    assert ids() == set()
 
 
 WITHOUT_THE_APP = """

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
@@ -50,13 +51,23 @@ def _dates(names: str, until_ms: int | None) -> Iterator[CheckMessage]:
     now_ms = time.time_ns() // 1_000_000
     if until_ms is None:
         text = f"{names} needs SRVSESSION_MIGRATE_UNTIL: else keys of the other engine would open sessions for ever."
-        yield Error(text, hint="Set it to a date some SESSION_COOKIE_AGE from now.", id="srvsession.E017")
+        hint = f"Set it to the day on which the last old session has run out: SESSION_COOKIE_AGE from now, {_day()}."
+        yield Error(text, hint=hint, id="srvsession.E017")
     elif until_ms <= now_ms:
         text = f"{names} does nothing any more: SRVSESSION_MIGRATE_UNTIL has passed."
         yield Warning(text, hint="Remove both.", id="srvsession.W025")
     elif until_ms - now_ms > _LONG / timedelta(milliseconds=1):
         text = "SRVSESSION_MIGRATE_UNTIL is more than 100 days away: until then what sessions leave behind is kept."
-        yield Warning(text, hint="Who has not come for SESSION_COOKIE_AGE has no session.", id="srvsession.W026")
+        yield Warning(
+            text, hint="Old sessions run out after SESSION_COOKIE_AGE; a later day is of no use.", id="srvsession.W026"
+        )
+
+
+def _day() -> str:
+    """Return the day on which a session that is used today runs out, in quotes: as the setting takes it."""
+    age = settings.SESSION_COOKIE_AGE
+    days = math.ceil(age / 86_400) if isinstance(age, int | float) and 0 <= age < _LONG.total_seconds() else _LONG.days
+    return f'"{datetime.now(UTC).date() + timedelta(days=days)}"'
 
 
 def _is_ours(path: str) -> bool:
