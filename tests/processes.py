@@ -140,9 +140,9 @@ class Visitor:
         self.cookies = dict(cookies or {})
         self.seconds = seconds
 
-    def send(self, path: str, form: str) -> Answer:
+    def send(self, path: str, form: str, headers: dict[str, str] | None = None) -> Answer:
         """Send a form, and keep the answer's cookies."""
-        return self._ask(path, "POST", {"Content-Type": "application/x-www-form-urlencoded"}, form)
+        return self._ask(path, "POST", {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}, form)
 
     def get(self, path: str, method: str = "GET", headers: dict[str, str] | None = None, **query: object) -> Answer:
         """Fetch a page and keep its cookies."""

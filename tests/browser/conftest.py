@@ -25,10 +25,17 @@ SAFARI = (
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site() -> Iterator[DemoSite]:
-    """The example project, on SQLite."""
+    """The example project, on SQLite. Each test begins by ending all sessions of those before."""
     with DemoSite("db") as site:
+        yield site
+
+
+@pytest.fixture(scope="session", params=["admin", "bootstrap"])
+def based_site(request: pytest.FixtureRequest) -> Iterator[DemoSite]:
+    """The example project with its pages in the base of another site."""
+    with DemoSite("db", look=request.param) as site:
         yield site
 
 

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.browser.browsers import Browser
 from tests.browser.npm import BOOTSTRAP, path_of
-from tests.processes import WSGISite
+from tests.processes import Site, WSGISite
 from tests.runs import Job
 
 PREPARE = """
@@ -66,6 +67,23 @@ class DemoSite(WSGISite):
         else:
             Job([sys.executable, "-c", PREPARE], self.directory, env=self.environment()).finish()
         super().start()
+
+
+def enter(browser: Browser, name: str = "alice") -> None:
+    """Sign in as one of the demo's users, beside what is shown: for tests that are not about signing in."""
+    page = browser.ask("/account/login/").body.decode()
+    token = page.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
+    answer = browser.ask("/account/login/", csrfmiddlewaretoken=token, username=name, password=f"demo-{name}")
+    assert answer.status == 302, answer.body.decode()
+
+
+def begin(browser: Browser, site: Site, *asked: str, name: str = "alice") -> None:
+    """Visit a site on which nobody is signed in yet, sign in, and ask for pages that bring about what a test needs."""
+    browser.visit(site.url)
+    browser.ask("/end-everything/")
+    enter(browser, name)
+    for path in asked:
+        browser.ask(path)
 
 
 @functools.cache

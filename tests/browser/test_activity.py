@@ -8,8 +8,8 @@ import pytest
 
 from tests.browser.accessibility import violations
 from tests.browser.browsers import Browser
-from tests.browser.demo import DemoSite
-from tests.browser.test_pages import PHONE_WIDTH, SESSIONS, refusals, sign_in
+from tests.browser.demo import DemoSite, begin, enter
+from tests.browser.test_pages import PHONE_WIDTH, SESSIONS, refusals
 
 ACTIVITY = "/account/activity/"
 EVENTS = "/admin/srvsession/sessionevent/"
@@ -19,9 +19,7 @@ EVENTS = "/admin/srvsession/sessionevent/"
 def browser(laptop: Browser, site: DemoSite) -> Iterator[Browser]:
     """A browser of alice's; thirty things happened in the hours before."""
     laptop.prefer()
-    laptop.visit(site.url)
-    sign_in(laptop)
-    laptop.go("/past/30/")
+    begin(laptop, site, "/past/30/")
     laptop.console.clear()
     yield laptop
     laptop.prefer()
@@ -67,9 +65,9 @@ def test_people_come_there_from_their_sessions_and_go_back_in_time(browser: Brow
 
 def test_an_administrator_follows_a_session_through_the_events(browser: Browser) -> None:
     browser.command("Network.clearBrowserCookies")
-    sign_in(browser, "admin")
+    enter(browser, "admin")
     browser.go(EVENTS)
-    _ = browser.console  # The favicon, which the admin has none of.
+    _ = browser.console  # What earlier tests made it say.
     assert len(browser.texts("#result_list tbody tr")) > 30
     browser.follow("Signed out")
     assert {text.split("\n")[0] for text in browser.texts("#result_list .field-happened")} == {"Signed out"}

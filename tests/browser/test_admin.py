@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser.accessibility import violations
 from tests.browser.browsers import Browser
-from tests.browser.demo import DemoSite
+from tests.browser.demo import DemoSite, begin, enter
 from tests.browser.test_second_clicks import place_of
 from tests.trust import WHOLE
 
@@ -19,22 +19,12 @@ EVENTS = "/admin/srvsession/sessionevent/"
 @pytest.fixture
 def admin(site: DemoSite, laptop: Browser) -> Browser:
     """A browser of the administrator; alice is signed in on four devices elsewhere."""
-    laptop.visit(site.url)
-    laptop.go("/end-everything/")
-    sign_in(laptop, "alice")
-    laptop.go("/elsewhere/3/")
+    begin(laptop, site, "/elsewhere/3/")
     laptop.command("Network.clearBrowserCookies")
-    sign_in(laptop, "admin")
+    enter(laptop, "admin")
     laptop.go(LIST)
-    _ = laptop.console  # The favicon, which the admin has none of.
+    _ = laptop.console  # What earlier tests made it say.
     return laptop
-
-
-def sign_in(browser: Browser, name: str) -> None:
-    browser.go("/account/login/")
-    browser.type("username", name)
-    browser.type("password", f"demo-{name}")
-    browser.press("Sign in", within="main")
 
 
 def rows(browser: Browser) -> list[str]:

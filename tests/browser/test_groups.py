@@ -9,9 +9,9 @@ import pytest
 
 from tests.browser.accessibility import violations
 from tests.browser.browsers import Browser
-from tests.browser.demo import DemoSite
+from tests.browser.demo import DemoSite, begin
 from tests.browser.test_activity import PHONE_WIDTH, refusals
-from tests.browser.test_pages import SESSIONS, sign_in
+from tests.browser.test_pages import SESSIONS
 from tests.browser.test_second_clicks import ASKED, ENDED, place_of
 
 BUTTON = ".group button"
@@ -21,11 +21,7 @@ BUTTON = ".group button"
 def browser(request: pytest.FixtureRequest, laptop: Browser, site: DemoSite) -> Iterator[Browser]:
     """A browser of alice's, who is signed in three times on one device, and on two others."""
     laptop.prefer()
-    laptop.visit(site.url)
-    laptop.go("/end-everything/")
-    sign_in(laptop)
-    laptop.go("/elsewhere/2/")
-    laptop.go("/again/3/")
+    begin(laptop, site, "/elsewhere/2/", "/again/3/")
     laptop.command("Emulation.setScriptExecutionDisabled", value=request.param == "no scripts")
     laptop.go(SESSIONS)
     yield laptop
@@ -74,10 +70,7 @@ def test_a_repeated_press_in_a_group_signs_out_one(browser: Browser, times: int,
 
 def test_the_count_of_a_group_follows_its_sessions_without_a_new_page(laptop: Browser, site: DemoSite) -> None:
     laptop.prefer()
-    laptop.visit(site.url)
-    laptop.go("/end-everything/")
-    sign_in(laptop)
-    laptop.go("/again/2/")
+    begin(laptop, site, "/again/2/")
     laptop.go(SESSIONS)
     open_by_key(laptop)
     for left in ("1 session", "Signed out"):

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.browser.browsers import Browser
-from tests.browser.demo import DemoSite
+from tests.browser.demo import DemoSite, begin
 from tests.browser.test_activity import ACTIVITY
 from tests.browser.test_admin import CUT, LIST
-from tests.browser.test_pages import CONFIRM, LOGGED_OUT, LOGIN, PHONE_WIDTH, SESSIONS, sign_in
+from tests.browser.test_pages import CONFIRM, LOGGED_OUT, LOGIN, PHONE_WIDTH, SESSIONS
 from tests.test_translations import LANGUAGES, entries
 
 OTHERS, NAME = "/account/sessions/end-others/", "/account/sessions/name/"
@@ -38,12 +38,7 @@ return wide;
 def browser(laptop: Browser, site: DemoSite) -> Iterator[Browser]:
     """A browser of the administrator's, who is signed in on four devices more and did all that there is."""
     laptop.prefer()
-    laptop.visit(site.url)
-    laptop.go("/end-everything/")
-    sign_in(laptop, "admin")
-    laptop.go("/elsewhere/4/")
-    laptop.go("/again/2/")
-    laptop.go("/past/24/")
+    begin(laptop, site, "/elsewhere/4/", "/again/2/", "/past/24/", name="admin")
     yield laptop
     laptop.prefer()
 

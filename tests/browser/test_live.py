@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.browser.browsers import Browser
-from tests.browser.demo import DemoSite
-from tests.browser.test_pages import SESSIONS, sign_in
+from tests.browser.demo import DemoSite, begin, enter
+from tests.browser.test_pages import SESSIONS
 
 CARDS = ".sessions li.session:not([aria-current])"
 PLACES = f"return [...document.querySelectorAll('{CARDS}')].map((card) => [card.id, card.offsetTop, card.offsetHeight])"
@@ -21,14 +21,12 @@ HIDE = "Object.defineProperty(document, 'hidden', {value: arguments[0], configur
 def browser(laptop: Browser, phone: Browser, site: DemoSite) -> Iterator[Browser]:
     """A browser of alice's, who is signed in nowhere else, on the list."""
     phone.visit(site.url)
-    laptop.visit(site.url)
-    laptop.go("/end-everything/")
+    begin(laptop, site)
     laptop.console.clear()
-    sign_in(laptop)
     laptop.go(SESSIONS)
     laptop.run("window.sameDocument = true")
     yield laptop
-    assert [line for line in laptop.console if "favicon" not in line] == []
+    assert laptop.console == []
 
 
 def looked(browser: Browser, condition: str) -> None:
@@ -39,7 +37,7 @@ def looked(browser: Browser, condition: str) -> None:
 
 def test_devices_that_sign_in_and_out_come_and_go_without_a_reload(browser: Browser, phone: Browser) -> None:
     assert "You are signed in on this device only." in browser.texts(".empty")
-    sign_in(phone)
+    enter(phone)
     looked(browser, f"document.querySelectorAll('{CARDS}').length === 1")
     assert browser.texts("[data-srvsession-count]") == ["(1)"]
     assert "Sign out all others" in browser.texts(".heading-row a")

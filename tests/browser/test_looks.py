@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.browser.browsers import Browser
-from tests.browser.demo import DemoSite
-from tests.browser.test_pages import LOGIN, SESSIONS, sign_in
+from tests.browser.demo import DemoSite, begin
+from tests.browser.test_pages import LOGIN, SESSIONS
 
 RED = "rgb(179, 38, 30)"
 
@@ -17,10 +17,7 @@ RED = "rgb(179, 38, 30)"
 def browser(laptop: Browser, site: DemoSite) -> Iterator[Browser]:
     """A browser of alice's, who is signed in on twelve devices."""
     laptop.prefer(width=1100)
-    laptop.visit(site.url)
-    laptop.go("/end-everything/")
-    sign_in(laptop)
-    laptop.go("/elsewhere/11/")
+    begin(laptop, site, "/elsewhere/11/")
     yield laptop
     laptop.prefer()
 
@@ -48,7 +45,7 @@ def test_a_field_that_is_wrong_has_a_red_border(browser: Browser) -> None:
     browser.wait_for("document.querySelector('.errorlist') !== null")
     browser.run("document.activeElement.blur()")
     assert colour_of(browser, password) == RED
-    browser.go("/end-everything/")
+    browser.ask("/end-everything/")
     browser.go(LOGIN)
     browser.type("username", "alice")
     browser.find(password).send_keys("wrong")
@@ -57,14 +54,12 @@ def test_a_field_that_is_wrong_has_a_red_border(browser: Browser) -> None:
     assert colour_of(browser, password) == RED
 
 
-def test_all_others_is_red_in_the_frame_of_the_admin_too(laptop: Browser) -> None:
-    with DemoSite("db", look="admin") as site:
-        laptop.prefer()
-        laptop.visit(site.url)
-        sign_in(laptop)
-        laptop.go("/elsewhere/2/")
-        laptop.go(SESSIONS)
-        assert colour_of(laptop, ".danger") == colour_of(laptop, ".danger", "color") == RED
+@pytest.mark.parametrize("based_site", ["admin"], indirect=True, scope="session")
+def test_all_others_is_red_in_the_frame_of_the_admin_too(laptop: Browser, based_site: DemoSite) -> None:
+    laptop.prefer()
+    begin(laptop, based_site, "/elsewhere/2/")
+    laptop.go(SESSIONS)
+    assert colour_of(laptop, ".danger") == colour_of(laptop, ".danger", "color") == RED
 
 
 def test_what_is_printed_is_the_list_without_buttons(browser: Browser) -> None:

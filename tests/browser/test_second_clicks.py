@@ -9,8 +9,8 @@ from typing import NamedTuple
 import pytest
 
 from tests.browser.browsers import Browser
-from tests.browser.demo import DemoSite
-from tests.browser.test_pages import SESSIONS, sign_in
+from tests.browser.demo import DemoSite, begin
+from tests.browser.test_pages import SESSIONS
 from tests.trust import WHOLE
 
 BUTTON = ".sessions li:not([aria-current]) button"
@@ -68,10 +68,7 @@ def browser(request: pytest.FixtureRequest, laptop: Browser, site: DemoSite, han
     """A browser of alice's, who is signed in on many other devices; with and without JavaScript."""
     if hand.is_finger is (request.param == "scripts") and not WHOLE:
         pytest.skip("make trust: each with each")
-    laptop.visit(site.url)
-    laptop.go("/end-everything/")
-    sign_in(laptop)
-    laptop.go(f"/elsewhere/{OTHERS}/")
+    begin(laptop, site, f"/elsewhere/{OTHERS}/")
     laptop.command("Emulation.setScriptExecutionDisabled", value=request.param == "no scripts")
     laptop.go(SESSIONS)
     yield laptop
@@ -157,20 +154,16 @@ def test_a_repeated_answer_leaves_this_device_signed_in(browser: Browser, hand: 
     assert signed_out(browser) == OTHERS
 
 
-@pytest.mark.parametrize("look", ["admin", "bootstrap"])
-def test_nothing_moves_in_the_base_of_another_site_either(laptop: Browser, look: str) -> None:
-    with DemoSite("db", look=look) as site:
-        laptop.prefer()
-        laptop.visit(site.url)
-        sign_in(laptop)
-        laptop.go("/elsewhere/6/")
-        laptop.go(SESSIONS)
-        tops = "return [...document.querySelectorAll('.session')].map((card) => card.getBoundingClientRect().top)"
-        before = laptop.run(tops)
-        place = place_of(laptop, BUTTON, 1, "nearest")
-        laptop.press_at(place, times=2)
-        laptop.wait_for(ENDED)
-        assert laptop.run(tops) == before
-        laptop.press_at(place)
-        laptop.go(SESSIONS)
-        assert len(laptop.texts(BUTTON)) == 5
+def test_nothing_moves_in_the_base_of_another_site_either(laptop: Browser, based_site: DemoSite) -> None:
+    laptop.prefer()
+    begin(laptop, based_site, "/elsewhere/6/")
+    laptop.go(SESSIONS)
+    tops = "return [...document.querySelectorAll('.session')].map((card) => card.getBoundingClientRect().top)"
+    before = laptop.run(tops)
+    place = place_of(laptop, BUTTON, 1, "nearest")
+    laptop.press_at(place, times=2)
+    laptop.wait_for(ENDED)
+    assert laptop.run(tops) == before
+    laptop.press_at(place)
+    laptop.go(SESSIONS)
+    assert len(laptop.texts(BUTTON)) == 5

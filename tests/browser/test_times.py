@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.browser.browsers import Browser
-from tests.browser.demo import DemoSite
-from tests.browser.test_pages import SESSIONS, sign_in
+from tests.browser.demo import DemoSite, begin
+from tests.browser.test_pages import SESSIONS
 
 ACTIVE = ".sessions li:not([aria-current]) time"
 SHOWN = "getComputedStyle(document.querySelector(arguments[0]), '::after').content"
@@ -18,10 +18,7 @@ SHOWN = "getComputedStyle(document.querySelector(arguments[0]), '::after').conte
 def browser(laptop: Browser, site: DemoSite) -> Iterator[Browser]:
     """A browser of alice's, in Seoul; another device of hers was active three minutes ago."""
     laptop.prefer(width=900)
-    laptop.visit(site.url)
-    laptop.go("/end-everything/")
-    sign_in(laptop)
-    laptop.go("/elsewhere/3/")
+    begin(laptop, site, "/elsewhere/3/")
     laptop.command("Emulation.setTimezoneOverride", timezoneId="Asia/Seoul")
     yield laptop
     laptop.command("Emulation.setTimezoneOverride", timezoneId="")
