@@ -23,7 +23,7 @@ from django.utils.encoding import force_bytes
 
 from django_srvsession import conf
 from django_srvsession.engine.serializing import DEEPEST, SameAsDjangos, Serializer, as_fast, is_too_deep
-from django_srvsession.store.errors import TooLargeError
+from django_srvsession.store.errors import LAST_FORMAT, TooLargeError
 
 FORMAT: Final = 1
 _COMPRESSED: Final = 1
@@ -41,6 +41,10 @@ _SALT: Final = b"django_srvsession.engine.seal"
 
 class SealError(ValueError):
     """Report a sealed value that is not ours as it stands: damaged, moved, forged, or of a newer format."""
+
+
+class LaterSealError(SealError):
+    """Report a value that a later version of this package has sealed in a format that is not known here."""
 
 
 class _SealKey:
@@ -71,6 +75,8 @@ class _States(dict[bytes, Any]):
         self.current = _seal_key(secrets[0]).origin
 
     def __missing__(self, origin: bytes) -> Any:
+        if origin and FORMAT < origin[0] <= LAST_FORMAT:
+            raise LaterSealError("sealed by a later version, in a format that is not known here")
         raise SealError("not a sealed value, of another format, or under a secret that this site does not know")
 
 

@@ -15,10 +15,11 @@ from django_srvsession.engine.details import Change
 from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.knowledge import ENDED, Guard, Knowledge, Owner, Standing, Verdict
 from django_srvsession.engine.lifetimes import Lifetime
+from django_srvsession.engine.seal import LaterSealError
 from django_srvsession.engine.values import SealedValues
 from django_srvsession.escaping import escaped
 from django_srvsession.records import Client, Ended, Loaded, SessionRecord
-from django_srvsession.store import StoreUnavailableError
+from django_srvsession.store import LaterFormatError, StoreUnavailableError
 
 __all__ = ["ENDED", "SessionState", "Standing", "Verdict"]
 
@@ -130,9 +131,13 @@ class SessionState(Knowledge):
         self.lost_key = key
 
     def refuse(self, sid: str, error: Exception) -> SealedValues:
-        """Have no session, because what is stored cannot be trusted."""
+        """Have no session, because what is stored cannot be trusted.
+
+        What a later version has stored is well: its key stays in the browser, and only a sign-in begins another.
+        """
         security_log.warning("Session %s is refused and reads as empty: %s.", sid, escaped(error))
-        return self.close(Standing.REFUSED)
+        is_later = isinstance(error, LaterFormatError | LaterSealError)
+        return self.close(Standing.JUST_ENDED if is_later else Standing.REFUSED)
 
     def turn_away(self, sid: str, reason: str, verdict: Verdict) -> SealedValues:
         """Have no session, because the guard closes it to this request; what becomes of it is the guard's."""

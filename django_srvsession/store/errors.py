@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 __all__ = [
     "BUSY",
     "GONE",
+    "LAST_FORMAT",
     "TAKEN",
     "ConflictError",
     "CorruptSessionError",
     "CreateError",
+    "LaterFormatError",
     "LimitReachedError",
     "StoreUnavailableError",
     "TooLargeError",
@@ -57,6 +59,17 @@ class CorruptSessionError(UpdateError):
     A write may report it, too: then nothing was written, as with any ``UpdateError``. Damaged is also what cannot be
     shown or computed with (``records.is_sound``): an instant after the year 9999, a verifier that cannot be compared.
     """
+
+
+class LaterFormatError(CorruptSessionError):
+    """Report a session that a later version of this package has stored in a format that is not known here.
+
+    It is neither damaged nor gone: a server of that version opens it. So it stays as it is, and so does its key.
+    """
+
+
+LAST_FORMAT: Final = 31
+"""Formats are numbered up to here; a byte above, where one stands, is damage."""
 
 
 class LimitReachedError(Exception):

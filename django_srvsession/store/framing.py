@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Final, NamedTuple, TypeVar
 
-from django_srvsession.store.errors import CorruptSessionError
+from django_srvsession.store.errors import LAST_FORMAT, CorruptSessionError, LaterFormatError
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -110,7 +110,8 @@ def _read_run(data: bytes, place: int) -> tuple[dict[str, bytes], int]:
     """Return the values of the run at a place, and where it ends."""
     width, start = data[place], place
     if width not in _HEADS:
-        raise CorruptSessionError(f"The session's values are in format {width}, which is not known here.")
+        is_later = LONG < width <= LAST_FORMAT
+        raise (LaterFormatError if is_later else CorruptSessionError)(f"The session's values are in format {width}.")
     place += 1 + width + _HEADS[width].unpack_from(data, place)[1]
     _, names, lengths = _read[data[start:place]]
     sizes = lengths.unpack_from(data, place)

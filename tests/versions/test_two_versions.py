@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,11 @@ from tests.every_store import MONGODB
 from tests.mongodb_servers import make_indexes, mongodb_settings, new_database
 from tests.processes import Visitor, WSGISite
 from tests.runs import new_directory
+from tests.trust import WHOLE
 from tests.versions import next_version
 
-STORES = ("db", "redis", "file", *MONGODB)
+CACHED = ("cached_db",) if WHOLE else ()
+STORES = ("db", "redis", "file", *CACHED, *MONGODB)
 
 
 class NextSite(WSGISite):
@@ -61,7 +65,7 @@ def sites(
             "django.contrib.auth.middleware.AuthenticationMiddleware",
         ],
     }
-    if request.param == "redis":
+    if request.param in ("redis", "cached_db"):
         shared["CACHES"] = {"default": request.getfixturevalue("redis_server").cache_settings()}
         shared["SRVSESSION_REDIS_PREFIX"] = f"versions-{secrets.token_hex(6)}:"
     if request.param == "file":
@@ -84,6 +88,13 @@ def _serve(shared: dict[str, Any], directory: Path) -> Iterator[tuple[WSGISite, 
         assert isinstance(this, WSGISite)
         assert isinstance(following, WSGISite)
         yield this, following
+
+
+def in_column(site: WSGISite) -> list[int | None]:
+    """Return what the next version's column holds of the live sessions."""
+    with contextlib.closing(sqlite3.connect(site.settings["DATABASES"]["default"]["NAME"])) as connection:
+        rows = connection.execute("SELECT added FROM srvsession_session WHERE ended_ms IS NULL").fetchall()
+    return [added for (added,) in rows]
 
 
 @pytest.mark.slow
@@ -111,6 +122,8 @@ def test_a_visitor_goes_to_and_fro_between_two_versions(sites: tuple[WSGISite, W
         assert visit(second, "rotate")["n"] == 2
         shown = visit(following, "bump")
         assert (shown["n"], shown["name"], shown["added"], shown["sessions"]) == (3, "my laptop", "by the next", 1)
+        if this.settings["SESSION_ENGINE"].endswith((".db", ".cached_db")):
+            assert in_column(this) == [7 if first is following else None]  # Left alone by this version.
         cookies = dict(visitor.cookies)
         assert visit(second, "out")["user"] == ""
         visitor.cookies = cookies

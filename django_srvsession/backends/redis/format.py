@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from django_srvsession.backends.redis.keys import decoded, encoded
 from django_srvsession.records import NO_CLIENT, Client, Loaded, SessionRecord, Tombstone, is_sound
-from django_srvsession.store import CorruptSessionError, TooLargeError
+from django_srvsession.store import LAST_FORMAT, CorruptSessionError, LaterFormatError, TooLargeError
 from django_srvsession.store.framing import frame, unframe
 
 SESSION: Final = 1
@@ -239,7 +239,8 @@ def _read_record(sid: str, image: Any) -> tuple[SessionRecord, int, int]:
             details_length,
         ) = _HEAD.unpack_from(image)
         if kind != SESSION:
-            raise CorruptSessionError(f"What is stored for session {sid} is of another format.")
+            is_later = TOMBSTONE < kind <= LAST_FORMAT
+            raise (LaterFormatError if is_later else CorruptSessionError)(f"Session {sid} is stored in format {kind}.")
         place, previous, rotated, user = HEAD_BYTES, None, None, None
         if rotation:
             former, rotated = _ROTATION.unpack_from(image, place)
