@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from hmac import compare_digest
 from typing import Final
 
+from django.conf import settings
+
 from django_srvsession import conf
 from django_srvsession.records import (
     LATEST_MS,
@@ -35,9 +37,10 @@ Stored = Loaded | Tombstone | None
 def kept_until_ms(ended_ms: int) -> int:
     """Return until when the tombstone of a session that ended then is kept (milliseconds).
 
-    While the site moves from other sessions, until it has moved: what has ended must not be carried over once more.
+    While the site moves from other sessions, until it has moved: what has ended must not be carried over once more. And
+    until a signed cookie of that moment has expired, or it would be when the date is moved to a later one.
     """
-    return max(ended_ms + conf.ended_keep_ms, conf.migrate_until_ms or 0)
+    return max(ended_ms + _least_keep_ms(), conf.migrate_until_ms or 0)
 
 
 def keep_ms() -> int:
@@ -51,7 +54,14 @@ def keep_ms() -> int:
 def leaves_none_after_ms() -> int:
     """Return how long ago a session must have expired to leave no tombstone when it is cleared, in milliseconds."""
     is_moving = (conf.migrate_until_ms or 0) * 1_000_000 > time.time_ns()
-    return LATEST_MS if is_moving else conf.ended_keep_ms
+    return LATEST_MS if is_moving else _least_keep_ms()
+
+
+def _least_keep_ms() -> int:
+    """Return how long a tombstone is kept at least, in milliseconds."""
+    if conf.migrate_until_ms is None:
+        return conf.ended_keep_ms
+    return max(conf.ended_keep_ms, int(settings.SESSION_COOKIE_AGE * 1000))
 
 
 def as_of(stored: Stored, now_ms: int) -> Stored:

@@ -41,6 +41,11 @@ from tests.engine.watched import WatchedStore
 __all__ = ["other"]
 
 
+def expire(request: Any) -> None:
+    """Let the session expire in a moment."""
+    request.session.set_expiry(timezone.now() + timedelta(milliseconds=100))
+
+
 # Whose key it was.
 
 
@@ -142,6 +147,28 @@ def test_it_is_not_even_when_its_tombstone_would_be_forgotten_without_the_move(
     services.revoke_all(ann)
     services.clear_expired()
     assert copy.user() == ""
+
+
+@on_every_store
+@pytest.mark.parametrize("other", ["signed_cookies"], indirect=True)
+@pytest.mark.parametrize("ends", [logout, expire])
+def test_nor_does_it_come_back_when_the_date_is_moved_to_a_later_one(
+    other: OtherEngine, ann: Any, bob: Any, settings: Any, ends: Any
+) -> None:
+    """Until the cookie has expired itself, whatever the date was when the session ended."""
+    settings.SRVSESSION_ENDED_KEEP = timedelta(0)
+    ended, waiting = other.browser(user=ann), other.browser(user=bob)
+    copy = ended.copy()
+    assert ended.user() == "ann"
+    settings.SRVSESSION_MIGRATE_UNTIL = date = timezone.now() + timedelta(milliseconds=200)
+    ended.visit(ends)
+    services.revoke_all(bob)
+    while timezone.now() <= date:
+        time.sleep(0.05)
+    services.clear_expired()
+    settings.SRVSESSION_MIGRATE_UNTIL = in_days(30)
+    assert copy.user() == ""
+    assert waiting.user() == ""
 
 
 @on_every_engine
