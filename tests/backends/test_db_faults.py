@@ -114,6 +114,25 @@ class TestLostConnection:
             verb()
 
 
+@pytest.mark.parametrize("database_alias", ["postgresql", "mariadb"], indirect=True)
+def test_a_process_that_starts_while_the_database_is_down_says_that_it_does_not_answer(
+    store: DatabaseStore, server: Any
+) -> None:
+    ready, started = verbs(store), connections[store.using]
+    started.close()
+    server.kill()
+    connections[store.using] = started.copy()  # Knows nothing of its server yet.
+    store._databases.clear()
+    try:
+        assert unanswered(ready) == set(ready)
+        server.start()
+        for verb in ready.values():
+            verb()
+    finally:
+        connections[store.using].close()
+        connections[store.using] = started
+
+
 @pytest.mark.parametrize("database_alias", ["mariadb"], indirect=True)
 def test_a_frozen_database_is_an_outage_after_the_configured_time(store: DatabaseStore, server: Any) -> None:
     session = create(store, changed={"a": b"a"})

@@ -56,9 +56,11 @@ class DatabaseStore(Store):
         return type(self)(using)
 
     def _run(self, work: Callable[[Table], T], *, writes: bool = True) -> T:
-        using = self.using
-        database = self._databases.get(using) or self._database(using)
-        return db_connection.run(using, lambda connection: work(Table(connection, database)), writes=writes)
+        using, known = self.using, self._databases
+        # Made where an outage is told as one: MariaDB and MySQL are asked for their version.
+        return db_connection.run(
+            using, lambda connection: work(Table(connection, known.get(using) or self._database(using))), writes=writes
+        )
 
     def _database(self, using: str) -> Database:
         try:
