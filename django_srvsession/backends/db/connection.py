@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.db import (
     DEFAULT_DB_ALIAS,
+    DataError,
     InterfaceError,
     InternalError,
     OperationalError,
@@ -43,6 +44,10 @@ _NO_SUCH_TABLE: Final = ("no such table", "no such column")
 _NO_SUCH_COLUMN: Final = 1054
 _NO_PRIVILEGE: Final = "42501"  # PostgreSQL's; MariaDB and MySQL call it an operational error.
 _HINT: Final = "The sessions' table is missing or old: run `manage.py migrate{}`."
+_NO_ROOM: Final = (
+    "The database has no room for a value ({}), and nothing was written: a column of srvsession_session is not as "
+    "`manage.py migrate` makes it. Ask `manage.py doctorsessions_srv`."
+)
 _SILENCE: Final = "The database did not answer, or not in time."
 
 
@@ -69,6 +74,8 @@ def run(using: str, work: Callable[[BaseDatabaseWrapper], T], *, writes: bool = 
                 raise StoreUnavailableError(f"The database refused it ({_NO_PRIVILEGE}: no privilege).") from error
             _add_hint(error, using)
             raise
+        except DataError as error:
+            raise StoreUnavailableError(_NO_ROOM.format(code_of(error))) from error
         except (OperationalError, InterfaceError, InternalError) as error:
             if _names_a_missing_table(error):
                 _add_hint(error, using)

@@ -43,6 +43,8 @@ class Database:
         self.sql = Statements(self._spelling)
         self.clock = LocalClock() if self.vendor == "sqlite" else ServerClock()
         self.prepared = _prepared() if self.vendor == "postgresql" else None
+        self._strict_mode = _strict_mode(connection) if self.vendor == "mysql" else ""
+        self._is_mariadb: bool = getattr(connection, "mysql_is_mariadb", False)
 
     @cached_property
     def lists(self) -> ListStatements:
@@ -52,6 +54,24 @@ class Database:
     def spell(self, *templates: str) -> str:
         """Return a template as this database spells it."""
         return self._spelling.spell(*templates)
+
+    def strict(self, sql: str) -> str:
+        """Return a statement that fails rather than to cut a value which does not fit its column.
+
+        MariaDB and MySQL cut without an error where the site's ``sql_mode`` is not strict: a session would be damaged.
+        """
+        if not self._strict_mode:
+            return sql
+        if self._is_mariadb:
+            return f"SET STATEMENT sql_mode = '{self._strict_mode}' FOR {sql}"
+        verb, _, rest = sql.partition(" ")
+        return f"{verb} /*+ SET_VAR(sql_mode = '{self._strict_mode}') */ {rest}"
+
+
+def _strict_mode(connection: BaseDatabaseWrapper) -> str:
+    """Return the connection's ``sql_mode`` made strict, or "" where it is; Django has asked for it with the version."""
+    modes: set[str] = connection.sql_mode  # type: ignore[attr-defined]
+    return "" if modes & {"STRICT_ALL_TABLES", "STRICT_TRANS_TABLES"} else ",".join([*modes, "STRICT_ALL_TABLES"])
 
 
 def _prepared() -> Prepared:
@@ -86,8 +106,8 @@ class Runner:
             connection.text_factory = before
 
     def count(self, sql: str, params: Params, *, often: bool = False) -> int:
-        """Execute a statement and return how many rows it met; ``often`` as for :meth:`rows`."""
-        return int(self._execute(sql, params, _count, often))
+        """Execute a write and return how many rows it met; ``often`` as for :meth:`rows`."""
+        return int(self._execute(self.database.strict(sql), params, _count, often))
 
     def execute(self, sql: str) -> None:
         """Execute a statement that returns nothing."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+from django_srvsession.backends.db import schema
 from django_srvsession.backends.db.database import Runner
 from django_srvsession.backends.db.format import clock_said
 from django_srvsession.store.health import Finding, Level, StorageInfo, clock_finding
@@ -15,7 +16,8 @@ _LEAST_MS: Final = 5000
 
 def findings(table: Runner) -> list[Finding]:
     """Return what there is to say; raises errors of ``django.db``."""
-    return list(_sqlite(table) if table.database.vendor == "sqlite" else _clock(table))
+    of_server = _sqlite(table) if table.database.vendor == "sqlite" else _clock(table)
+    return [*of_server, *schema.findings(table)]
 
 
 def storage_info(table: Runner) -> StorageInfo:
