@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from tests.conftest import running
-from tests.every_store import every_store_fixture  # noqa: F401 - used as a fixture
+from tests.every_store import FIXTURES, every_store_fixture  # noqa: F401 - used as a fixture
 from tests.oidc import site as pages
 from tests.oidc.provider import Provider
 from tests.servers import RedisServer
@@ -37,3 +37,12 @@ def users(every_store: str, provider: Provider) -> None:
     """Two users, on a store."""
     for name in ("ann", "bob"):
         get_user_model().objects.create_user(name)
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, settings: Any) -> str:
+    """A store, beside whatever database the test has."""
+    settings.SESSION_ENGINE = f"django_srvsession.backends.{request.param}"
+    if request.param in FIXTURES:
+        request.getfixturevalue(FIXTURES[request.param])
+    return str(request.param)

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from tests.every_store import CACHED, DATABASES, OTHERS
+from tests.every_store import CACHED, DATABASES, MONGODB, OTHERS
 from tests.trust import WHOLE
 
 ALL: Final = [*DATABASES, *CACHED, *OTHERS]
@@ -14,3 +14,6 @@ _SOME: Final = ["sqlite", *(store for store in OTHERS if store.values[0] == "red
 
 on_stores = pytest.mark.parametrize("every_store", ALL if WHOLE else _SOME, indirect=True)
 on_one_store = pytest.mark.parametrize("every_store", ALL if WHOLE else _SOME[:1], indirect=True)
+_ENGINES: Final = ["db", "memory", "redis", "file", *CACHED, *MONGODB]
+on_one_engine = pytest.mark.parametrize("engine", _ENGINES if WHOLE else _ENGINES[:1], indirect=True)
+"""Beside a database that the test has chosen."""

@@ -20,7 +20,7 @@ from django_srvsession.operations.clearing import PacedClearing
 from tests.oidc import site as pages
 from tests.oidc.browsers import log_out, send, sign_in, user_of
 from tests.oidc.provider import Provider
-from tests.oidc.stores import on_stores
+from tests.oidc.stores import on_one_engine, on_stores
 from tests.servers import PostgreSQLServer, RedisServer
 
 
@@ -107,12 +107,12 @@ def test_a_sign_in_beside_the_logout_s_look_loses(
     assert user_of(clients[0]) == ""
 
 
+@on_one_engine
 @pytest.mark.parametrize("database_alias", ["postgresql", "mariadb"], indirect=True)
 @pytest.mark.parametrize("comes", ["before the commit", "after it"])
 def test_under_atomic_requests_too(
-    database_alias: str, provider: Provider, comes: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+    database_alias: str, engine: str, provider: Provider, comes: str, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.SESSION_ENGINE = "django_srvsession.backends.db"
     get_user_model().objects.create_user("ann")
     answers: list[int] = []
 
