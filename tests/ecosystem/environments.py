@@ -68,8 +68,6 @@ def wheel() -> Path:
     """Build our package as it is installed, once for each state of the code."""
     place = CACHE / f"wheel-{our_code()}"
     if not place.is_dir():
-        for old in CACHE.glob("wheel-*"):
-            shutil.rmtree(old)
         built = place.with_suffix(".new")
         shutil.rmtree(built, ignore_errors=True)
         built.mkdir(parents=True)

@@ -15,9 +15,11 @@ MADE = collections.Counter()
 COUNTING = []
 
 
-def changed(apps, middleware):
-    """Return the settings to put in, given those two of the site."""
-    more = dict(SETTINGS)
+def changed(apps, middleware, own_hashers):
+    """Return the settings to put in, given those two of the site, and whether it says how passwords are hashed."""
+    # Half of the time goes to hashing passwords otherwise, the same on both sides.
+    more = {} if own_hashers else {"PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"]}
+    more.update(SETTINGS)
     if MINE:
         more["MIDDLEWARE"] = [OURS if name == STOCK else name for name in middleware]
         more["INSTALLED_APPS"] = [*apps, *([] if APP in apps else [APP])]
@@ -33,13 +35,14 @@ def install():
 
     def settings_of_module(self, module):
         read(self, module)
-        for name, value in changed(self.INSTALLED_APPS, self.MIDDLEWARE).items():
+        hashers = self.is_overridden("PASSWORD_HASHERS")
+        for name, value in changed(self.INSTALLED_APPS, self.MIDDLEWARE, hashers).items():
             setattr(self, name, value)
             self._explicit_settings.add(name)
 
     def settings_given(self, default_settings=conf.global_settings, **options):
         theirs = [options.get(name, getattr(default_settings, name, [])) for name in ("INSTALLED_APPS", "MIDDLEWARE")]
-        configure(self, default_settings, **{**options, **changed(*theirs)})
+        configure(self, default_settings, **{**options, **changed(*theirs, "PASSWORD_HASHERS" in options)})
 
     def apps_there(self, installed_apps=None):
         populate(self, installed_apps)
