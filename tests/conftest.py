@@ -99,8 +99,8 @@ def postgresql_server() -> Iterator[PostgreSQLServer]:
 
 @pytest.fixture(scope="session")
 def pgbouncer_server(postgresql_server: PostgreSQLServer) -> Iterator[PgBouncer]:
-    """A PgBouncer with two connections to the private PostgreSQL, for all."""
-    yield from running(PgBouncer(postgresql_server, connections=2))
+    """A PgBouncer in front of the private PostgreSQL."""
+    yield from running(PgBouncer(postgresql_server))
 
 
 @pytest.fixture(scope="session")

@@ -21,30 +21,28 @@ listen_port = {port}
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
-default_pool_size = {connections}
+default_pool_size = 20
+server_round_robin = 1
 max_client_conn = 200
 ignore_startup_parameters = extra_float_digits
 """
 
 
 class PgBouncer(DatabaseServer):
-    """PgBouncer: each transaction gets another connection to PostgreSQL, of so few that clients must share."""
+    """PgBouncer: transactions get its connections to PostgreSQL in turn."""
 
     names = ("pgbouncer",)
 
-    def __init__(self, behind: PostgreSQLServer, connections: int = 10) -> None:
+    def __init__(self, behind: PostgreSQLServer) -> None:
         super().__init__()
         self.behind = behind
-        self.connections = connections
 
     def prepare(self) -> None:
         self.run("/bin/mkdir", self.data)
 
     def command(self) -> list[str | Path]:
         path = self.directory / "pgbouncer.ini"
-        path.write_text(
-            _SETTINGS.format(behind=self.behind, host=self.host, port=self.port, connections=self.connections)
-        )
+        path.write_text(_SETTINGS.format(behind=self.behind, host=self.host, port=self.port))
         path.chmod(0o644)
         return [self.program, path]
 

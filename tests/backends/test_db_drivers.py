@@ -90,8 +90,10 @@ def pooled(request: pytest.FixtureRequest, database_alias: str, pgbouncer_server
 
 
 @pytest.mark.parametrize("database_alias", ["postgresql"], indirect=True)
-def test_behind_pgbouncer_many_clients_of_two_connections_use_their_sessions(database_alias: str, pooled: str) -> None:
-    """Where it was forgotten, what one connection has prepared is asked of the other one, sooner or later."""
+def test_behind_pgbouncer_which_gives_each_transaction_another_connection_sessions_work(
+    database_alias: str, pooled: str
+) -> None:
+    """Where it was forgotten, what one connection has prepared is asked of another one, sooner or later."""
     store, user_id = DatabaseStore(pooled), new_user()
 
     def use() -> str:
