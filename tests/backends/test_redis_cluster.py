@@ -437,9 +437,9 @@ class ValkeyCache:
 @pytest.mark.parametrize(
     ("entry", "why"),
     [
-        ({"BACKEND": "tests.backends.test_redis_cluster.ValkeyCache"}, "not one of django-redis"),
-        ({"BACKEND": "django_valkey.cache.ValkeyCache"}, "django-redis speaks to Valkey"),
-        ({"BACKEND": "django.core.cache.backends.redis.RedisCache"}, "not one of django-redis"),
+        ({"BACKEND": "tests.backends.test_redis_cluster.ValkeyCache"}, "neither one of django-redis"),
+        ({"BACKEND": "django_valkey.cluster_cache.cache.ClusterValkeyCache"}, "django-redis, which speaks to Valkey"),
+        ({"BACKEND": "django.core.cache.backends.redis.RedisCache"}, "neither one of django-redis"),
         (
             {
                 "BACKEND": "django_redis.cache.RedisCache",
@@ -454,7 +454,15 @@ class ValkeyCache:
             "no client",
         ),
     ],
-    ids=["shaped as django-valkey", "django-valkey", "Django's", "shards", "no factory", "no URL", "no option"],
+    ids=[
+        "shaped as django-valkey",
+        "django-valkey for clusters",
+        "Django's",
+        "shards",
+        "no factory",
+        "no URL",
+        "no option",
+    ],
 )
 def test_an_alias_that_sessions_cannot_use_is_improperly_configured(
     settings: Any, entry: dict[str, Any], why: str

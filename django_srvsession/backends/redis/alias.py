@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from django.conf import settings
-from django.core.cache import caches
+from django.core.cache import BaseCache, caches
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 from django_redis import get_redis_connection
 from django_redis.cache import RedisCache
+from django_redis.client import DefaultClient
 from django_redis.pool import ConnectionFactory
 from redis.cluster import RedisCluster
 
+from django_srvsession.backends.redis import valkey
 from django_srvsession.backends.redis.transport import BlockingTransport
 from django_srvsession.backends.redis.transport.cluster import BlockingCluster
 from django_srvsession.backends.redis.transport.replies import FAILURES, unavailable
@@ -27,13 +30,14 @@ CLUSTER_FACTORY: Final = "django_srvsession.backends.redis.cluster.ConnectionFac
 def open_transport(alias: str) -> BlockingTransport:
     """Return the way to the cache alias's server, or to its cluster, which is asked for its nodes.
 
-    Raises ``ImproperlyConfigured`` when the alias is not a cache of django-redis, or its options make no client.
+    Raises ``ImproperlyConfigured`` when the alias is a cache of neither django-redis nor django-valkey, or its options
+    make no client.
     """
     why, hint = why_unusable(alias)
     if why:
         raise ImproperlyConfigured(f"SESSION_CACHE_ALIAS names the cache {alias!r}, {why} {hint}")
     try:
-        client: Any = get_redis_connection(alias, write=True)
+        client = client_of(alias)
         if isinstance(client, RedisCluster):
             return BlockingCluster(client)
         return ThreadTransport(client.connection_pool)
@@ -44,29 +48,43 @@ def open_transport(alias: str) -> BlockingTransport:
         raise ImproperlyConfigured(text) from error
 
 
+def client_of(alias: str) -> Any:
+    """Return redis-py's client of an alias that is not unusable; raises what it and the cache raise."""
+    cache: Any = caches[alias]
+    return valkey.client_of(cache) if valkey.is_django_valkeys(cache) else get_redis_connection(alias, write=True)
+
+
+def default_client(alias: str) -> Any:
+    """Return the class of what an alias has by default as its ``client``, which makes keys and values."""
+    return valkey.default_client() if valkey.is_django_valkeys(caches[alias]) else DefaultClient
+
+
 def why_unusable(alias: str) -> tuple[str, str]:
     """Say what is wrong with an alias, without asking its server, and what to do; two empty texts if nothing is."""
-    backend = str(settings.CACHES.get(alias, {}).get("BACKEND", ""))
-    if not _is_django_redis(alias):
+    is_valkeys = _is_a(alias, valkey.is_django_valkeys)
+    if not is_valkeys and not _is_a(alias, lambda cache: isinstance(cache, RedisCache)):
         hint = 'Set its BACKEND to "django_redis.cache.RedisCache".'
-        if backend.startswith("django_valkey."):
-            hint += " django-redis speaks to Valkey, too."
-        return "which is not one of django-redis.", hint
+        if str(settings.CACHES.get(alias, {}).get("BACKEND", "")).startswith("django_valkey."):
+            hint = (
+                'Set its BACKEND to "django_valkey.cache.ValkeyCache", with django-valkey installed. For a cluster use '
+                "django-redis, which speaks to Valkey, too."
+            )
+        return "which is neither one of django-redis nor of django-valkey.", hint
     options: Any = settings.CACHES[alias].get("OPTIONS") or {}
-    if _makes_a_cluster_of_one_pool(options):
+    if not is_valkeys and _makes_a_cluster_of_one_pool(options):
         why = "whose REDIS_CLIENT_CLASS is a client of clusters, which django-redis does not know how to make."
         return why, f'Take it out of its OPTIONS, and set CONNECTION_FACTORY to "{CLUSTER_FACTORY}".'
     cache: Any = caches[alias]
     try:
-        _ = cache.client
+        _ = valkey.client_of(cache) if is_valkeys else cache.client
     except _MISTAKES as error:
         return f"whose OPTIONS make no client: {error}.", "Name what is there."
     return "", ""
 
 
-def _is_django_redis(alias: str) -> bool:
+def _is_a(alias: str, is_one: Callable[[BaseCache], bool]) -> bool:
     try:
-        return isinstance(caches[alias], RedisCache)
+        return is_one(caches[alias])
     except (ImportError, ImproperlyConfigured):
         return False
 

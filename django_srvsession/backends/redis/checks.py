@@ -9,9 +9,8 @@ from django.conf import settings
 from django.core.cache import caches
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
-from django_redis.client import DefaultClient
 
-from django_srvsession.backends.redis.alias import CLUSTER_FACTORY, open_transport, why_unusable
+from django_srvsession.backends.redis.alias import CLUSTER_FACTORY, default_client, open_transport, why_unusable
 from django_srvsession.backends.redis.completeness import incarnation
 from django_srvsession.backends.redis.health import config
 from django_srvsession.backends.redis.transport import Ask
@@ -20,11 +19,11 @@ from django_srvsession.store import StoreUnavailableError
 
 _TIMEOUTS = ("SOCKET_TIMEOUT", "SOCKET_CONNECT_TIMEOUT")
 _OF_VALUES: Final = {
-    "SERIALIZER": "django_redis.serializers.pickle.PickleSerializer",
-    "COMPRESSOR": "django_redis.compressors.identity.IdentityCompressor",
+    "SERIALIZER": ".serializers.pickle.PickleSerializer",
+    "COMPRESSOR": ".compressors.identity.IdentityCompressor",
     "PICKLE_VERSION": None,
 }
-"""Options about stored values, and what django-redis does when they are not set."""
+"""Options about stored values, and what of the cache's package is used when they are not set."""
 _OF_STOCK_SESSIONS: Final = ("get", "set", "add", "delete", "has_key", "encode", "decode")
 """The methods of a client that values of stock sessions pass through."""
 
@@ -86,16 +85,17 @@ def sentinel_messages(alias: str, entry: dict[str, Any]) -> Iterator[CheckMessag
 
 def _ignored(alias: str, entry: dict[str, Any]) -> Iterator[str]:
     """Yield the options that change what stock sessions do, and change nothing here."""
-    options = entry.get("OPTIONS") or {}
-    for name, default in _OF_VALUES.items():
-        if options.get(name, default) != default:
+    options, default = entry.get("OPTIONS") or {}, default_client(alias)
+    package = default.__module__.partition(".")[0]
+    for name, usual in _OF_VALUES.items():
+        if options.get(name) not in (None, usual and package + usual):
             yield name
-    if options.get("IGNORE_EXCEPTIONS", getattr(settings, "DJANGO_REDIS_IGNORE_EXCEPTIONS", False)):
+    if options.get("IGNORE_EXCEPTIONS", getattr(settings, f"{package.upper()}_IGNORE_EXCEPTIONS", False)):
         yield "IGNORE_EXCEPTIONS"
     if len(_servers(entry)) > 1:
         yield "more than one server as its LOCATION"
     client = type(getattr(caches[alias], "client", None))
-    if any(getattr(client, name, None) is not getattr(DefaultClient, name) for name in _OF_STOCK_SESSIONS):
+    if any(getattr(client, name, None) is not getattr(default, name) for name in _OF_STOCK_SESSIONS):
         yield "a CLIENT_CLASS that stores values in its own way"
 
 

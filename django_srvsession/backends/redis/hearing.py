@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection
-from typing import Any, Final
+from typing import Final
 
-from django_redis import get_redis_connection
-
+from django_srvsession.backends.redis.alias import client_of
 from django_srvsession.backends.redis.transport.replies import FAILURES, unavailable
 
 _WAIT_S: Final = 1.0
@@ -16,7 +15,7 @@ _WAIT_S: Final = 1.0
 
 def listen(alias: str, channel: bytes, heard: Callable[[Collection[str]], object], stopped: threading.Event) -> bool:
     """Do as ``Store.listen``, on a connection of the alias's pool; redis-py renews it when it is lost."""
-    client: Any = get_redis_connection(alias, write=True)
+    client = client_of(alias)
     try:
         with client.pubsub() as subscription:
             subscription.subscribe(channel)

@@ -13,10 +13,9 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
-from django_redis.client import DefaultClient
 
 from django_srvsession import conf
-from django_srvsession.backends.redis.alias import why_unusable
+from django_srvsession.backends.redis.alias import default_client, why_unusable
 from django_srvsession.backends.redis.clock import RedisClock
 from django_srvsession.backends.redis.ghosts import Ghosts
 from django_srvsession.backends.redis.keys import Keys
@@ -81,7 +80,7 @@ class Tenants:
         if not self._alias_is_asked:
             return prefix
         cache: Any = caches[settings.SESSION_CACHE_ALIAS]
-        return _text("KEY_FUNCTION", cache.client.make_key(prefix))  # As django-redis makes those of stock sessions.
+        return _text("KEY_FUNCTION", cache.client.make_key(prefix))  # As those of stock sessions are made.
 
 
 def _is_plain(alias: str) -> bool:
@@ -91,7 +90,8 @@ def _is_plain(alias: str) -> bool:
     entry, cache = settings.CACHES[alias], cast(Any, caches[alias])
     if entry.get("KEY_FUNCTION") or entry.get("KEY_PREFIX") or entry.get("VERSION", 1) != 1:
         return False
-    return not isinstance(cache.client, DefaultClient) or type(cache.client).make_key is DefaultClient.make_key
+    default = default_client(alias)
+    return not isinstance(cache.client, default) or type(cache.client).make_key is default.make_key
 
 
 def _chosen_prefix() -> str:

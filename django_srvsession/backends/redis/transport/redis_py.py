@@ -177,15 +177,21 @@ def twin_of(pool: Any, client: RedisCluster | None = None) -> Twin | None:
         del options["connection_pool"]
     if client is not None and _is_hook_of(client, options.get("redis_connect_func")):
         del options["redis_connect_func"]
-    shared = {name: value for name, value in options.items() if _is_shared(name)}
-    if connection_class is None or options.keys() - shared.keys() - _LEFT_OUT:
+    shared = {name: value for name, value in options.items() if is_shared(name)}
+    if connection_class is None or not all(map(is_left_out, options.keys() - shared.keys())):
         return None
     patience_s = pool.timeout if isinstance(pool, redis.BlockingConnectionPool) else None
     return Twin(connection_class, shared, pool.max_connections, patience_s)
 
 
-def _is_shared(name: str) -> bool:
+def is_shared(name: str) -> bool:
+    """Tell whether an option of a pool says where it leads, and how."""
     return name in _SHARED or (name.startswith("ssl_") and "ocsp" not in name)
+
+
+def is_left_out(name: str) -> bool:
+    """Tell whether an option of a pool is one that nothing here depends on."""
+    return name in _LEFT_OUT
 
 
 def _is_hook_of(client: Any, hook: Any) -> bool:
