@@ -60,4 +60,8 @@ def _say(words: str) -> None:
     sys.stdout.flush()
 
 
-sys.exit(main(sys.argv[1:]))
+try:
+    sys.exit(main(sys.argv[1:]))
+except KeyboardInterrupt:
+    _say("Interrupted. The same command goes on from here.")
+    sys.exit(130)

@@ -46,11 +46,21 @@ ENTRIES = (
             "daphne",
             "pygments",
         ),
-        suite=Suite(("tests",), settings="tests.settings"),
+        suite=Suite(
+            (
+                "tests/test_integration.py",
+                "tests/test_integration_async.py",
+                "tests/test_login_not_required.py",
+                "tests/test_middleware.py",
+                "tests/panels/test_history.py",
+                "tests/panels/test_request.py",
+            ),
+            settings="tests.settings",
+        ),
     ),
     Entry(
         "django-silk",
-        requirements=("factory-boy", "freezegun", "networkx", "pydot", "pillow"),
+        requirements=("autopep8", "factory-boy", "freezegun", "networkx", "pydot", "pillow"),
         suite=Suite(
             ("tests",),
             settings=MODULE,
