@@ -15,7 +15,7 @@ from django.db.models.signals import ModelSignal, class_prepared, post_delete, p
 from django_srvsession import conf
 from django_srvsession.accounts import account_changes, admission, current_request, new_devices
 from django_srvsession.engine import SessionStore
-from django_srvsession.users import user_id_of
+from django_srvsession.users import may_sign_in, shares_key, user_id_of
 
 
 def connect_first() -> None:
@@ -36,9 +36,10 @@ def _admit(*, request: Any, user: Any, **kwargs: Any) -> None:
     """Change the key, hold the user to the limit of sessions, and note who signed in for the answer."""
     session = getattr(request, "session", None)
     if isinstance(session, SessionStore):
-        if current_request.belongs_to(session, user):  # Some code says "signed in" of a token, without a session.
+        user_id = user_id_of(user)
+        if session.has_taken(user_id):  # Some code says "signed in" of a token, without a session.
+            session.note_sign_in(user_id)
             current_request.ask_for_key(request, session, user)
-            session.note_sign_in(user_id_of(user))
         admission.enforce(request, session, user)
         new_devices.note_sign_in(session, user)
     elif session is not None and (conf.migrate_from is not None or conf.migrate_to is not None):
@@ -109,30 +110,23 @@ def _connect_to_users() -> None:
 def _connect_to(sender: type[Model], **kwargs: Any) -> None:
     """Connect to one model, if it holds users: the user model, a subclass or proxy, or a base that shares its key.
 
-    A base is heard when it is saved: it may hold the password. When it is deleted, Django deletes the user with it.
+    And to any other model for users who sign in. A base is heard when it is saved: it may hold the password. When it
+    is deleted, Django deletes the user with it.
     """
     model = sender._meta.concrete_model
     if model is None or _user_model is None:
         return
     if issubclass(model, _user_model):
         chosen = _SAVING + _DELETING
-    elif issubclass(_user_model, model) and _shares_key(_user_model, model):
+    elif issubclass(_user_model, model) and shares_key(_user_model, model):
         chosen = _SAVING
+    elif may_sign_in(model):
+        chosen = _SAVING + _DELETING
     else:
         return
     _connected.add(sender)
     for signal, receiver in chosen:
         signal.connect(receiver, sender=sender)
-
-
-def _shares_key(child: type[Model], base: type[Model]) -> bool:
-    """Tell whether rows of both have one primary key: the child's is its link to the base, or to a base between."""
-    key = child._meta.pk
-    while key.remote_field is not None and getattr(key.remote_field, "parent_link", False):
-        if key.remote_field.model is base:
-            return True
-        key = key.remote_field.model._meta.pk
-    return False
 
 
 def _exchange_user_model(*, setting: str, **kwargs: Any) -> None:

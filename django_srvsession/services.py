@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError, router
+from django.db import InterfaceError, OperationalError
 from django.db.models import Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -37,8 +36,8 @@ from django_srvsession.records import LATEST_MS, Ending, Loaded, SessionRecord, 
 from django_srvsession.store import CorruptSessionError, Store, listings
 from django_srvsession.store.health import Housed, StorageInfo
 from django_srvsession.store.listings import EVERYONE, Activity, Filter, Portion, Step
-from django_srvsession.users import keys_of, users_of
 from django_srvsession.users import user_id_of as user_id_of
+from django_srvsession.users import written_users_of
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -352,11 +351,8 @@ def _why_gone(records: Collection[SessionRecord]) -> dict[str, str]:
 
     Asks the database that users are written to: another one may not have heard of a new user yet.
     """
-    ids = [record.user_id for record in records]
-    known, users = keys_of(ids), users_of(ids, router.db_for_write(get_user_model()))
-    # An id of another user model than today's says nothing of that user.
-    asked = [record for record in records if record.user_id in known]
-    reasons = {record.sid: _why_ended(record, users.get(record.user_id or "")) for record in asked}
+    users = written_users_of(record.user_id for record in records)
+    reasons = {record.sid: _why_ended(record, users[record.user_id]) for record in records if record.user_id in users}
     return {sid: reason for sid, reason in reasons.items() if reason is not None}
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
 
-from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest
 
 from django_srvsession import conf
@@ -44,7 +43,7 @@ class Visit:
     @property
     def user_id(self) -> str | None:
         """Return the id of who is signed in, or None; reads the session if need be."""
-        return _user_id_in(self.session)
+        return self.session.user_id
 
     def sid_of(self, user: Any) -> str | None:
         """Return the sid of the request's session if it is this user's (an object or an id), else None."""
@@ -91,12 +90,7 @@ def leave(outer: Visit | None) -> None:
 
 def belongs_to(session: SessionStore, user: Any) -> bool:
     """Tell whether somebody is signed in as this user (an object or an id) in this session; reads it if need be."""
-    return _user_id_in(session) == user_id_of(user)
-
-
-def _user_id_in(session: SessionStore) -> str | None:
-    user_id = session.get(SESSION_KEY)
-    return None if user_id is None else str(user_id)
+    return session.user_id == user_id_of(user)
 
 
 def forget_user(request: Any) -> None:

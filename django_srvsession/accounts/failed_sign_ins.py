@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django.contrib.auth import SESSION_KEY, get_user_model
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpRequest
 
@@ -34,9 +34,9 @@ def note(request: HttpRequest, credentials: Mapping[str, Any]) -> None:
     if event_log.days_kept() is None or not isinstance(session, SessionStore):
         return
     try:
-        own_id, user = session.get(SESSION_KEY), _user_of(credentials)
+        user = _user_of(credentials)
         user_id = None if user is None else user_id_of(user)
-        is_own = own_id is not None and str(own_id) == user_id
+        is_own = user_id is not None and session.user_id == user_id
         reason, sid = (CONFIRMATION, session.sid or "") if is_own else ("", "")
         event_log.note_failure(user_id, reason, client_of(request), sid=sid, most=MOST_A_DAY)
     except Exception:

@@ -24,6 +24,7 @@ from django.views.decorators.debug import sensitive_variables
 from django_srvsession import conf
 from django_srvsession.accounts import attempts, authentication_methods, current_request, destinations
 from django_srvsession.engine import SessionStore
+from django_srvsession.users import user_id_of
 
 _SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 
@@ -61,7 +62,7 @@ def confirm(request: HttpRequest, password: str) -> bool:
     except Exception:
         attempts.take_back(session)
         raise
-    if found is None or found.pk != user.pk:
+    if found is None or user_id_of(found) != user_id_of(user):
         attempts.fail(request, session)
         return False
     given(request, means="password")

@@ -11,11 +11,10 @@ from typing import Any, Final
 from django.contrib.admin import AdminSite
 from django.contrib.auth import get_permission_codename, get_user_model
 from django.core.exceptions import FieldDoesNotExist
-from django.db import router
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from django_srvsession.users import user_id_of, users_of
+from django_srvsession.users import user_id_of, users_of, written_users_of
 
 MOST_FOUND: Final = 50
 MOST_STAFF: Final = 50
@@ -85,8 +84,8 @@ def ordinary_of(user_ids: Iterable[str | None]) -> set[str | None]:
     none that the site takes today, may be a superuser's.
     """
     user_ids = set(user_ids)
-    users = users_of(user_ids, router.db_for_write(get_user_model()))
-    found = {user_id for user_id, user in users.items() if not getattr(user, "is_superuser", False)}
+    users = written_users_of(user_ids)
+    found = {user_id for user_id, user in users.items() if user and not getattr(user, "is_superuser", False)}
     return user_ids & {*found, None}
 
 

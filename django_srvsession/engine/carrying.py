@@ -22,7 +22,6 @@ from django_srvsession import migrating
 from django_srvsession.engine import ending, reading, waiting
 from django_srvsession.engine.conversion import as_ours
 from django_srvsession.engine.keys import SessionKey
-from django_srvsession.engine.reading import user_id_in
 from django_srvsession.engine.session import SessionStore
 from django_srvsession.engine.state import SessionState
 from django_srvsession.engine.values import SealedValues, is_mark, str_name
@@ -241,8 +240,9 @@ async def refuse(
     face: Face, key: SessionKey, source: migrating.Source, contents: Mapping[Any, Any], how: Ending
 ) -> None:
     """End a session that has waited there, as all of its user's have ended; it was never one of ours to open."""
+    user_id = await waiting.named_in(face, contents)
     with contextlib.suppress(CreateError):
-        await face.create(key.sid, key.verifier, Delta(lifetime_ms=_MOMENT_MS, user_id=user_id_in(contents) or UNSET))
+        await face.create(key.sid, key.verifier, Delta(lifetime_ms=_MOMENT_MS, user_id=user_id or UNSET))
         await ending.end(face, SessionStore, key.sid, how)
     await _end_there_after_commit(face, source, key)
 

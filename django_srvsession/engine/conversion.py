@@ -7,22 +7,19 @@ that was: not later than it was last changed, nor than the user last signed in a
 from __future__ import annotations
 
 import logging
-from typing import Any, Final, NamedTuple
-
-from django.contrib.auth import get_user_model
+from typing import Final, NamedTuple
 
 from django_srvsession import conf
 from django_srvsession.engine import lifetimes
 from django_srvsession.engine.details import NONE, Details
 from django_srvsession.engine.keys import SessionKey
-from django_srvsession.engine.reading import user_id_in
 from django_srvsession.engine.sealed_record import RECORD, SealedRecord
 from django_srvsession.engine.state import SessionState
 from django_srvsession.engine.values import SealedValues, is_mark
 from django_srvsession.escaping import escaped
 from django_srvsession.migrating.source import Found, instant_ms
 from django_srvsession.records import Loaded, SessionRecord, expiry
-from django_srvsession.users import keys_of
+from django_srvsession.users import kind_in, named_in, written_users_of
 
 _NO_PROOF: Final = Details(was_switched=True)
 
@@ -41,7 +38,8 @@ class _Times(NamedTuple):
 def as_ours(state: SessionState, key: SessionKey, found: Found, now_ms: int) -> Loaded | None:
     """Return what the session that was found is under this key; None, which is logged, where it cannot be kept.
 
-    Asks the database of the users only under ``SRVSESSION_MAX_LIFETIME``. The result may have expired.
+    Asks the database of the users only under ``SRVSESSION_MAX_LIFETIME``, and where there are users of several kinds.
+    The result may have expired.
     """
     values = SealedValues()
     values.update({name: value for name, value in found.contents.items() if not is_mark(name)})
@@ -51,8 +49,8 @@ def as_ours(state: SessionState, key: SessionKey, found: Found, now_ms: int) -> 
     except (TypeError, ValueError, RecursionError) as error:
         log.error("Session %s cannot be carried over: SESSION_SERIALIZER does not take it: %s", key.sid, escaped(error))
         return None
-    user_id = user_id_in(values)
-    times = _times(state, values, found, now_ms)
+    user_id = named_in(values)
+    times = _times(state, values, user_id, found, now_ms)
     record = SessionRecord(
         key.sid,
         key.verifier,
@@ -64,12 +62,12 @@ def as_ours(state: SessionState, key: SessionKey, found: Found, now_ms: int) -> 
         found.client if state.client_of_request is None else state.client_of_request(),
         times.signed_in_ms,
         times.deadline_ms,
-        details=(NONE if user_id is None else _NO_PROOF).encode(),
+        details=(NONE if user_id is None else _NO_PROOF.of_kind(kind_in(user_id))).encode(),
     )
     return Loaded(record, {**sealed, RECORD: SealedRecord.of(record).seal(sealer)}, now_ms)
 
 
-def _times(state: SessionState, values: SealedValues, found: Found, now_ms: int) -> _Times:
+def _times(state: SessionState, values: SealedValues, user_id: str | None, found: Found, now_ms: int) -> _Times:
     """Return the instants of the session here.
 
     It expires when it would have there, unless every use extends it and a request uses it now. Where only a change
@@ -84,7 +82,7 @@ def _times(state: SessionState, values: SealedValues, found: Found, now_ms: int)
     changed_ms = min(max(expires_ms - lifetime_ms, 0), now_ms)
     created_ms = changed_ms if found.created_ms is None else min(found.created_ms, changed_ms)
     signed_in_ms = None
-    if (user_id := user_id_in(values)) is not None:
+    if user_id is not None:
         signed_in_ms = created_ms if conf.max_lifetime_ms is None else min(created_ms, _last_login_ms(user_id, now_ms))
         deadline_ms = lifetimes.lifetime_of(own_expiry, age, signed_in_ms, now_ms).deadline_ms
         expires_ms = expires_ms if deadline_ms is None else min(expires_ms, deadline_ms)
@@ -104,9 +102,5 @@ def _cookie_age(state: SessionState, values: SealedValues) -> int:
 
 def _last_login_ms(user_id: str, now_ms: int) -> int:
     """Return when the user last signed in anywhere, or now where that is not known."""
-    model: Any = get_user_model()
-    keys = keys_of([user_id])
-    if user_id not in keys or not hasattr(model, "last_login"):
-        return now_ms
-    last = model._base_manager.filter(pk=keys[user_id]).values_list("last_login", flat=True).first()
+    last = getattr(written_users_of([user_id]).get(user_id), "last_login", None)
     return now_ms if last is None else instant_ms(last)

@@ -57,6 +57,8 @@ class Details(NamedTuple):
     """Whether its user has given no proof: a mere switch from another user, or an assignment by hand."""
     bind_by_ms: int | None = None
     """Until when it must be bound to a device, where that is required and it is not yet."""
+    user_kind: str = ""
+    """The label of the model that its user is of, where that is not of ``AUTH_USER_MODEL``."""
     unknown: tuple[tuple[int, bytes], ...] = ()
     """Fields of a later version: tags and payloads."""
 
@@ -118,6 +120,10 @@ class Details(NamedTuple):
             was_switched=was_switched,
         )
 
+    def of_kind(self, user_kind: str) -> Details:
+        """Return them for a user of this kind."""
+        return self if user_kind == self.user_kind else self._replace(user_kind=user_kind)
+
     def of_next_session(self, is_same_user: bool, now_ms: int) -> Details:
         """Return what goes along where the contents go on in another session; a proof and a binding never do.
 
@@ -169,8 +175,10 @@ _FIELDS: Final = {
     12: _Field("wrong", int, MOST_WRONG),
     13: _Field("was_switched", bool, 1),
     14: _Field("bind_by_ms", int, LATEST_MS),
+    15: _Field("user_kind", str, LONGEST_TEXT),
 }
 """By tag. A tag is never given to anything else."""
+_KIND_TAG: Final = bytes((15,))
 _DEFAULTS: Final = Details._field_defaults
 NONE: Final = Details()
 
@@ -186,6 +194,14 @@ def details_of(record: SessionRecord) -> Details:
 def is_bound(record: SessionRecord) -> bool:
     """Tell whether a session is bound to a device."""
     return bool(details_of(record).binding)
+
+
+def user_kind_in(data: bytes) -> str:
+    """Return what these bytes, whose seal was verified, say of the user's model; every request asks.
+
+    Raises as :meth:`Details.decode`.
+    """
+    return Details.decode(data).user_kind if _KIND_TAG in data else ""
 
 
 def digest_of(data: bytes) -> bytes:

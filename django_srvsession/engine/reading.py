@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django_srvsession import conf
 from django_srvsession.engine.bookkeeping import best_effort
-from django_srvsession.engine.details import Details
+from django_srvsession.engine.details import Details, user_kind_in
 from django_srvsession.engine.ending import expire
 from django_srvsession.engine.keys import SessionKey, key_of
 from django_srvsession.engine.knowledge import Guard
@@ -19,6 +19,7 @@ from django_srvsession.engine.values import SealedValues
 from django_srvsession.records import AUTH_KEYS, MOVED, Ended, Loaded, Tombstone
 from django_srvsession.store import GONE, CorruptSessionError, Store, UpdateError, rules
 from django_srvsession.store.face import Face
+from django_srvsession.users import key_in, user_id
 
 USER_KEY: Final = AUTH_KEYS[0]
 _READ_FIRST: Final = (RECORD, *AUTH_KEYS)
@@ -140,7 +141,8 @@ def _verified(state: SessionState, key: SessionKey, loaded: Loaded) -> SealedVal
             alive.refuse(key.sid, error)
 
     auth = {name: sealer.load(payloads[name]) for name in AUTH_KEYS if name in payloads}
-    if user_id_in(auth) != loaded.record.user_id:
+    user_key = auth_key_in(auth)
+    if (None if user_key is None else user_id(user_kind_in(loaded.record.details), user_key)) != loaded.record.user_id:
         raise SealError("the session names another user than its record")
     return SealedValues(sealer, loaded.values, opened=auth, refused=refused)
 
@@ -194,10 +196,25 @@ async def standing_of(state: SessionState, face: Face, key_text: str | None) -> 
     return Standing.LIVE
 
 
-def user_id_in(values: Mapping[Any, Any]) -> str | None:
-    """Return the user's id as records hold it: text, whatever type ``_auth_user_id`` has."""
-    user_id = values.get(USER_KEY)
-    return None if user_id is None else str(user_id)
+def auth_key_in(values: Mapping[Any, Any]) -> str | None:
+    """Return the primary key of the user as text, whatever type ``_auth_user_id`` has."""
+    key = values.get(USER_KEY)
+    return None if key is None else str(key)
+
+
+def user_id_in(state: SessionState, values: Mapping[Any, Any]) -> str | None:
+    """Return the id of the user whom contents name, as records hold it.
+
+    They hold the key alone. Of which kind the user is was said by ``login()``, or is known of the session that they
+    come from; who is assigned by hand is of ``AUTH_USER_MODEL``.
+    """
+    key = auth_key_in(values)
+    if key is None:
+        return None
+    for known in (state.signing_in, state.record and state.record.user_id, state.came_as):
+        if known is not None and key_in(known) == key:
+            return known
+    return user_id("", key)
 
 
 def _ended_in(values: SealedValues) -> Ended | None:

@@ -62,7 +62,7 @@ async def _save_known(state: SessionState, face: Face, key: SessionKey, values: 
     if base is None:
         await _save_new(state, face, values)
         return
-    if _changes_owner(values, base.record):
+    if _changes_owner(state, values, base.record):
         await _move(state, face, key, values)
         return
     is_sign_in = signs_in(state, values)
@@ -187,7 +187,7 @@ async def _rotate(state: SessionState, face: Face, key: SessionKey, values: Seal
         if base is None:
             await _cycle_nothing(state, face, values)
             return
-        if _changes_owner(values, base.record):
+        if _changes_owner(state, values, base.record):
             await _move(state, face, key, values)
             return
         is_sign_in = signs_in(state, values)
@@ -247,8 +247,8 @@ async def _go_on_after_losing(state: SessionState, face: Face, key: SessionKey, 
     await _create_with(state, face, dict(values))
 
 
-def _changes_owner(values: SealedValues, record: SessionRecord) -> bool:
+def _changes_owner(state: SessionState, values: SealedValues, record: SessionRecord) -> bool:
     """Tell whether saving these contents would give a signed-in session to nobody, or to somebody else."""
     if record.user_id is None:
         return False
-    return values.is_dropped(USER_KEY) or (values.is_assigned(USER_KEY) and user_id_in(values) != record.user_id)
+    return values.is_dropped(USER_KEY) or (values.is_assigned(USER_KEY) and user_id_in(state, values) != record.user_id)

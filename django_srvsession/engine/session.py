@@ -19,9 +19,11 @@ from django_srvsession.engine.details import Change, Details
 from django_srvsession.engine.django_api import DjangoAPI
 from django_srvsession.engine.keys import key_of
 from django_srvsession.engine.knowledge import Guard, Standing
+from django_srvsession.engine.reading import USER_KEY
 from django_srvsession.engine.values import refuse_mark
-from django_srvsession.records import Client, Ended, SessionRecord
+from django_srvsession.records import AUTH_KEYS, Client, Ended, SessionRecord
 from django_srvsession.store import Store, StoreUnavailableError
+from django_srvsession.users import key_in
 
 
 class SessionStore(DjangoAPI):
@@ -162,12 +164,31 @@ class SessionStore(DjangoAPI):
         """Take note that this user's credentials were checked: a sign-in that follows is no mere switch of users."""
         self._state.note_authenticated(user_id)
 
+    @property
+    def user_id(self) -> str | None:
+        """Return the id of who is signed in, as records hold it, or None; reads the session if need be."""
+        self.get(USER_KEY)
+        return reading.user_id_in(self._state, reading.wrapped(self._state))
+
+    def has_taken(self, user_id: str) -> bool:
+        """Tell whether this user is who the session names: also one of another kind, who has just been assigned."""
+        own_id, values = self.user_id, reading.wrapped(self._state)
+        return own_id == user_id or (
+            own_id is not None and key_in(own_id) == key_in(user_id) and values.is_assigned(USER_KEY)
+        )
+
     def note_sign_in(self, user_id: str) -> None:
         """Take note that ``login()`` signs this user in; give the session a new key, unless this request has done so.
 
+        Where the session was that of a user of another kind, whose key is equal, ``login()`` has taken the two for one.
+        Then it is flushed here.
         Source: OWASP ASVS 5.0, 7.2.4.
         """
         state = self._state
+        if state.record is not None and state.record.user_id not in (None, user_id) and self.has_taken(user_id):
+            assigned = {name: self[name] for name in AUTH_KEYS if name in self}
+            self.flush()
+            self.update(assigned)
         state.note_sign_in(user_id)
         key = state.key
         if key is None or state.lost_key is not None:

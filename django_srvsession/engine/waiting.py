@@ -19,11 +19,13 @@ from collections.abc import Callable, Collection, Mapping
 from hmac import compare_digest
 from typing import Any, Final
 
-from django_srvsession import migrating
+from asgiref.sync import sync_to_async
+from django.contrib.auth import SESSION_KEY
+
+from django_srvsession import migrating, users
 from django_srvsession.engine import ending
 from django_srvsession.engine.details import Details
 from django_srvsession.engine.keys import SessionKey
-from django_srvsession.engine.reading import user_id_in
 from django_srvsession.engine.seal import SealError
 from django_srvsession.engine.session import SessionStore
 from django_srvsession.engine.values import MARK_PREFIX
@@ -42,8 +44,14 @@ async def ended_by(face: Face, contents: Mapping[Any, Any]) -> Ending | None:
 
     One load of our store, where somebody is signed in.
     """
-    user_id = user_id_in(contents)
+    user_id = await named_in(face, contents)
     return None if user_id is None else await _mark(face, user_id, _noted(contents, user_id))
+
+
+async def named_in(face: Face, contents: Mapping[Any, Any]) -> str | None:
+    """Return the id of the user whom the contents of a session of the other engine name."""
+    may_ask = SESSION_KEY in contents and users.has_other_kinds()
+    return await sync_to_async(users.named_in)(contents) if may_ask and not face.blocks else users.named_in(contents)
 
 
 async def end_all_of(

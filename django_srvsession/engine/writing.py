@@ -17,6 +17,7 @@ from django_srvsession.engine.values import Changes, SealedValues
 from django_srvsession.records import TOUCH, UNSET, Client, Delta, Loaded, SessionRecord, Unset, given
 from django_srvsession.store import GONE, ConflictError, CreateError, UpdateError
 from django_srvsession.store.face import Face
+from django_srvsession.users import kind_in
 
 _SEAL_TRIES: Final = 200  # Each time that one try fails, somebody else's has succeeded.
 _CREATE_TRIES: Final = 5  # 72 random bits collide about never; a store that says so five times is broken.
@@ -28,7 +29,7 @@ async def create(state: SessionState, face: Face, values: SealedValues) -> None:
     Raises ``UpdateError`` for a session that would live on in a copy: its user was signed in when the request began,
     the session was ended since, and nobody has signed in.
     """
-    user_id = user_id_in(values)
+    user_id = user_id_in(state, values)
     if user_id is not None and user_id == state.came_as and not (state.was_ended_here or state.signing_in == user_id):
         raise UpdateError(GONE)
     if user_id is None and state.ended is not None:
@@ -62,7 +63,7 @@ def _details_of_next_session(
     state: SessionState, values: SealedValues, pending: tuple[Change, ...], now_ms: int
 ) -> Details:
     """Return the details of a session that begins with these contents: of the one before, what goes along."""
-    user_id = user_id_in(values)
+    user_id = user_id_in(state, values)
     if user_id is None:
         return NONE
     details = state.carried.of_next_session(user_id == came_as(state), now_ms)
@@ -75,7 +76,7 @@ def change_of(
     state: SessionState, values: SealedValues, is_sign_in: bool, pending: tuple[Change, ...]
 ) -> Change | None:
     """Return what saving these contents, and what is pending, makes of the session's details, or None."""
-    user_id = user_id_in(values) if is_sign_in else None
+    user_id = user_id_in(state, values) if is_sign_in else None
     if user_id is None:
         return in_order(*pending)
     return in_order(_sign_in(state, user_id), *pending)
@@ -85,7 +86,8 @@ def _sign_in(state: SessionState, user_id: str) -> Change:
     before, by_login = came_as(state), state.signing_in == user_id
     came_as_same = None if before is None else before == user_id
     was_checked = user_id == state.authenticated
-    return lambda details, now_ms: details.after_sign_in(by_login, was_checked, came_as_same)
+    kind = kind_in(user_id)
+    return lambda details, now_ms: details.after_sign_in(by_login, was_checked, came_as_same).of_kind(kind)
 
 
 def came_as(state: SessionState) -> str | None:
@@ -100,7 +102,7 @@ def signs_in(state: SessionState, values: SealedValues) -> bool:
     """
     if not values.is_assigned(USER_KEY):
         return False
-    user_id = user_id_in(values)
+    user_id = user_id_in(state, values)
     before = state.came_as if state.record is None else state.record.user_id
     return user_id is not None and (state.signing_in == user_id or before != user_id)
 
@@ -113,7 +115,7 @@ def delta_of(
     The details are what they will be; a session that begins has them named.
     """
     record, sealed = (None, None) if base is None else (base.record, state.sealed)
-    user_id = user_id_in(values) if record is None or signs_in(state, values) else None
+    user_id = user_id_in(state, values) if record is None or signs_in(state, values) else None
     signed_in_ms = now_ms if user_id is not None else (None if sealed is None else sealed.signed_in_ms)
     if signed_in_ms is not None and details.since_ms is not None:
         signed_in_ms = details.since_ms

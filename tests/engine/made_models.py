@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.apps import apps
-from django.db import connection
+from django.db import connections, router
 
 
 @contextmanager
@@ -15,6 +15,7 @@ def model(name: str, /, *bases: Any, proxy: bool = False, **attributes: Any) -> 
     """Make a model for the length of a block, with its table."""
     meta = type("Meta", (), {"app_label": "auth", "proxy": proxy})
     made: Any = type(name, bases, {"__module__": __name__, "Meta": meta, **attributes})
+    connection = connections[router.db_for_write(made)]
     if not proxy:
         with connection.schema_editor() as editor:
             editor.create_model(made)
