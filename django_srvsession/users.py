@@ -13,7 +13,6 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, SESSION_KEY, get_user_model, load_backend
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db import router
 from django.db.models import Model, QuerySet
@@ -61,6 +60,8 @@ def shares_key(child: type[Model], base: type[Model]) -> bool:
 
 def may_sign_in(model: type[Model]) -> bool:
     """Tell whether a model that is not of ``AUTH_USER_MODEL`` is made for users who sign in."""
+    from django.contrib.auth.base_user import AbstractBaseUser  # Only while the apps are ready.
+
     return issubclass(model, AbstractBaseUser) and not model._meta.abstract and not model._meta.swapped
 
 
