@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import jwt
@@ -13,10 +14,12 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core import checks
 from django.test import Client
+from django.urls import include, path
 from jwt.utils import base64url_encode
 
 from django_srvsession.checks import oidc as oidc_checks
 from django_srvsession.models import ProviderMark
+from django_srvsession.oidc import BackChannelLogoutView, SecurityEventView
 from tests.oidc.browsers import LOGOUT, log_out, send, sign_in, user_of
 from tests.oidc.provider import EVENT, Provider, rsa_key, stranger
 
@@ -219,6 +222,28 @@ GOOD = {"issuer": "https://id.example.com", "client_id": "x", "jwks_uri": "https
 def test_a_malformed_entry_is_reported(settings: Any, value: Any, expected: set[str]) -> None:
     settings.SRVSESSION_OIDC = value
     assert {str(found.id) for found in checks.run_checks() if str(found.id) == "srvsession.E002"} == expected
+
+
+@pytest.mark.parametrize(
+    ("more", "views", "unheard"),
+    [
+        ({}, [], "BackChannelLogoutView"),
+        ({}, [BackChannelLogoutView], ""),
+        ({"end_session_endpoint": "https://id.example.com/end"}, [], ""),
+        ({"ssf_audience": "x"}, [BackChannelLogoutView], "SecurityEventView"),
+        ({"ssf_audience": "x"}, [SecurityEventView], ""),
+    ],
+)
+def test_a_site_that_would_not_hear_of_logouts_is_told_so(
+    settings: Any, more: dict[str, str], views: list[Any], unheard: str
+) -> None:
+    settings.SRVSESSION_OIDC = [{**GOOD, **more}]
+    settings.ROOT_URLCONF = ModuleType("urls")
+    inner = [path("x/", view.as_view()) for view in views]
+    settings.ROOT_URLCONF.urlpatterns = [path("oidc/", include((inner, "x")))]
+    told = [str(found.msg) for found in checks.run_checks() if found.id == "srvsession.W027"]
+    assert len(told) == bool(unheard)
+    assert unheard in "".join(told)
 
 
 def test_a_site_without_pyjwt_is_told_so(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
