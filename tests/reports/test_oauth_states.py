@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.sessions.backends.file import SessionStore as StockStore
 from django.http import HttpRequest, HttpResponse
 
 from tests.engine.pages import Browser, View, login, make_user, put, read, set_cookie, while_
@@ -82,9 +83,14 @@ def test_states_of_two_providers_that_are_begun_at_once_are_both_kept(every_stor
 
 @pytest.mark.parametrize("name", ["db", "cache", "cached_db", "file"])
 def test_stock_django_loses_the_state_of_one_of_two_providers(
-    name: str, browser: Browser, stock: Callable[..., None], transactional_db: None, settings: Any, tmp_path: Any
+    name: str,
+    browser: Browser,
+    stock: Callable[..., None],
+    transactional_db: None,
+    tmp_path: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings.SESSION_FILE_PATH = str(tmp_path)
+    monkeypatch.setattr(StockStore, "_storage_path", str(tmp_path), raising=False)
     stock(name)
     browser.visit(put(basket=["tea"]))
     begun_at_once(browser, begin("google", "g"), begin("github", "h"))
