@@ -175,6 +175,11 @@ SETTINGS: Final[dict[str, Setting]] = {
         ("offer", "require"),
     ),
     "BIND_AGE": Setting(timedelta(minutes=10), "duration", "How long a bound browser goes without a new proof."),
+    "BIND_SITE": Setting(
+        None,
+        "site",
+        'The site whose hosts share the cookie, such as "https://example.com": a bound browser renews for all of them.',
+    ),
     "BIND_VIOLATION": Setting(
         "refuse",
         "choice",
@@ -241,6 +246,7 @@ device_name: Callable[[Any], Any] | None
 event_log: int | None
 bind: str | Callable[[Any], Any] | None
 bind_age_ms: int
+bind_site: str | None
 bind_violation: str
 oidc: tuple[Provider, ...]
 live_notify: bool

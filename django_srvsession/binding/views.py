@@ -20,6 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from django_srvsession import conf
 from django_srvsession.binding import cookies
 from django_srvsession.binding.challenges import REFRESH, REGISTER, Challenge
 from django_srvsession.binding.guarding import address_of, note_proof
@@ -146,7 +147,7 @@ def _bound(session: SessionStore, sid: str) -> HttpResponse:
         {
             "session_identifier": sid,
             "refresh_url": address_of("refresh"),
-            "scope": {"include_site": False, "scope_specification": _excluded()},
+            "scope": _scope(),
             "credentials": [{"type": "cookie", "name": cookies.name(), "attributes": cookies.attributes()}],
         }
     )
@@ -167,6 +168,13 @@ def _asked(session: SessionStore, sid: str, generation: int, now_ms: int) -> Htt
 
 def _challenge(sid: str, generation: int, now_ms: int) -> str:
     return f'"{Challenge.new(REFRESH, sid, generation, now_ms)}";id="{sid}"'
+
+
+def _scope() -> dict[str, Any]:
+    """Return for which requests the browser must have the cookie: for those to this host, or to the whole site."""
+    site = conf.bind_site
+    scope = {"include_site": site is not None, "scope_specification": _excluded()}
+    return scope if site is None else {"origin": site, **scope}
 
 
 def _excluded() -> list[dict[str, str]]:

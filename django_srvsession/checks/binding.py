@@ -20,7 +20,7 @@ _LONGEST_MS: Final = 86_400_000
 def check_binding(**kwargs: Any) -> list[CheckMessage]:
     """Report what keeps a site that sets ``SRVSESSION_BIND`` from binding any session, or makes it of little use."""
     try:
-        is_binding, age_ms = conf.bind is not None, conf.bind_age_ms
+        is_binding, age_ms, _ = conf.bind is not None, conf.bind_age_ms, conf.bind_site
     except ImproperlyConfigured:
         return []  # Reported as srvsession.E002.
     return [*_parts(), *_cookie(), *_age(age_ms)] if is_binding else []
@@ -48,12 +48,24 @@ def _cookie() -> Iterator[CheckMessage]:
         text = "SRVSESSION_BIND is set and SESSION_COOKIE_SECURE is not: browsers bind sessions over TLS alone."
         hint = "Set SESSION_COOKIE_SECURE = True. Behind a proxy, set SECURE_PROXY_SSL_HEADER too."
         yield Error(text, hint=hint, id="srvsession.E015")
-    if settings.SESSION_COOKIE_DOMAIN:
+    domain, site = settings.SESSION_COOKIE_DOMAIN, conf.bind_site
+    if domain and site is None:
         text = (
-            f"SRVSESSION_BIND is set and SESSION_COOKIE_DOMAIN is {settings.SESSION_COOKIE_DOMAIN!r}: a browser renews "
-            "its proof for the host that it signed in on. On the others nobody is signed in when it has run out."
+            f"SRVSESSION_BIND is set and SESSION_COOKIE_DOMAIN is {domain!r}: a browser renews its proof for the host "
+            "that it signed in on. On the others nobody is signed in when it has run out."
         )
-        yield Warning(text, hint="Set SESSION_COOKIE_DOMAIN to None.", id="srvsession.W024")
+        hint = "Set SESSION_COOKIE_DOMAIN to None, or SRVSESSION_BIND_SITE to the site that all these hosts are in."
+        yield Warning(text, hint=hint, id="srvsession.W024")
+    elif site is not None and not _is_site_of(domain or "", site):
+        text = f"SRVSESSION_BIND_SITE is {site!r}, and SESSION_COOKIE_DOMAIN is {domain!r}: browsers bind nothing so."
+        hint = 'For "https://example.com", the cookie\'s domain is "example.com" or one below it.'
+        yield Error(text, hint=hint, id="srvsession.E020")
+
+
+def _is_site_of(domain: str, site: str) -> bool:
+    """Tell whether a cookie of this domain is one of the site's, and the site is on TLS."""
+    host = site.removeprefix("https://").partition(":")[0]
+    return site.startswith("https://") and f".{domain.lstrip('.')}".endswith(f".{host}")
 
 
 def _age(age_ms: int) -> Iterator[CheckMessage]:

@@ -61,3 +61,20 @@ def test_an_rsa_key_will_do(binding: Any, ann: Any) -> None:
     device = signed_in(Device(key=Key.rsa()))
     device.drop()
     assert device.user == "ann"
+
+
+@pytest.mark.parametrize(
+    ("site", "scope"),
+    [(None, {"include_site": False}), ("https://example.com", {"include_site": True, "origin": "https://example.com"})],
+)
+def test_a_browser_renews_for_its_host_or_for_the_site_whose_hosts_share_the_cookie(
+    binding: Any, ann: Any, site: str | None, scope: dict[str, Any]
+) -> None:
+    binding.SRVSESSION_BIND_SITE, binding.SESSION_COOKIE_DOMAIN = site, site and "example.com"
+    binding.STATIC_URL = "/static/"
+    device = Device()
+    device.sign_in()
+    excluded = [{"type": "exclude", "domain": "*", "path": "/static/"}]
+    assert device.config["scope"] == {**scope, "scope_specification": excluded}
+    (credential,) = device.config["credentials"]
+    assert ("Domain=example.com" in credential["attributes"]) is bool(site)

@@ -31,6 +31,8 @@ def ids() -> set[str]:
         ({"SESSION_COOKIE_SECURE": False}, {"srvsession.E015"}),
         ({"SESSION_COOKIE_PATH": "/account/"}, {"srvsession.E018"}),
         ({"SESSION_COOKIE_DOMAIN": "example.com"}, {"srvsession.W024"}),
+        ({"SRVSESSION_BIND_SITE": "https://example.com"}, {"srvsession.E020"}),
+        ({"SRVSESSION_BIND_SITE": "example.com"}, {"srvsession.E002"}),
         ({"SRVSESSION_BIND_AGE": 239}, {"srvsession.W023"}),
         ({"SRVSESSION_BIND_AGE": 240}, set()),
         ({"SRVSESSION_BIND_AGE": 86_401}, {"srvsession.W023"}),
@@ -40,6 +42,23 @@ def ids() -> set[str]:
 def test_a_site_is_told_what_keeps_it_from_binding(binding: Any, values: dict[str, Any], expected: set[str]) -> None:
     for name, value in values.items():
         setattr(binding, name, value)
+    assert ids() - {"srvsession.W019"} == expected
+
+
+@pytest.mark.parametrize(
+    ("domain", "site", "expected"),
+    [
+        ("example.com", "https://example.com", set()),
+        (".eu.example.com", "https://example.com", set()),
+        ("example.com", "http://example.com", {"srvsession.E020"}),
+        ("an-example.com", "https://example.com", {"srvsession.E020"}),
+        ("example.com", "https://a.example.com", {"srvsession.E020"}),
+    ],
+)
+def test_a_site_of_several_hosts_is_told_whether_they_share_the_cookie(
+    binding: Any, domain: str, site: str, expected: set[str]
+) -> None:
+    binding.SESSION_COOKIE_DOMAIN, binding.SRVSESSION_BIND_SITE = domain, site
     assert ids() - {"srvsession.W019"} == expected
 
 

@@ -71,16 +71,16 @@ def _believing() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(certificate().path))
 
 
-def open_bound(driver: Driver, profile: Path | None = None, *, can: bool = True) -> Browser:
+def open_bound(driver: Driver, profile: Path | None = None, *flags: str, can: bool = True) -> Browser:
     """Open a browser that ``can`` be bound, or cannot; each needs a profile of its own, as Chromium limits proofs."""
     believing, binding = certificate().flags
-    return driver.open(f"bound-{next(_numbers)}", LINUX, profile, [believing, *([binding] if can else [])])
+    return driver.open(f"bound-{next(_numbers)}", LINUX, profile, [believing, *([binding] if can else []), *flags])
 
 
 @contextmanager
-def bound_browser(driver: Driver, profile: Path | None = None, *, can: bool = True) -> Iterator[Browser]:
+def bound_browser(driver: Driver, profile: Path | None = None, *flags: str, can: bool = True) -> Iterator[Browser]:
     """Have such a browser for a while."""
-    browser = open_bound(driver, profile, can=can)
+    browser = open_bound(driver, profile, *flags, can=can)
     try:
         yield browser
     finally:

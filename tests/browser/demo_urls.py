@@ -13,7 +13,7 @@ from typing import Final
 from django.conf import settings
 from django.contrib.auth import get_user_model, login
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from django.utils import timezone
 
@@ -118,8 +118,14 @@ def end_everything(request: HttpRequest) -> HttpResponse:
     return HttpResponse("done")
 
 
+def registering_origins(request: HttpRequest) -> JsonResponse:
+    """Say which hosts of the site bind sessions for all of them, as ``docs/how-to/binding.rst`` says it."""
+    return JsonResponse({"registering_origins": settings.TEST_REGISTERING_ORIGINS})
+
+
 urlpatterns = [
     *demo_patterns,
+    path(".well-known/device-bound-sessions", registering_origins),
     path("end-everything/", end_everything),
     path("outage/", outage),
     path("elsewhere/<int:count>/", sign_in_elsewhere),
