@@ -508,7 +508,7 @@ class OwnPool(redis.ConnectionPool):
     "options",
     [
         {"CONNECTION_POOL_CLASS": "tests.backends.test_redis_faults.OwnPool"},
-        {"CONNECTION_POOL_KWARGS": {"credential_provider": redis.UsernamePasswordCredentialProvider()}},
+        {"CONNECTION_POOL_KWARGS": {"credential_provider": redis.UsernamePasswordCredentialProvider("default", "any")}},
     ],
     ids=["a pool of the project's own", "credentials that are renewed"],
 )
