@@ -46,7 +46,7 @@ newest: $(STAMP) ## Run the tests of fences with the newest libraries, pre-relea
 	$(BIN)/tox run $(if $(PYENV_PYTHONS),--discover $(PYENV_PYTHONS)) -e newest -- $(or $(ARGS),-m fence)
 
 ecosystem: $(STAMP) ## Run other packages' own tests on our sessions, and write docs/ecosystem.rst (ARGS=django-allauth)
-	@.ci/packages
+	@.ci/packages ecosystem
 	$(BIN)/python -m tests.ecosystem $(ARGS)
 
 bench: $(STAMP) ## Measure against Django's engines, and write docs/why/performance.rst (ARGS=...: measure only that)

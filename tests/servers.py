@@ -176,6 +176,10 @@ class Server(ABC):
             self.thaw()
 
 
+REDIS_CACHE: Final = os.environ.get("SRVSESSION_TESTS_REDIS_CACHE", "django_redis.cache.RedisCache")
+"""The cache of all sites of the tests on Redis; a row of ``make ecosystem`` wants another one."""
+
+
 class RedisServer(Server):
     """Redis; with ``appendonly`` it keeps its data over a restart."""
 
@@ -222,7 +226,7 @@ class RedisServer(Server):
     def cache_settings(self, **options: Any) -> dict[str, Any]:
         """Return a ``CACHES`` entry of django-redis for this server, with short time limits."""
         limits = {"SOCKET_TIMEOUT": patient(0.5), "SOCKET_CONNECT_TIMEOUT": patient(0.5)}
-        return {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": self.url, "OPTIONS": {**limits, **options}}
+        return {"BACKEND": REDIS_CACHE, "LOCATION": self.url, "OPTIONS": {**limits, **options}}
 
 
 class DatabaseServer(Server):

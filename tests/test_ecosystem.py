@@ -11,9 +11,10 @@ import pytest
 
 from tests.ecosystem import page
 from tests.ecosystem.entries import ENTRIES
-from tests.ecosystem.entry import SIDES, Entry, Suite
+from tests.ecosystem.entry import SIDES, Entry, Own, Suite
 from tests.ecosystem.junit import FAILED, PASSED, SKIPPED, read
 from tests.ecosystem.running import HERE, Results, made
+from tests.runs import ROOT
 
 DAY = "2026-11-29"
 MADE = {"django": {"ours": 0, "others": 5}, "ours": {"ours": 5, "others": 0}}
@@ -47,7 +48,7 @@ def junit(path: Path, **cases: str) -> None:
 def leave(cache: Path, name: str, django: dict[str, str], ours: dict[str, str], **note: Any) -> None:
     """Leave what two runs of a package leave."""
     results = Results(cache / name)
-    results.place.mkdir()
+    results.place.mkdir(exist_ok=True)
     for side, cases in zip(SIDES, (django, ours), strict=True):
         junit(results.junit(side), **cases)
         usual = {"version": "1.0", "django": "6.0", "python": "3.13", "when": DAY, "problem": "", "made": MADE[side]}
@@ -146,7 +147,7 @@ def test_an_interrupted_run_is_no_row(entries: tuple[Entry, ...], there: Path, t
 
 def test_what_cannot_be_installed_says_why(entries: tuple[Entry, ...], there: Path, tmp_path: Path) -> None:
     results = Results(tmp_path / "three")
-    results.place.mkdir()
+    results.place.mkdir(exist_ok=True)
     results.not_here.write_text("ERROR: needs a compiler of *_that_* kind")
     assert page.write(there, tmp_path) == []
     assert cells(there, "three") == [
@@ -172,7 +173,7 @@ def test_sessions_of_all_processes_are_counted(tmp_path: Path) -> None:
 
 def test_every_entry_has_tests_or_a_tour_that_is_there() -> None:
     for entry in ENTRIES:
-        assert bool(entry.suite) != bool(entry.tour), entry.name
+        assert [bool(kind) for kind in (entry.suite, entry.tour, entry.own)].count(True) == 1, entry.name
         assert not entry.tour or (HERE / "tours" / f"{entry.tour}.py").is_file(), entry.name
     assert len({entry.name for entry in ENTRIES}) == len({page.shown(entry) for entry in ENTRIES}) == len(ENTRIES)
 
@@ -181,3 +182,23 @@ def test_the_page_has_a_row_for_every_entry() -> None:
     text = page.PAGE.read_text()
     assert text.startswith(page.INTRODUCTION)
     assert {page.shown(entry) for entry in ENTRIES} == page.rows_of(text).keys() - {"Package"}
+
+
+def test_tests_of_ours_have_a_row_without_another_side(
+    monkeypatch: pytest.MonkeyPatch, there: Path, tmp_path: Path
+) -> None:
+    driver = Entry("driver", own=Own(("tests/backends/test_db.py",)), failing={"test_b": "It cannot."})
+    monkeypatch.setattr(page, "GROUPS", (("Drivers", (driver,)),))
+    leave(tmp_path, "driver", {}, WORSE)
+    assert driver.sides == ("ours",)
+    assert page.write(there, tmp_path) == []
+    assert cells(there, "driver")[1:] == ["2", "\\-", "1", "Our tests. ``Case.test_b``: It cannot."]
+    leave(tmp_path, "driver", {}, {**WORSE, "test_c": FAILED})
+    assert page.write(there, tmp_path) == ["driver: t.Case.test_c fails, and nobody says why"]
+    leave(tmp_path, "driver", {}, {})
+    assert page.write(there, tmp_path) == ["driver: no case passed"]
+
+
+def test_tests_of_ours_that_a_row_names_are_there() -> None:
+    words = {word for entry in ENTRIES if entry.own for word in entry.own.tests if word.startswith("tests/")}
+    assert [word for word in sorted(words) if not (ROOT / word).is_file()] == []

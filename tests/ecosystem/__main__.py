@@ -8,7 +8,7 @@ import time
 
 from tests.ecosystem import page
 from tests.ecosystem.entries import ENTRIES
-from tests.ecosystem.entry import SIDES, Entry
+from tests.ecosystem.entry import Entry
 from tests.ecosystem.environments import Environment, NotHereError
 from tests.ecosystem.running import Results, run_side
 
@@ -20,7 +20,7 @@ def run(entry: Entry, again: bool) -> None:
     results.not_here.unlink(missing_ok=True)
     try:
         environment.make()
-        for side in SIDES:
+        for side in entry.sides:
             run_side(entry, environment, side, again)
     except NotHereError as error:
         environment.place.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,18 @@ class Suite:
 
 
 @dataclass(frozen=True)
+class Own:
+    """Tests of ours, which run from this tree and on our engine only: about what stands below the engine."""
+
+    tests: tuple[str, ...]
+    """Files, and more words for pytest."""
+    without: tuple[str, ...] = ()
+    """Libraries that are not installed beside the package: it takes their place."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What tells our tests to use it."""
+
+
+@dataclass(frozen=True)
 class Entry:
     """One row of the page."""
 
@@ -44,6 +56,8 @@ class Entry:
     shown: str = ""
     """What the page calls it; empty: the name."""
     suite: Suite | None = None
+    own: Own | None = None
+    """Tests of ours, where the package has none that would say anything of ours."""
     tour: str = ""
     """A module of ``tours``, where there are no tests, or none of these matters."""
     why: str = ""
@@ -67,6 +81,11 @@ class Entry:
     def package(self) -> str:
         """The name that the package index has."""
         return self.distribution or self.name
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """On which engines it is run."""
+        return ("ours",) if self.own else SIDES
 
     def settings(self, side: Side) -> dict[str, Any]:
         """Return the settings of a side."""

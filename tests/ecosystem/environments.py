@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.ecosystem.entry import Entry
+from tests.ecosystem.entry import Entry, Own
 from tests.patience import patient
 from tests.runs import ROOT, Job
 
@@ -24,6 +24,21 @@ PACKAGE = ROOT / "django_srvsession"
 _INSTALL_SECONDS = 900
 _RUNNERS = ("pytest>=8.3", "pytest-django>=4.11", "pytest-timeout>=2.3")
 _TOUR_RUNNERS = ("pytest>=8.3", "pytest-timeout>=2.3", "gunicorn>=25.1")
+
+
+_OWN_RUNNERS = (
+    *_RUNNERS,
+    "Django>=5.2,<6.2",
+    "PyMySQL>=1.1",
+    "django-redis>=7,<8",
+    "hypothesis>=6.100",
+    "psutil>=6",
+    "psycopg[binary]>=3.2",
+    "pymongo>=4.13,<5",
+    "redis[hiredis]>=6,<9",
+    "selenium>=4.20",
+)
+"""What our own tests of stores import."""
 
 
 class NotHereError(Exception):
@@ -92,6 +107,11 @@ def finish(argv: Sequence[str | Path], directory: Path, seconds: float, **env: s
         job.kill()
 
 
+def _beside(own: Own) -> tuple[str, ...]:
+    names = {requirement: re.split(r"[\[<>=]", requirement)[0] for requirement in _OWN_RUNNERS}
+    return tuple(requirement for requirement, name in names.items() if name not in own.without)
+
+
 class Environment:
     """The environment of one package."""
 
@@ -123,6 +143,8 @@ class Environment:
     def requirements(self) -> tuple[str, ...]:
         """What is installed, but for our package."""
         entry = self.entry
+        if entry.own:
+            return (f"{entry.package}=={self.version}", *_beside(entry.own), *entry.requirements)
         runners = _RUNNERS if entry.suite else _TOUR_RUNNERS
         return (f"{entry.package}=={self.version}", "Django>=5.2,<6.2", *runners, *entry.requirements)
 

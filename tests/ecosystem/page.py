@@ -31,6 +31,9 @@ Where the source distribution of a package has no tests that can be run, or none
 "Tour". There real requests visit a small site with that package: they sign in, use it and sign out. The same steps are
 taken on both engines. Passwords are hashed by MD5 in all runs, which saves half of the time.
 
+What stands below an engine, such as a driver of a database, meets our own tests of stores instead: "Our tests".
+Django's engine has no part in these.
+
 The figures are cases in the JUnit files of the two runs; what is skipped on both is not counted. Each row says when it
 was run. ``make ecosystem`` fails where a case ends differently on our engine, and this page gives no reason.
 
@@ -91,6 +94,8 @@ def row_of(entry: Entry, results: Results) -> tuple[str, list[str]]:
     if results.not_here.is_file():
         why = f"Could not be installed here: {_escaped(results.not_here.read_text())}"
         return _row([shown(entry), "\\-", "", "", "", why]), []
+    if entry.own:
+        return _row_of_ours(entry, results)
     there, here = (results.note(side) for side in SIDES)
     if not there or not here or there["version"] != here["version"]:
         return "", []
@@ -101,6 +106,23 @@ def row_of(entry: Entry, results: Results) -> tuple[str, list[str]]:
     compared = Comparison(*(read(results.junit(side)) for side in SIDES), entry.differences, entry.failing)
     wrong = unsound(compared, there["made"], here["made"], "srvsession" in str(entry.ours))
     cells = [str(compared.run), str(compared.passed_there), str(compared.passed_here)]
+    return _row([shown(entry), version, *cells, " ".join(_said(entry, compared, wrong))]), wrong
+
+
+def _row_of_ours(entry: Entry, results: Results) -> tuple[str, list[str]]:
+    """Return the row of tests of ours; what fails in them needs a reason."""
+    note = results.note("ours")
+    if not note:
+        return "", []
+    version = f"{note['version']}, Django {note['django']}, Python {note['python']}. {note['when']}"
+    if note["problem"]:
+        return _row([shown(entry), version, "", "", "", f"No result: {_escaped(note['problem'])}"]), [note["problem"]]
+    ended = read(results.junit("ours"))
+    compared = Comparison(ended, ended, failing=entry.failing)
+    wrong = [f"{name} fails, and nobody says why" for name in _unclear(compared)]
+    if not compared.passed_here:
+        wrong.append("no case passed")
+    cells = [str(compared.run), "\\-", str(compared.passed_here)]
     return _row([shown(entry), version, *cells, " ".join(_said(entry, compared, wrong))]), wrong
 
 
@@ -124,15 +146,16 @@ def _unclear(compared: Comparison) -> list[str]:
 
 
 def _said(entry: Entry, compared: Comparison, wrong: list[str]) -> list[str]:
-    said = ["Tour." if entry.suite is None else ""]
+    said = ["Our tests." if entry.own else "Tour." if entry.suite is None else ""]
     said.append(entry.why)
-    if not wrong and not compared.different:
+    if not (wrong or compared.different or (entry.own and compared.failed_on_both)):
         said.append("None.")
     reasons: dict[str, list[str]] = {}
     for name in compared.different:
         reasons.setdefault(compared.reason(name) or "**not explained yet**.", []).append(name)
+    where = "" if entry.own else "On both: "
     for name in compared.failed_on_both:
-        reasons.setdefault("On both: " + (compared.why_failing(name) or "**not explained yet**."), []).append(name)
+        reasons.setdefault(where + (compared.why_failing(name) or "**not explained yet**."), []).append(name)
     for reason, names in reasons.items():
         short = sorted({".".join(re.sub(r"\[.*", "", name).split(".")[-2:]) for name in names})
         listed = ", ".join(f"``{name}``" for name in short[:3]) + (f" and {len(short) - 3} more" if short[3:] else "")

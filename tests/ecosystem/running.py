@@ -18,6 +18,7 @@ from tests.ecosystem.environments import Environment, finish, our_code
 from tests.ecosystem.servers import started
 from tests.ecosystem.sources import add_files, source
 from tests.patience import patient
+from tests.runs import ROOT
 
 HERE = Path(__file__).parent
 INSIDE = HERE / "inside"
@@ -65,7 +66,7 @@ def fingerprint(entry: Entry, environment: Environment, side: Side, argv: Sequen
     files = [*sorted(INSIDE.rglob("*.py")), *([tour_file(entry)] if entry.tour else [])]
     parts = [
         json.dumps(environment.fingerprint),
-        json.dumps(asdict(entry.suite) if entry.suite else {}),
+        json.dumps([asdict(part) for part in (entry.suite, entry.own) if part]),
         json.dumps(entry.settings(side)),
         *map(str, argv),
         *(path.read_text() for path in files),
@@ -93,6 +94,8 @@ def run_side(entry: Entry, environment: Environment, side: Side, again: bool = F
         "SRVSESSION_ECOSYSTEM_EVIDENCE": str(results.evidence(side)),
         "SRVSESSION_ECOSYSTEM_TOUR": str(tour_file(entry)) if entry.tour else "",
     }
+    if entry.own:  # They have settings of their own, and start their servers.
+        env = {"PATH": env["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "", **entry.own.environment}
     problem = ""
     with ExitStack() as stack:
         env |= stack.enter_context(started(entry.needs))
@@ -137,7 +140,15 @@ def _command(entry: Entry, environment: Environment) -> tuple[Path, list[Path], 
     """Return where pytest runs, from where it imports, and its command line."""
     argv: list[str | Path] = [environment.program, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--tb=short"]
     argv += ["--continue-on-collection-errors", "-o", "junit_family=xunit2", "--color=no", "--timeout=300"]
-    return (_suite if entry.suite else _tour)(entry, environment, argv)
+    return (_own if entry.own else _suite if entry.suite else _tour)(entry, environment, argv)
+
+
+def _own(entry: Entry, environment: Environment, argv: list[str | Path]) -> tuple[Path, list[Path], list[str | Path]]:
+    assert entry.own
+    place = environment.place / "own"
+    place.mkdir(exist_ok=True)
+    argv += ["-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "--ds=tests.settings"]
+    return place, [ROOT], [*argv, *(ROOT / word if word.startswith("tests/") else word for word in entry.own.tests)]
 
 
 def _tour(entry: Entry, environment: Environment, argv: list[str | Path]) -> tuple[Path, list[Path], list[str | Path]]:
