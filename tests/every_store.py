@@ -36,6 +36,12 @@ OTHERS = [
 ]
 
 
+on_two_stores = pytest.mark.parametrize(
+    "every_store", [*DATABASES, *_CACHED, *OTHERS] if WHOLE else ["sqlite", OTHERS[1]], indirect=True
+)
+"""Run by default on a database and on Redis alone what is decided above the stores."""
+
+
 @pytest.fixture(name="every_store", params=[*DATABASES, *_CACHED, *OTHERS])
 def every_store_fixture(
     request: pytest.FixtureRequest, settings: Any, monkeypatch: pytest.MonkeyPatch

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from django_srvsession.backends.memory import SessionStore
 from django_srvsession.store import UpdateError
+from tests.trust import rounds
 
 names = st.sampled_from(["a", "b", "c", "d", "", "é\0", "v:a", "_session_other"])
 leaves = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
@@ -129,5 +130,5 @@ class SessionAgainstDict(RuleBasedStateMachine):
             assert not SessionStore().exists(key)
 
 
-SessionAgainstDict.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+SessionAgainstDict.TestCase.settings = settings(max_examples=rounds(1500), stateful_step_count=40, deadline=None)
 TestSessionAgainstDict = SessionAgainstDict.TestCase

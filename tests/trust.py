@@ -1,4 +1,4 @@
-"""How long the proof by repetition is: a tenth by default, the whole of it under ``make trust``.
+"""How long the proof by repetition is: a twentieth by default, the whole of it under ``make trust``.
 
 Only what is repeated to meet luck is shortened: races, random cookies. What tries every case stays whole.
 """
@@ -13,5 +13,5 @@ WHOLE: Final = os.environ.get("SRVSESSION_TESTS_WHOLE", "") not in ("", "0")
 
 
 def rounds(whole: int) -> int:
-    """Return how many of ``whole`` rounds a test runs: all of them, or a tenth, and at least one."""
-    return whole if WHOLE else max(1, whole // 10)
+    """Return how many of ``whole`` rounds a test runs: all of them, or a twentieth, and at least one."""
+    return whole if WHOLE else max(1, whole // 20)

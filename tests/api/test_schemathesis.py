@@ -16,6 +16,7 @@ from schemathesis.specs.openapi.checks import ignored_auth
 
 from tests.api.test_openapi import DOCUMENT
 from tests.app import HEADER
+from tests.trust import WHOLE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -89,7 +90,11 @@ def described(client: type[Visitor] | None = None) -> Any:
 
 
 bounded = bounds(
-    max_examples=15, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    max_examples=15 if WHOLE else 5,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
 )
 
 

@@ -25,7 +25,7 @@ from tests.trust import WHOLE
 django_tests()  # Skips, or fails in CI, before a process is started that could only say so.
 
 ROOT = Path(__file__).resolve().parents[2]
-ENGINES = ["memory", "db", "redis", *(("file", *CACHED) if WHOLE else ()), *MONGODB]
+ENGINES = ["db", *(["memory", "redis", "file", *CACHED, *MONGODB] if WHOLE else [])]
 MODULES = [
     "auth_backends",
     "basic",

@@ -205,7 +205,7 @@ class Race:
     connections: int = 8
 
     def faults(self, site: Site, whole: int, lanes: int = 3) -> int:
-        """Run this many rounds, or by default a tenth, in a few lanes side by side; return how many faults showed."""
+        """Run this many rounds, by default a twentieth, in a few lanes side by side; return how many faults showed."""
         return self._run(site, rounds(whole), lanes, until_first=False)
 
     def shows(self, site: Site, at_most: int, lanes: int = 3) -> bool:
