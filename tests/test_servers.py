@@ -24,6 +24,7 @@ from tests.patience import patient
 from tests.reaper import wait_dead
 from tests.runs import ROOT
 from tests.servers import SERVERS, DatabaseServer, RedisServer, Server, missing
+from tests.trust import WHOLE
 
 # Starts every server of this machine and a site, then reports and waits to be killed. In a mess one server is crashed,
 # one is frozen, and a process has left its group and its parent.
@@ -64,11 +65,9 @@ def shared_memory() -> set[str]:
 @pytest.mark.parametrize(
     ("mood", "number"),
     [
-        ("calm", signal.SIGKILL),
         ("with a mess", signal.SIGKILL),
         ("calm", signal.SIGINT),
-        ("calm", signal.SIGTERM),
-        ("and end", None),
+        *([("calm", signal.SIGKILL), ("calm", signal.SIGTERM), ("and end", None)] if WHOLE else []),
     ],
 )
 def test_a_run_leaves_nothing_behind_however_it_ends(mood: str, number: int | None) -> None:
@@ -97,14 +96,21 @@ def test_a_run_leaves_nothing_behind_however_it_ends(mood: str, number: int | No
     assert shared_memory().isdisjoint(report["memory"])
 
 
-@pytest.fixture(params=SERVERS, ids=lambda kind: kind.__name__)
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A server of the test's own, to be maltreated."""
+@pytest.fixture(scope="module", params=SERVERS, ids=lambda kind: kind.__name__)
+def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server of this module's own."""
     kind: type[Server] = request.param
     server = RedisServer(appendonly=True) if kind is RedisServer else kind()
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def server(own_server: Server) -> Server:
+    """A running server, to be maltreated."""
+    own_server.ensure()
+    return own_server
 
 
 def remember(server: Server, value: int) -> None:

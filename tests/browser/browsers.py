@@ -74,10 +74,14 @@ class Browser:
         remote.set_page_load_timeout(patient(30))
         self.site = ""
 
-    def visit(self, site: str) -> None:
-        """Forget everything and go to a site."""
+    def turn_to(self, site: str) -> None:
+        """Forget everything; what comes next is on this site. What was shown is shown until then."""
         self.command("Network.clearBrowserCookies")
         self.site = site
+
+    def visit(self, site: str) -> None:
+        """Forget everything and go to a site."""
+        self.turn_to(site)
         self.go("/")
 
     def command(self, command: str, /, **parameters: object) -> Any:

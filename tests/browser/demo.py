@@ -78,8 +78,8 @@ def enter(browser: Browser, name: str = "alice") -> None:
 
 
 def begin(browser: Browser, site: Site, *asked: str, name: str = "alice") -> None:
-    """Visit a site on which nobody is signed in yet, sign in, and ask for pages that bring about what a test needs."""
-    browser.visit(site.url)
+    """Turn to a site, end all of its sessions, sign in, and ask for pages that bring about what a test needs."""
+    browser.turn_to(site.url)
     browser.ask("/end-everything/")
     enter(browser, name)
     for path in asked:

@@ -25,7 +25,7 @@ PHONE_WIDTH = 320  # CSS pixels: the narrowest that WCAG 2.2 (1.4.10) speaks of
 def browser(laptop: Browser, site: DemoSite) -> Iterator[Browser]:
     """A browser that has never been on the site."""
     laptop.prefer()
-    laptop.visit(site.url)
+    laptop.turn_to(site.url)
     laptop.ask("/end-everything/")
     laptop.console.clear()
     yield laptop
