@@ -7,6 +7,7 @@ Each listens on 127.0.0.1 on a free port and keeps its files in the run's direct
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -24,6 +25,7 @@ from typing import Any, ClassVar, Final, NoReturn
 import pymysql
 import pytest
 import redis
+import redis.utils
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -36,6 +38,8 @@ except ImportError:  # As on a site that has psycopg 2.
     import psycopg2 as psycopg
 
 _numbers = itertools.count(1)
+# redis-py reads the metadata of its package for each new client, of which each test has some.
+redis.utils.get_lib_version = functools.cache(redis.utils.get_lib_version)  # type: ignore[attr-defined]
 
 
 def free_port() -> int:

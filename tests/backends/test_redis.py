@@ -164,7 +164,7 @@ class TestContractInOneSlotPerCommand(StoreContract):
             assert name in ALLOWED
             if name == "EVALSHA" and arguments[0] not in (END.sha, END_AS_KNOWN.sha):
                 assert arguments[1] == 1
-            assert all(command[0] != "EVALSHA" for command in commands[:-1]) or {c[0] for c in commands} == {"EVALSHA"}
+        assert all(command[0] != "EVALSHA" for command in commands[:-1]) or {c[0] for c in commands} == {"EVALSHA"}
 
 
 @pytest.mark.parametrize(
