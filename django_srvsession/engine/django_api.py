@@ -170,7 +170,8 @@ class DjangoAPI(SessionBase):
                 values = SealedValues() if no_load or state.key_text is None else self._load()
                 if state.contents is None:
                     state.hold(values)
-                    return values
+                if state.is_about_to_end:
+                    self._do(reading.renew)
             return reading.wrapped(state)  # What was assigned while the load was under way counts.
         finally:
             if begun:

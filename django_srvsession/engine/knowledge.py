@@ -17,6 +17,8 @@ from django_srvsession.engine.values import MARK_PREFIX, SealedValues
 from django_srvsession.records import Client, Ended, Loaded, SessionRecord
 from django_srvsession.store import Store, StoreUnavailableError
 
+_LAST_MINUTE_MS: Final = 60_000
+
 ENDED: Final = f"{MARK_PREFIX}ended"
 """The mark of an anonymous session that says what became of the browser's session before; the parts of ``Ended``."""
 
@@ -94,6 +96,8 @@ class Knowledge:
     """The session as it was last loaded, or written by this request."""
     was_written = False
     """Whether this request has written the session, and the store has said so."""
+    was_renewed = False
+    """Whether this request has noted its use when it read the session, which was about to end."""
     is_unknown = False
     """Whether the request came with a key of another engine that stands for nothing, here and there."""
     lost_key: SessionKey | None = None
@@ -221,6 +225,18 @@ class Knowledge:
             return False
         record = self.loaded.record
         return self.loaded.now_ms - record.last_seen_ms >= min(conf.touch_interval_ms, record.lifetime_ms // 10)
+
+    @property
+    def is_about_to_end(self) -> bool:
+        """Tell whether the session that a request has just read may end before the request does, and a use extends it.
+
+        That is in its last minute. Every request asks.
+        """
+        loaded = self.loaded
+        if loaded is None or loaded.record.expires_ms - loaded.now_ms >= _LAST_MINUTE_MS:
+            return False
+        is_extended = loaded.record.expires_ms != loaded.record.deadline_ms
+        return is_extended and self.is_live and self.client_of_request is not None and self.is_touch_due
 
     @property
     def came_with_genuine_key(self) -> bool:

@@ -35,7 +35,16 @@ async def contents(state: SessionState, face: Face, no_load: bool = False) -> Se
         values = SealedValues() if is_empty else await load(state, face)
         if state.contents is None:  # What was assigned while the load was under way counts, as after clear().
             state.hold(values)
+        if state.is_about_to_end:
+            await renew(state, face)
     return wrapped(state)
+
+
+async def renew(state: SessionState, face: Face) -> None:
+    """Note the use of a session that is about to end."""
+    from django_srvsession.engine import renewing  # Few come in the last minute.
+
+    await renewing.renew(state, face, wrapped(state))
 
 
 def wrapped(state: SessionState) -> SealedValues:

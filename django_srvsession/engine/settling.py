@@ -84,11 +84,12 @@ async def _note_use(state: SessionState, face: Face) -> bool:
     if not always and not state.is_live:
         return False
     values = await contents(state, face)
-    if not state.is_live or not (always or state.is_touch_due):
+    if not state.is_live or not (always or state.is_touch_due or state.was_renewed):
         return False
     expiry = values.get(lifetimes.EXPIRY_KEY)
     extend = lifetimes.slides(expiry)
-    await touch(state, face, extend)
+    if not state.was_renewed:
+        await touch(state, face, extend)
     return extend and (always or not lifetimes.ends_with_browser(expiry))
 
 

@@ -162,6 +162,10 @@ class SessionState(Knowledge):
         """Take note that this request ended the session that its cookie named, or that it found nothing to end."""
         self.was_ended_here = is_end
 
+    def note_renewal(self) -> None:
+        """Take note of whether the use was noted at the beginning of the request: the cookie is to live on, too."""
+        self.was_renewed = self.was_written
+
     def note_gone(self) -> None:
         """Take note that what was written is gone again: a save must find that out."""
         self.was_written = False
