@@ -16,7 +16,7 @@ from django.template import engines
 
 from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.seal import Sealer
-from django_srvsession.records import Delta
+from django_srvsession.records import AUTH_KEYS, Delta
 from django_srvsession.store import CorruptSessionError, UpdateError
 from tests.engine.pages import (
     Browser,
@@ -30,6 +30,7 @@ from tests.engine.pages import (
     read,
     rotate,
     set_cookie,
+    while_,
 )
 from tests.engine.watched import WatchedStore
 
@@ -372,3 +373,22 @@ def test_an_unsealed_session_id_never_reaches_the_cookie_again(tampered: Callabl
     response = browser.visit(after_reading(put(a=1)))
     assert not deletes_cookie(response)
     assert set_cookie(response).value not in (old, "")
+
+
+def test_a_forged_value_that_is_met_while_a_session_changes_its_owner_ends_nothing(
+    browser: Browser, ann: Any, store: WatchedStore
+) -> None:
+    """The request had loaded the session before, and reads again what another one has left."""
+
+    def signs_out_by_hand(request: HttpRequest) -> None:
+        for name in AUTH_KEYS:
+            request.session.pop(name, None)
+
+    browser.visit(login(ann))
+    browser.visit(put(a=1))
+    before = session_of(browser, store)[0].sid
+    answer = browser.visit(while_(read, lambda: plant(browser, store, b=b"forged"), signs_out_by_hand))
+    assert (answer.status_code, set_cookie(answer)) == (200, None)
+    key, values = session_of(browser, store)
+    assert (key.sid, values["b"]) == (before, b"forged")
+    assert store.inner.load(before).record.user_id == str(ann.pk)  # type: ignore[union-attr]
