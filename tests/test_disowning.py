@@ -25,7 +25,9 @@ from django_srvsession.events import words
 from django_srvsession.models import SessionEvent
 from django_srvsession.records import Tombstone
 from django_srvsession.store import StoreUnavailableError
+from tests.engine.pages import at_once
 from tests.every_store import every_store_fixture
+from tests.reports.stores import on_stores
 from tests.test_places import cities
 
 __all__ = ["cities", "every_store_fixture"]
@@ -183,6 +185,17 @@ def test_a_link_is_used_once_and_its_second_click_leads_on_all_the_same(ann: Any
     assert again.status_code == 200
     assert "That device is already signed out." in text_of(again)
     assert "<button" not in again.content.decode().partition("<main")[2]
+
+
+@on_stores("sqlite", "redis")
+def test_two_clicks_at_one_moment_end_it_once_and_both_lead_on(every_store: str) -> None:
+    person("ann")
+    mine, theirs = sign_in(), sign_in()
+    path = link()
+    answers = at_once(lambda client=client: client.post(path) for client in [Client(), Client(), Client()])
+    assert [answer["Location"] for answer in answers] == ["/password/reset/"] * 3
+    assert is_live(mine) and not is_live(theirs)
+    assert SessionEvent.objects.filter(kind="ended").count() == 1
 
 
 def test_with_the_session_the_link_is_dead_however_that_ended(ann: Any) -> None:
