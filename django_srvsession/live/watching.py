@@ -202,7 +202,7 @@ def _reason_for(key: SessionKey, found: Loaded | Tombstone | None) -> str:
     """Return why a session ended, as far as the holder of this key may know it."""
     if isinstance(found, Loaded) and found.record.accepts(key.verifier, found.now_ms):
         return found.record.expiry_reason
-    if isinstance(found, Tombstone) and found.was_of(key.verifier):
+    if isinstance(found, Tombstone) and found.is_of(key.verifier):
         return found.reason
     return UNKNOWN
 

@@ -135,6 +135,19 @@ def test_a_key_that_was_renewed_is_good_for_its_minute_of_grace(sockets: Connect
     run(sockets, story)
 
 
+def test_who_has_the_key_from_before_does_not_learn_why_the_session_ended(sockets: Connections) -> None:
+    old = new_session()
+    new = rotated(old, final=False)
+
+    async def story() -> None:
+        await sockets.open(old, new, new_session())
+        current_store().end(new.sid, Ending("revoked"))
+        await sockets.asked(2)
+        assert (sockets.told[old], sockets.told[new]) == ([(4401, "ended")], [(4401, "revoked")])
+
+    run(sockets, story)
+
+
 def test_who_connects_with_an_old_key_is_closed_too(sockets: Connections) -> None:
     old = new_session()
     new = rotated(old, final=True)
