@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -19,6 +22,7 @@ from tests.binding.devices import engine as engine_of
 from tests.engine.every_store import on_every_store
 from tests.engine.watched import WatchedStore
 from tests.patience import patient
+from tests.runs import ROOT
 
 channels_auth = pytest.importorskip("channels.auth")
 
@@ -168,3 +172,9 @@ def test_what_is_no_socket_passes(binding: Any) -> None:
     scope = {"type": "http", "headers": [(b"cookie", b"sessionid=x")]}
     asyncio.run(BoundSockets(app)(scope, None, None))  # type: ignore[arg-type]
     assert seen == [scope] and seen[0] is scope
+
+
+def test_asgi_py_may_import_us_before_the_apps_are_ready() -> None:
+    program = "import django_srvsession.live, django_srvsession.binding.sockets"
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.site_settings"}
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=True, timeout=patient(30))
