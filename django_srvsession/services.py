@@ -211,10 +211,10 @@ def _kept(keep: str | None) -> Collection[str]:
 def end_waiting(
     user: Any, *, keep: Collection[str] = (), by: Any = None, reason: str = "revoked"
 ) -> list[SessionRecord]:
-    """End what no list has of a user's sessions while the site moves: those that wait in the other engine.
+    """End all sessions of a user while the site moves, also those that wait in the other engine; else do nothing.
 
-    For who lists a user's sessions in order to end all of them, before they are listed; :func:`revoke_all` does it by
-    itself. Returns the records of what is known of it: nothing where they come from engines that are not ours.
+    For who ends all that is listed, and calls this before: no list has those. :func:`revoke_all` does it by itself.
+    Returns the records of those that were listed.
     """
     return ends.end_waiting(user_id_of(user), keep, Ending(reason, _actor(by)))
 

@@ -46,7 +46,7 @@ async def aend_all_of(store: Store, user_id: str, keep: Collection[str], how: En
 
 
 def end_waiting(user_id: str, keep: Collection[str], how: Ending) -> list[SessionRecord]:
-    """End what waits of a user while the site moves; to be called before the user's sessions are listed."""
+    """End all that a user has, and that waits, while the site moves; else nothing."""
     return run_blocking(_end_waiting(user_id, keep, how, BlockingFace))
 
 

@@ -19,7 +19,7 @@ from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.reading import contents
 from django_srvsession.engine.state import SessionState
 from django_srvsession.engine.values import SealedValues, str_name
-from django_srvsession.records import AUTH_KEYS, MOVED, Client, Delta, Ending
+from django_srvsession.records import AUTH_KEYS, MOVED, Client, Delta, Ending, Loaded
 from django_srvsession.store import StoreUnavailableError, UpdateError, rules
 from django_srvsession.store.face import Face
 
@@ -43,6 +43,9 @@ async def give_back(state: SessionState, face: Face, engine: Any, client: Callab
         given = {**values, **await waiting.note_of(face, loaded.record.user_id)}
         session, is_new = await there(face, _stored, engine, key.elsewhere(), given, client)
         if issubclass(engine, CookieStore):
+            stored = await face.load(key.sid)  # Had it ended, the cookie would not know.
+            if not isinstance(stored, Loaded) or not stored.record.is_live(stored.now_ms):
+                return None
             await _let_run_out(state, face)
             return session
         version = loaded.record.version  # Only what has not changed since it was read ends.

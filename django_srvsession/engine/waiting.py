@@ -8,8 +8,9 @@ the session how many stood then. A session without a note began before all of th
 A mark is a tombstone in our store: every store keeps it until the date of the move. Its sid is a keyed hash of the user
 and the number, so it says nothing of whose it is, and is found without an index.
 
-It is written before the user's sessions are listed, and asked for before and after a session is carried over: one of
-the two sees the other.
+It is begun before the user's sessions are listed, and asked for before and after a session is carried over: one of the
+two sees the other. It is complete, a tombstone, when all that were listed have ended. Only complete ones are noted: a
+session that still lives then began after them.
 """
 
 from __future__ import annotations
@@ -29,14 +30,15 @@ from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.seal import SealError
 from django_srvsession.engine.session import SessionStore
 from django_srvsession.engine.values import MARK_PREFIX
-from django_srvsession.records import Delta, Ending, SessionRecord, Tombstone
-from django_srvsession.store import CorruptSessionError, CreateError, Store
+from django_srvsession.records import Delta, Ending, Loaded, SessionRecord, Tombstone
+from django_srvsession.store import CreateError, Store
 from django_srvsession.store.face import BlockingFace, Face, run_blocking
 
 NOTE: Final = f"{MARK_PREFIX}after"
 """What a session of the other engine notes under this name: how many marks its user had, and a digest of the two."""
 
-_MOMENT_MS: Final = 60_000
+_LONGEST_MS: Final = 600_000
+"""How long it may take to end all sessions of a user."""
 
 
 async def ended_by(face: Face, contents: Mapping[Any, Any]) -> Ending | None:
@@ -59,18 +61,18 @@ async def end_all_of(
 ) -> list[SessionRecord]:
     """End what waits of a user while the site moves; return the records of what is known of it.
 
-    Between stores of ours these are the user's sessions on both sides, since requests move them. Else there is a mark
-    afterwards, and whom it meets shows later.
+    The user's sessions in stores of ours end with them, on both sides, since requests move them meanwhile. In other
+    engines there is a mark afterwards, and whom it meets shows later.
     """
-    moving = migrating.engines()
-    faces = [face_of(engine.store()) for engine in moving or () if migrating.is_ours(engine)]
-    if len(faces) > 1:
-        return [record for face in faces for record in await ending.end_all_of(face, SessionStore, user_id, keep, how)]
-    for face in faces:
-        await _leave_mark(face, user_id, how)
+    engines = migrating.engines() or ()
+    faces = [face_of(engine.store()) for engine in engines if migrating.is_ours(engine)]
+    marks = {face: await _begin_mark(face, user_id) for face in faces if len(faces) < len(engines)}
+    ended = [record for face in faces for record in await ending.end_all_of(face, SessionStore, user_id, keep, how)]
+    for face, key in marks.items():
         if face.store.in_transaction:  # Nobody sees the mark until it is committed, and carries over meanwhile.
             _end_again_on_commit(face.store, user_id, keep, how)
-    return []
+        await face.end(key.sid, Ending(how.reason, how.by))
+    return ended
 
 
 def note(session: Any, user_id: str) -> None:
@@ -83,7 +85,7 @@ def note(session: Any, user_id: str) -> None:
 
 async def note_of(face: Face, user_id: str | None) -> dict[str, Any]:
     """Return what a session of this user that begins now in the other engine must hold: nothing without marks."""
-    number = 0 if user_id is None else await _count(face, user_id)
+    number = 0 if user_id is None else await _complete(face, user_id)
     return {NOTE: [number, SessionKey.marking(str(user_id), number)[0].verifier]} if number else {}
 
 
@@ -96,11 +98,20 @@ def _noted(contents: Mapping[Any, Any], user_id: str) -> int:
     return 0
 
 
-async def _leave_mark(face: Face, user_id: str, how: Ending) -> None:
+async def _begin_mark(face: Face, user_id: str) -> SessionKey:
+    """Store the next mark, which is to be ended once all else has, and return its key."""
     key = SessionKey.marking(user_id, await _count(face, user_id))[0]
     with contextlib.suppress(CreateError):  # Another one has left it meanwhile.
-        await face.create(key.sid, key.verifier, Delta(lifetime_ms=_MOMENT_MS))
-        await face.end(key.sid, Ending(how.reason, how.by))
+        await face.create(key.sid, key.verifier, Delta(lifetime_ms=_LONGEST_MS))
+    return key
+
+
+async def _complete(face: Face, user_id: str) -> int:
+    """Return how many marks are complete, and all that came before them count as such."""
+    number = await _count(face, user_id)
+    while number and isinstance(await _look(face, user_id, number - 1), Loaded):
+        number -= 1
+    return number
 
 
 async def _count(face: Face, user_id: str) -> int:
@@ -119,17 +130,18 @@ async def _count(face: Face, user_id: str) -> int:
 
 
 async def _mark(face: Face, user_id: str, number: int) -> Ending | None:
-    """Return how a mark says that sessions ended, or None where there is no such mark.
+    """Return how a mark, complete or not, says that sessions ended; None where there is no such mark."""
+    stored = await _look(face, user_id, number)
+    if stored is None:
+        return None
+    return Ending(stored.reason, stored.by) if isinstance(stored, Tombstone) else Ending("revoked")
 
-    One that is being written, or is damaged, is one: it was meant.
-    """
+
+async def _look(face: Face, user_id: str, number: int) -> Loaded | Tombstone | None:
+    """Return what stands for a mark, under whichever secret."""
     for key in SessionKey.marking(user_id, number):
-        try:
-            stored = await face.load(key.sid)
-        except CorruptSessionError:
-            return Ending("revoked")
-        if stored is not None:
-            return Ending(stored.reason, stored.by) if isinstance(stored, Tombstone) else Ending("revoked")
+        if (stored := await face.load(key.sid)) is not None:
+            return stored
     return None
 
 
