@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Collection
 from datetime import datetime, time, timedelta
 from typing import Any, Final, NamedTuple
@@ -293,6 +294,12 @@ def secrets() -> tuple[str | bytes, ...]:
     except KeyError:
         _cache["secrets"] = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
         return _cache["secrets"]  # type: ignore[no-any-return]
+
+
+def is_moving() -> bool:
+    """Tell whether a setting names another engine, whose keys stand for sessions too."""
+    this = sys.modules[__name__]
+    return this.migrate_from is not None or this.migrate_to is not None  # Looked up there, as it may not be read yet.
 
 
 def flag(name: str) -> bool:

@@ -42,7 +42,7 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
             return self.__acall__(request)
         if (refusal := self.process_request(request)) is not None:
             return refusal
-        if conf.migrate_from is not None or conf.migrate_to is not None:
+        if conf.is_moving():
             from django_srvsession.engine import bridging  # Most sites do not move.
 
             try:
@@ -66,7 +66,7 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
         # Django's would hop to a thread twice.
         if (refusal := self.process_request(request)) is not None:
             return refusal
-        if conf.migrate_from is not None or conf.migrate_to is not None:
+        if conf.is_moving():
             from django_srvsession.engine import bridging
 
             try:
@@ -100,7 +100,7 @@ class SessionMiddleware(django_middleware.SessionMiddleware):
     def _takes_header(self, request: HttpRequest) -> bool:
         """Tell whether the header of a request counts: also for another engine's sessions, while the site moves."""
         has_ours = issubclass(self.SessionStore, SessionStore)
-        return header.is_used(request) and (has_ours or conf.migrate_from is not None or conf.migrate_to is not None)
+        return header.is_used(request) and (has_ours or conf.is_moving())
 
     def _attach_by_header(self, request: HttpRequest) -> HttpResponse | None:
         if header.is_contradicted(request):

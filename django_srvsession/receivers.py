@@ -42,7 +42,7 @@ def _admit(*, request: Any, user: Any, **kwargs: Any) -> None:
             current_request.ask_for_key(request, session, user)
         admission.enforce(request, session, user)
         new_devices.note_sign_in(session, user)
-    elif session is not None and (conf.migrate_from is not None or conf.migrate_to is not None):
+    elif session is not None and conf.is_moving():
         from django_srvsession.engine import waiting  # Most sites do not move.
 
         waiting.note(session, user_id_of(user))

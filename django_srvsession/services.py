@@ -221,7 +221,7 @@ def end_waiting(
 
 def some_wait() -> bool:
     """Tell whether users may have sessions that no list has: they wait in the engine that the site moves from."""
-    if conf.migrate_from is None and conf.migrate_to is None:
+    if not conf.is_moving():
         return False
     from django_srvsession import migrating  # Most sites do not move.
 

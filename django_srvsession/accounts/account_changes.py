@@ -107,7 +107,7 @@ def _end_others(user_id: str, reason: str, visit: current_request.Visit | None) 
 
 def _may_be_elsewhere() -> bool:
     """Tell whether requests may have sessions of an engine that is not ours, and change an account in one."""
-    if conf.migrate_from is None and conf.migrate_to is None:
+    if not conf.is_moving():
         return False
     from django_srvsession import migrating  # Most sites do not move.
 

@@ -53,7 +53,7 @@ def end_waiting(user_id: str, keep: Collection[str], how: Ending) -> list[Sessio
 async def _end_waiting(
     user_id: str, keep: Collection[str], how: Ending, face_of: Callable[[Store], Face]
 ) -> list[SessionRecord]:
-    if conf.migrate_from is None and conf.migrate_to is None:
+    if not conf.is_moving():
         return []
     from django_srvsession.engine import waiting  # Most sites do not move.
 
