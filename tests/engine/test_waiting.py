@@ -260,6 +260,23 @@ def test_who_signs_in_afterwards_stays_in_either_step(
     assert [user_on(first, browser) for browser in browsers] == [""] * 4
 
 
+def test_a_new_address_ends_what_waits_and_not_who_gives_it(
+    other: OtherEngine, ann: Any, first: Server, second: Server
+) -> None:
+    """In the first step it ends nothing in the old engine: nobody could tell the session that changes it."""
+
+    def change(request: Any) -> None:
+        request.user.email = f"{request.user.email}.example"
+        request.user.save()
+
+    own, waiting = other.browser(user=ann), other.browser(user=ann)
+    on(first, own, change)
+    assert user_on(first, own) == user_on(first, waiting) == "ann"
+    on(second, own, change)
+    assert user_on(second, own) == "ann"
+    assert user_on(second, waiting) == ""
+
+
 @pytest.mark.parametrize("step", ["first", "second_back"])
 def test_who_changes_the_password_stays_while_the_old_engine_keeps_the_session(
     other: OtherEngine, ann: Any, request: pytest.FixtureRequest, step: str
