@@ -63,13 +63,15 @@ class Results:
 
 def fingerprint(entry: Entry, environment: Environment, side: Side, argv: Sequence[str | Path]) -> str:
     """Return a name for what a run depends on: as long as it is the same, the run need not be made again."""
-    files = [*sorted(INSIDE.rglob("*.py")), *([tour_file(entry)] if entry.tour else [])]
+    files = sorted(INSIDE.glob("*.py"))
+    if entry.tour:
+        files += [*sorted((INSIDE / "touring").rglob("*.*")), tour_file(entry)]
     parts = [
         json.dumps(environment.fingerprint),
         json.dumps([asdict(part) for part in (entry.suite, entry.own) if part]),
         json.dumps(entry.settings(side)),
         *map(str, argv),
-        *(path.read_text() for path in files),
+        *(path.read_text() for path in files if path.suffix in (".py", ".html")),
         our_code() if side == "ours" else "",
     ]
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()

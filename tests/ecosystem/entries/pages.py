@@ -76,21 +76,8 @@ ENTRIES = (
         "django-tenants",
         requirements=("psycopg[binary]",),
         needs=("postgresql",),
-        suite=Suite(
-            ("../django_tenants/tests",),
-            settings=MODULE,
-            directory="dts_test_project",
-            path=(".",),
-            files=after("""\
-import json
-import os
-
-from dts_test_project.settings import *
-
-TEST = json.loads(os.environ["SRVSESSION_ECOSYSTEM_POSTGRESQL"])
-DATABASES["default"].update({**TEST, "PASSWORD": ""})
-"""),
-        ),
+        tour="tenants",
+        why="None of its own tests meets a session. The tour is on PostgreSQL.",
     ),
     Entry(
         "wagtail",
