@@ -85,15 +85,9 @@ ENTRIES = (
         suite=Suite(
             (
                 "wagtail/admin/tests/test_account_management.py",
-                "wagtail/admin/tests/test_editing_sessions.py",
-                "wagtail/admin/tests/test_messages.py",
                 "wagtail/admin/tests/test_password_reset.py",
                 "wagtail/admin/tests/test_privacy.py",
-                "wagtail/admin/tests/test_views.py",
-                "wagtail/admin/tests/tests.py",
                 "wagtail/tests/test_page_privacy.py",
-                "wagtail/tests/test_views.py",
-                "wagtail/users/tests",
             ),
             settings="wagtail.test.settings",
         ),
@@ -112,12 +106,7 @@ ENTRIES = (
         ),
         suite=Suite(
             (
-                "cms/tests/test_admin.py",
-                "cms/tests/test_csp.py",
                 "cms/tests/test_middleware_user.py",
-                "cms/tests/test_multilingual.py",
-                "cms/tests/test_page_admin.py",
-                "cms/tests/test_permmod.py",
                 "cms/tests/test_security.py",
                 "cms/tests/test_toolbar.py",
                 "cms/tests/test_views.py",

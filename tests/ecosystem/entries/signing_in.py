@@ -29,7 +29,6 @@ ENTRIES = (
                 "tests/apps/usersessions",
                 "tests/apps/mfa",
                 "tests/apps/headless",
-                "tests/apps/idp",
             ),
             settings="tests.projects.regular.settings",
         ),

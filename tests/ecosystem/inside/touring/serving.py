@@ -37,7 +37,7 @@ class Site:
     def run(self, *words):
         """Run Python with the site's settings until it ends; return what it printed."""
         done = subprocess.run(
-            [sys.executable, *words], capture_output=True, text=True, timeout=2 * SECONDS, cwd=self.directory
+            [sys.executable, *words], capture_output=True, text=True, timeout=4 * SECONDS, cwd=self.directory
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
