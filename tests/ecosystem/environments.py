@@ -31,6 +31,7 @@ _OWN_RUNNERS = (
     "Django>=5.2,<6.2",
     "PyMySQL>=1.1",
     "django-redis>=7,<8",
+    "grimp>=3.9",
     "hypothesis>=6.100",
     "psutil>=6",
     "psycopg[binary]>=3.2",
