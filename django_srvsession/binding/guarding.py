@@ -37,7 +37,6 @@ class DeviceGuard:
         self.request = request
         self.is_shown = self.is_first_show = False
         self.awaits_proof = False
-        """Whether the request was let in only to bring a proof, and has not done so yet."""
         self.violated: SessionRecord | None = None
         self.to_end: SessionRecord | None = None
 

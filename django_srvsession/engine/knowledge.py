@@ -55,6 +55,8 @@ class Guard(Protocol):
 
     reason: str
     """Why a session is closed to a request."""
+    awaits_proof: bool
+    """Whether the request was let in only to bring a proof, and has not done so yet: that is no use of the session."""
 
     def judge(self, record: SessionRecord, details: Details, now_ms: int) -> Verdict:
         """Return what becomes of it; raises :class:`NotNowError` where it may be another one soon."""
@@ -234,6 +236,8 @@ class Knowledge:
         """
         loaded = self.loaded
         if loaded is None or loaded.record.expires_ms - loaded.now_ms >= _LAST_MINUTE_MS:
+            return False
+        if self.guard is not None and self.guard.awaits_proof:
             return False
         is_extended = loaded.record.expires_ms != loaded.record.deadline_ms
         return is_extended and self.is_live and self.client_of_request is not None and self.is_touch_due

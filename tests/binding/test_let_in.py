@@ -56,6 +56,16 @@ def test_a_thief_at_the_addresses_for_proofs_prolongs_nothing_and_keeps_nothing(
     assert standing() != before, "the owner does"
 
 
+def test_a_thief_prolongs_nothing_in_the_last_minute_either(owner: Device, settings: Any) -> None:
+    settings.SESSION_SAVE_EVERY_REQUEST = False
+    settings.SRVSESSION_IDLE_TIMEOUT = 30
+    assert owner.visit("/fill/").status_code == 200
+    before, thief = standing(), owner.thief()
+    for path in ("/device/refresh/", "/device/register/"):
+        assert thief.ask(path, "post").status_code in (400, 403, 405)
+    assert standing() == before
+
+
 def test_a_proof_prolongs_the_session_as_every_use_does(owner: Device) -> None:
     (before,) = services.live_sessions()
     owner.drop()
