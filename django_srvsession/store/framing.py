@@ -31,7 +31,7 @@ _HEADS: Final = {width: struct.Struct(f"<B{code}") for width, code in _CODES.ite
 _MOST_KEPT: Final = 1024
 _MOST_KEPT_BYTES: Final = 1024
 
-# By place, which is part of the format: new ones go to the end.
+# By place, which is part of the format: new ones go to the end. They are read by one version, and written by the next.
 _KNOWN: Final = (
     "_auth_user_id",
     "_auth_user_backend",
@@ -74,7 +74,7 @@ def name_of(stored: bytes) -> str:
     try:
         return _NAME_OF[stored]
     except KeyError:
-        raise CorruptSessionError("A value of the session has a name that is not known here.") from None
+        raise LaterFormatError("A value of the session has a name that is not known here.") from None
 
 
 def frame(values: Mapping[str, bytes]) -> bytes:

@@ -17,6 +17,8 @@ from django_srvsession.engine import current_store
 from django_srvsession.engine.keys import SessionKey
 from django_srvsession.models import Session
 from django_srvsession.records import Delta, Loaded
+from django_srvsession.store import LaterFormatError
+from django_srvsession.store.framing import frame, unframe
 from tests.engine.pages import Browser, deletes_cookie, login, make_user, put, read, set_cookie
 from tests.every_store import OTHERS, every_store_fixture  # noqa: F401 - used as a fixture
 
@@ -48,7 +50,11 @@ def exchange_in_seal(key: SessionKey, change: Change, settings: Any) -> None:
 
 @pytest.mark.parametrize(
     ("every_store", "exchange"),
-    [(REDIS.values[0], exchange_in_redis), ("sqlite", exchange_in_row), (MEMORY.values[0], exchange_in_seal)],
+    [
+        (REDIS.values[0], exchange_in_redis),
+        ("sqlite", exchange_in_row),
+        (MEMORY.values[0], exchange_in_seal),
+    ],
     indirect=["every_store"],
 )
 @pytest.mark.django_db(transaction=True)
@@ -85,3 +91,10 @@ def test_it_reads_as_empty_and_nothing_of_it_is_lost(
     assert contents["a"] == 1
     assert "b" not in contents
     assert browser.user() == "ann"
+
+
+def test_a_short_name_of_a_later_version_is_no_damage() -> None:
+    run = frame({"_srvsession_record": b"sealed"})
+    assert run.count(b"\x04") == 1
+    with pytest.raises(LaterFormatError):
+        unframe(run.replace(b"\x04", b"\x1f"))
