@@ -98,7 +98,9 @@ class LiveSessionList(ChangeList):
     def digest(self) -> str:
         """Return a text that is another one once other sessions are on this page, or somebody signed in in one."""
         shown = sorted(f"{record.sid} {record.user_id} {is_bound(record)}" for record in self.portion.records)
-        return hashlib.sha256("\n".join([*shown, str(self.further is None)]).encode()).hexdigest()[:32]
+        text = "\n".join([*shown, str(self.further is None)])
+        # A damaged row may hold any text.
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def _find(self) -> Portion:
         wanted, users = Filter(), None
