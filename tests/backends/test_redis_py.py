@@ -151,7 +151,7 @@ def test_the_client_of_a_cluster_has_the_map_of_its_slots(replicated_cluster: Re
     client = RedisCluster(host=node.host, port=node.port)
     must_have(client, "nodes_manager", "get_node_from_key", "get_node", "get_primaries", "get_redis_connection")
     must_have(client, "on_connect", "user_on_connect_func", "read_from_replicas")
-    must_have(client.nodes_manager, "initialize", "remap_host_port")
+    must_have(client.nodes_manager, "initialize", "remap_host_port", "startup_nodes")
     slots = redis_py.Slots(client)
     key = b"redis-py"
     assert replicated_cluster.owner(key).address == slots.node_of(key).name
@@ -160,7 +160,13 @@ def test_the_client_of_a_cluster_has_the_map_of_its_slots(replicated_cluster: Re
     assert (moved.host, moved.port) == ("192.0.2.1", 7)
     assert slots.node_at(moved, slots.node_of(key)) is slots.node_at(moved, slots.node_of(key))
     assert isinstance(slots.node_at(moved, slots.node_of(key)), ClusterNode)
+    under_way = [(pool, pool.get_connection()) for pool in map(slots.pool_of, slots.primaries())]
+    for _, connection in under_way:
+        redis_py.send(connection, [("PING",)])
     slots.refresh()
+    for pool, connection in under_way:
+        assert redis_py.receive(connection, 1) == [b"PONG"], f"redis-py {VERSION}: a refresh cuts off who waits"
+        pool.release(connection)
     pool = slots.pool_of(slots.node_of(key))
     unknown = pool.connection_kwargs.keys() - redis_py._SHARED - redis_py._LEFT_OUT - {"redis_connect_func"}
     assert redis_py.twin_of(pool, client) is not None, f"redis-py {VERSION}: what are {sorted(unknown)} of a node?"

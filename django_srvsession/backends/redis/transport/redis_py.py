@@ -248,5 +248,10 @@ class Slots:
         return self.client.get_redis_connection(node).connection_pool
 
     def refresh(self) -> None:
-        """Ask the nodes."""
-        self.client.nodes_manager.initialize()
+        """Ask the nodes, over connections for that alone: redis-py 6 closes all to a node that it has asked."""
+        manager = self.client.nodes_manager
+        manager.startup_nodes = {
+            name: ClusterNode(node.host, node.port)  # type: ignore[no-untyped-call]
+            for name, node in manager.startup_nodes.items()
+        }
+        manager.initialize()
