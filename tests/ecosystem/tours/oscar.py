@@ -21,6 +21,8 @@ CONTEXT_PROCESSORS = [
 SETTINGS = {
     **{name: getattr(defaults, name) for name in dir(defaults) if name.startswith("OSCAR_")},
     "SITE_ID": 1,
+    # Its migrations take minutes.
+    "MIGRATION_MODULES": dict.fromkeys(app.split(".apps.")[1].split(".")[0] for app in OSCARS if ".apps." in app),
     "LOGIN_REDIRECT_URL": "/shop/",
     "HAYSTACK_CONNECTIONS": {"default": {"ENGINE": "haystack.backends.simple_backend.SimpleEngine"}},
     "AUTHENTICATION_BACKENDS": ["oscar.apps.customer.auth_backends.EmailBackend"],

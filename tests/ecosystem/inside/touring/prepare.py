@@ -12,7 +12,7 @@ from django.core.management import call_command
 
 from touring.tour import part
 
-call_command("migrate", verbosity=0, interactive=False)
+call_command("migrate", run_syncdb=True, verbosity=0, interactive=False)
 users = get_user_model().objects
 users.create_user("ann", "ann@example.com", "ann")
 users.create_user("bob", "bob@example.com", "bob")
