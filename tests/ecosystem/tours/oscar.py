@@ -18,11 +18,12 @@ CONTEXT_PROCESSORS = [
     "oscar.apps.communication.notifications.context_processors.notifications",
     "oscar.core.context_processors.metadata",
 ]
+MODULES = [app.rpartition(".")[0] for app in OSCARS if app.startswith("oscar.apps.")]
 SETTINGS = {
     **{name: getattr(defaults, name) for name in dir(defaults) if name.startswith("OSCAR_")},
     "SITE_ID": 1,
     # Its migrations take minutes.
-    "MIGRATION_MODULES": dict.fromkeys(app.split(".apps.")[1].split(".")[0] for app in OSCARS if ".apps." in app),
+    "MIGRATION_MODULES": dict.fromkeys(app.removesuffix(".apps").rpartition(".")[2] for app in MODULES),
     "LOGIN_REDIRECT_URL": "/shop/",
     "HAYSTACK_CONNECTIONS": {"default": {"ENGINE": "haystack.backends.simple_backend.SimpleEngine"}},
     "AUTHENTICATION_BACKENDS": ["oscar.apps.customer.auth_backends.EmailBackend"],
