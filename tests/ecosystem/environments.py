@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,13 +84,17 @@ def our_code() -> str:
 def wheel() -> Path:
     """Build our package as it is installed, once for each state of the code."""
     place = CACHE / f"wheel-{our_code()}"
-    if not place.is_dir():
-        built = place.with_suffix(".new")
-        shutil.rmtree(built, ignore_errors=True)
-        built.mkdir(parents=True)
-        finish([sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", built, ROOT], built, _INSTALL_SECONDS)
-        built.rename(place)
-    return next(place.glob("*.whl"))
+    if not (found := list(place.glob("*.whl"))):
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as name:
+            built = Path(name)
+            argv = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", built, ROOT]
+            if finish(argv, built, _INSTALL_SECONDS):
+                raise RuntimeError(f"Our own package cannot be built: {(built / 'log').read_text()}")
+            for path in built.glob("*.whl"):
+                path.replace(place / path.name)
+        found = list(place.glob("*.whl"))
+    return found[0]
 
 
 def finish(argv: Sequence[str | Path], directory: Path, seconds: float, **env: str) -> int:
