@@ -46,6 +46,12 @@ class Choice(NamedTuple):
             and (self.inactive_ms is None or unseen_ms >= self.inactive_ms)
         )
 
+    @property
+    def some_wait(self) -> bool:
+        """Whether all sessions of a user are meant, and some may wait in the engine that the site moves from."""
+        are_all = self.user_id is not None and self.active_ms is self.inactive_ms is None
+        return are_all and self.is_signed_in is not False and services.some_wait()
+
     def end(self, by: str, reason: str) -> Iterator[SessionRecord]:
         """End the sessions that are meant, and yield each that this call has ended.
 
@@ -53,7 +59,7 @@ class Choice(NamedTuple):
         be missing in it.
         """
         store, ended_any = current_store(), True
-        if self.user_id is not None and self.is_signed_in is not False and self.active_ms is self.inactive_ms is None:
+        if self.some_wait:
             yield from services.end_waiting(self.user_id, keep=self.kept, by=by, reason=reason)
         while ended_any:
             store.ensure_listed()

@@ -88,10 +88,12 @@ def test_the_session_that_is_kept_is_found_by_its_old_key_too(other: OtherEngine
 
 
 @on_every_engine_that_ends
-def test_it_ends_in_its_engine_too(other: OtherEngine, ann: Any) -> None:
+def test_it_ends_in_its_engine_too(other: OtherEngine, ann: Any, engine: Any) -> None:
     waiting = other.browser(user=ann)
     key = waiting.cookie or ""
+    assert engine.SessionStore().exists(key)
     services.revoke_all(ann)
+    assert not engine.SessionStore().exists(key)
     assert waiting.user() == ""
     assert not other.has(key)
 
@@ -113,13 +115,17 @@ def test_a_user_who_was_inactive_for_a_while_does_not_get_them_back(other: Other
     assert waiting.user() == ""
 
 
-def test_the_command_that_ends_all_of_a_user_reaches_them(other: OtherEngine, ann: Any) -> None:
-    waiting = other.browser(user=ann)
+def test_the_command_that_ends_all_of_a_user_reaches_them(
+    other: OtherEngine, ann: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, carried, asked = other.browser(user=ann), other.browser(user=ann), list[str]()
+    monkeypatch.setattr("django_srvsession.management.commands.revokesessions_srv.ask", asked.append)
     for chosen in ("--dry-run", "--inactive=30d", "--anonymous"):
         call_command("revokesessions_srv", "--user", "ann", "--no-input", chosen, stdout=io.StringIO())
-    assert waiting.copy().user() == "ann"
-    waiting = other.browser(user=ann)
-    call_command("revokesessions_srv", "--user", "ann", "--no-input", stdout=io.StringIO())
+    assert carried.user() == "ann"
+    services.revoke(carried.show(sid))
+    call_command("revokesessions_srv", "--user", "ann", stdout=io.StringIO())
+    assert asked == ["End 0 sessions, and those that wait in the other engine?"]
     assert waiting.user() == ""
 
 

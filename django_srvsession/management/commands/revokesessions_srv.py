@@ -68,9 +68,11 @@ was ended until then is printed); 130 when interrupted."""
         started, self.ended, self.not_live = time.monotonic(), 0, list[str]()
         choice = self._choice(options)
         meant = self._count(choice, options["sids"]) if dry_run or interactive else None
-        if interactive and not dry_run and meant:
-            ask(f"End {_sessions(meant)}?")
-        if not dry_run and meant != 0:
+        some_wait = choice is not None and choice.some_wait
+        if interactive and not dry_run and (meant or some_wait):
+            waiting = ", and those that wait in the other engine" if some_wait else ""
+            ask(f"End {_sessions(meant or 0)}{waiting}?")
+        if not dry_run and (meant != 0 or some_wait):
             self._end(choice.end(by, "revoked") if choice else self._end_named(options["sids"], by), meant)
         if as_json:
             count = {"would_end": meant} if dry_run else {"ended": self.ended}
