@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import login as django_login
+from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.management import call_command
 from django.db import connections, models, router
@@ -38,10 +39,10 @@ ON_ONE = pytest.mark.parametrize("every_store", ["sqlite"], indirect=True)
 customers: Any = None
 
 
-class CustomerBackend:
+class CustomerBackend(BaseBackend):
     """Sign in customers, and guests who have no password."""
 
-    def authenticate(self, request: Any, username: str = "", password: str = "") -> Any:
+    def authenticate(self, request: Any, username: str = "", password: str = "", **kwargs: Any) -> Any:
         found = customers.objects.filter(username=username).first()
         return found if found is not None and found.check_password(password) else None
 
@@ -71,6 +72,10 @@ def zoe(ann: Any) -> Iterator[Any]:
         zoe.set_password("customer's")
         zoe.save()
         yield zoe
+
+
+async def aname_user(request: HttpRequest) -> str:
+    return str((await request.auser()).get_username())
 
 
 def login_as(user: Any) -> View:
@@ -282,8 +287,9 @@ def test_no_two_users_have_one_id(kind: str, key: str) -> None:
 
 
 @on_stores("redis")
+@pytest.mark.parametrize("asgi", [False, True], ids=["wsgi", "asgi"])
 def test_a_session_that_is_carried_over_is_of_the_kind_that_its_backend_says(
-    ann: Any, zoe: Any, stock: Any, settings: Any
+    ann: Any, zoe: Any, stock: Any, settings: Any, asgi: bool
 ) -> None:
     engine, middleware = settings.SESSION_ENGINE, settings.MIDDLEWARE
     stock("db")
@@ -292,7 +298,7 @@ def test_a_session_that_is_carried_over_is_of_the_kind_that_its_backend_says(
     settings.SESSION_ENGINE, settings.MIDDLEWARE = engine, middleware
     settings.SRVSESSION_MIGRATE_FROM = "django.contrib.sessions.backends.db"
     settings.SRVSESSION_MIGRATE_UNTIL = "2099-01-01"
-    browser = before.copy()  # Its own middleware is the site's of now.
-    assert browser.user() == "zoe"
+    browser = Browser(before.cookie, asgi)  # Its own middleware is the site's of now.
+    assert browser.show(aname_user if asgi else name_user) == "zoe"
     assert [record.sid for record in services.sessions_of(zoe)] == [browser.show(sid)]
     assert list(services.sessions_of(ann)) == []
