@@ -1,4 +1,4 @@
-"""Sites on our stores and on Django's engines, as the races have them: two of ours by default, all in whole runs."""
+"""Sites on our stores and on Django's engines, as the races have them: one of ours by default, all in whole runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.processes import Site, WSGISite
 from tests.races.conftest import OURS, Engines
 from tests.trust import WHOLE
 
-STORES = OURS if WHOLE else ("sqlite", "redis")
+STORES = OURS if WHOLE else ("redis",)
 
 
 class Sites:

@@ -117,7 +117,7 @@ def entries(client: Redis, keys: Keys, kind: str) -> int:
     return sum(int(client.zcard(key)) for of_kind, key in keys.all_live if of_kind == kind)
 
 
-GENERATIONS, SESSIONS = 20, 100
+GENERATIONS, SESSIONS = 14, 100
 
 
 @pytest.mark.parametrize(

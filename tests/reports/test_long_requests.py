@@ -55,7 +55,7 @@ def late(lane: Lane, user: str, path: str) -> tuple[int, str, dict[str, object]]
     return held.answer.status, stands["user"], stands["items"]
 
 
-@pytest.mark.parametrize("name", OURS if WHOLE else ["sqlite"])
+@pytest.mark.parametrize("name", OURS if WHOLE else ["redis"])
 def test_a_form_that_was_sent_in_time_is_saved_and_signs_nobody_out(sites: Sites, name: str) -> None:
     with closing(Lane(sites.of(name, SESSION_SAVE_EVERY_REQUEST=True), 4)) as lane:
         status, user, items = late(lane, "user6", "/held/set/")
