@@ -40,6 +40,7 @@ from tests.servers import DatabaseServer, MariaDBServer, PostgreSQLServer, Redis
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Scale pytest's own time-out with the machine, and let the tests' programs have their signals."""
+    gc.disable()  # Until all tests are collected: they all stay.
     restore_signals_of_children()
     keep_one_local()
     empty_between_tests()
@@ -56,9 +57,11 @@ def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, py
 
 
 def pytest_collection_finish() -> None:
-    """Keep the garbage collector from looking at thousands of tests again and again."""
+    """Keep the garbage collector from looking at thousands of tests again and again, and from coming often at all."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    gc.enable()
 
 
 def running(server: Server) -> Iterator[Any]:

@@ -96,8 +96,19 @@ def empty_database(alias: str) -> None:
     if connection.connection is not None and not connection.is_usable():
         connection.close()  # the test crashed the server
     tables = set(connection.introspection.django_table_names(only_existing=True)) - KEPT_TABLES
-    statements = connection.ops.sql_flush(no_style(), sorted(tables), allow_cascade=False)
+    if connection.vendor == "postgresql" and _are_small(connection, tables):
+        # TRUNCATE makes new files for each table and index, which takes longer than most tests.
+        statements = [f"DELETE FROM {connection.ops.quote_name(table)}" for table in sorted(tables)]
+    else:
+        statements = connection.ops.sql_flush(no_style(), sorted(tables), allow_cascade=False)
     connection.ops.execute_sql_flush(statements)
+
+
+def _are_small(connection: Any, tables: set[str]) -> bool:
+    """Tell whether what is left of deleted rows is so little that no later test will notice it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT max(pg_relation_size(oid)) FROM pg_class WHERE relname = ANY(%s)", [list(tables)])
+        return bool(cursor.fetchone()[0] <= 65_536)
 
 
 def empty_between_tests() -> None:
