@@ -9,8 +9,8 @@ A mark is a tombstone in our store: every store keeps it until the date of the m
 and the number, so it says nothing of whose it is, and is found without an index.
 
 It is begun before the user's sessions are listed, and asked for before and after a session is carried over: one of the
-two sees the other. It is complete, a tombstone, when all that were listed have ended. Only complete ones are noted: a
-session that still lives then began after them.
+two sees the other. It is complete, a tombstone, when all that were listed have ended. A session that goes back notes
+only complete ones: it still lives, so it began after them. A sign-in notes all.
 """
 
 from __future__ import annotations
@@ -80,13 +80,16 @@ def note(session: Any, user_id: str) -> None:
     for engine in migrating.engines() or ():
         if migrating.is_ours(engine):
             session.pop(NOTE, None)
-            session.update(run_blocking(note_of(BlockingFace(engine.store()), user_id)))
+            session.update(_as_note(user_id, run_blocking(_count(BlockingFace(engine.store()), user_id))))
 
 
 async def note_of(face: Face, user_id: str | None) -> dict[str, Any]:
-    """Return what a session of this user that begins now in the other engine must hold: nothing without marks."""
-    number = 0 if user_id is None else await _complete(face, user_id)
-    return {NOTE: [number, SessionKey.marking(str(user_id), number)[0].verifier]} if number else {}
+    """Return what a session of this user that goes to the other engine must hold there: nothing without marks."""
+    return {} if user_id is None else _as_note(user_id, await _complete(face, user_id))
+
+
+def _as_note(user_id: str, number: int) -> dict[str, Any]:
+    return {NOTE: [number, SessionKey.marking(user_id, number)[0].verifier]} if number else {}
 
 
 def _noted(contents: Mapping[Any, Any], user_id: str) -> int:
@@ -107,11 +110,15 @@ async def _begin_mark(face: Face, user_id: str) -> SessionKey:
 
 
 async def _complete(face: Face, user_id: str) -> int:
-    """Return how many marks are complete, and all that came before them count as such."""
+    """Return how many marks are complete: all that came before one count as such, and one that nobody has ended."""
     number = await _count(face, user_id)
-    while number and isinstance(await _look(face, user_id, number - 1), Loaded):
+    while number and _is_begun(await _look(face, user_id, number - 1)):
         number -= 1
     return number
+
+
+def _is_begun(stored: Loaded | Tombstone | None) -> bool:
+    return isinstance(stored, Loaded) and stored.record.is_live(stored.now_ms)
 
 
 async def _count(face: Face, user_id: str) -> int:

@@ -302,6 +302,20 @@ def test_who_changes_the_password_stays_while_the_old_engine_keeps_the_session(
     assert user_on(server, another) == ""
 
 
+def test_who_signs_in_after_an_end_that_failed_half_way_stays(
+    other: OtherEngine, ann: Any, store: WatchedStore, first: Server
+) -> None:
+    waiting = other.browser(user=ann)
+    store.out = {"records"}
+    with first(), pytest.raises(StoreUnavailableError):
+        services.revoke_all(ann)
+    store.come_back()
+    browser = Browser()
+    visit(first, browser, login(ann))
+    assert user_on(first, browser) == "ann"
+    assert user_on(first, waiting) == ""
+
+
 def test_a_note_that_a_visitor_writes_is_no_note(other: OtherEngine, ann: Any, first: Server) -> None:
     """A view may keep whatever names a visitor sends."""
     waiting = other.browser(put(_srvsession_after=[5, "f" * 64]), user=ann)
