@@ -14,7 +14,7 @@ from django.contrib.sessions.backends.signed_cookies import SessionStore as Cook
 
 from django_srvsession import migrating
 from django_srvsession.engine import waiting, writing
-from django_srvsession.engine.carrying import there
+from django_srvsession.engine.carrying import difference, there
 from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.reading import contents
 from django_srvsession.engine.state import SessionState
@@ -41,7 +41,7 @@ async def give_back(state: SessionState, face: Face, engine: Any, client: Callab
         if key is None or loaded is None:
             return None  # Another request was faster.
         given = {**values, **await waiting.note_of(face, loaded.record.user_id)}
-        session, is_new = await there(face, _stored, engine, key.elsewhere(), given, client)
+        session, stood = await there(face, _stored, engine, key.elsewhere(), given, client)
         if issubclass(engine, CookieStore):
             stored = await face.load(key.sid)  # Had it ended, the cookie would not know.
             if not isinstance(stored, Loaded) or not stored.record.is_live(stored.now_ms):
@@ -50,25 +50,29 @@ async def give_back(state: SessionState, face: Face, engine: Any, client: Callab
             return session
         version = loaded.record.version  # Only what has not changed since it was read ends.
         if await face.end(key.sid, Ending(MOVED, None, key.verifier, None, loaded, version)) is not None:
-            if not is_new:  # Of a request that was overtaken: the session here was the newer one until now.
-                await there(face, session.save)
+            if stood is not None:  # Of a request that was overtaken: the session here was the newer one until now.
+                changed, removed = difference(stood, given)
+                if changed or removed:
+                    await there(face, _changed, engine(key.elsewhere()), changed, frozenset(removed))
             return session
         state.hold(None)
     raise StoreUnavailableError("Others keep changing the session that is to be given back.")
 
 
-def _stored(engine: Any, key: str, values: dict[Any, Any], client: Callable[[], Client]) -> tuple[Any, bool]:
-    """Store these contents under a key of the other engine, unless there is one; tell whether that was done."""
-    session, is_new = session_of(engine, key, client), True
+def _stored(
+    engine: Any, key: str, values: dict[Any, Any], client: Callable[[], Client]
+) -> tuple[Any, dict[Any, Any] | None]:
+    """Store these contents under a key of the other engine, unless there are any: then return which those are."""
+    session, stood = session_of(engine, key, client), None
     session._session_cache = {}
     for name, value in values.items():
         session[name] = value  # By its own method: some engines learn so whose session it is.
     try:
         session.save(must_create=True)
     except CreateError:
-        is_new = False
+        stood = dict(engine(key).items())
     session.modified, session.accessed, session.brings_key = False, False, True
-    return session, is_new
+    return session, stood
 
 
 async def follow(state: SessionState, face: Face) -> bool:

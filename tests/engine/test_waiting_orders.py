@@ -12,14 +12,14 @@ from django.core.signals import setting_changed
 
 from django_srvsession.backends.memory import MemoryStore, SessionStore
 from django_srvsession.backends.memory.table import SessionTable
-from django_srvsession.engine import ending, reading, waiting
+from django_srvsession.engine import ending, going_back, reading, waiting
 from django_srvsession.engine.going_back import give_back
 from django_srvsession.records import AUTH_KEYS, NO_CLIENT, Ending
 from django_srvsession.store.face import BlockingFace, run_blocking
 from tests.engine import second_memory
 from tests.engine.other_engine import OtherEngine, other
 from tests.orders import most_orders, some_orders
-from tests.test_interleavings import HoldingFace
+from tests.test_interleavings import HoldingFace, hold
 from tests.trust import WHOLE, rounds
 
 __all__ = ["other"]
@@ -128,6 +128,43 @@ def test_one_that_goes_back(other: OtherEngine, tables: Callable[[], None], sett
         found = run_blocking(reading.look(stands, parsed))
         is_reached = found is None or getattr(found, "reason", "") == "moved"  # Else nobody is led there.
         assert not (is_reached and contents) or run_blocking(waiting.ended_by(stands, contents)), order
+
+
+def test_what_one_request_saves_there_is_not_undone_by_another_that_gives_back(
+    other: OtherEngine, tables: Callable[[], None], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SRVSESSION_MIGRATE_FROM, settings.SRVSESSION_MIGRATE_TO = None, other.path
+    theirs = other.session_store
+
+    async def held_there(face: Any, function: Any, *args: Any) -> Any:
+        await hold()
+        return function(*args)
+
+    monkeypatch.setattr(going_back, "there", held_there)
+
+    async def go(key: str, name: str) -> None:
+        session = SessionStore(key)
+        face = HoldingFace(session.store())
+        await reading.contents(session._state, face)
+        await give_back(session._state, face, theirs, lambda: NO_CLIENT)
+        await hold()
+        parsed = SessionStore(key)._state.key
+        assert parsed is not None
+        there = theirs(parsed.elsewhere())
+        assert there[AUTH_KEYS[0]] == "7"
+        there[name] = 1
+        there.save()
+
+    def prepare() -> tuple[str, list[Held]]:
+        tables()
+        key = signed_in(SessionStore)
+        return key, [Held(go(key, "a")), Held(go(key, "b"))]
+
+    for key, _, order in most_orders(prepare, ORDERS):
+        parsed = SessionStore(key)._state.key
+        assert parsed is not None
+        there = theirs(parsed.elsewhere())
+        assert (there.get("a"), there.get("b")) == (1, 1), order
 
 
 @pytest.mark.parametrize("direction", ["FROM", "TO"])
