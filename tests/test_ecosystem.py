@@ -68,7 +68,7 @@ def cells(there: Path, name: str) -> list[str]:
 def test_a_row_says_what_the_junit_files_say(entries: tuple[Entry, ...], there: Path, tmp_path: Path) -> None:
     leave(tmp_path, "one", {**GOOD, "test_c": SKIPPED}, {**GOOD, "test_c": SKIPPED})
     assert page.write(there, tmp_path) == []
-    assert cells(there, "one") == [f"1.0, Django 6.0, Python 3.13. {DAY}", "2", "2", "2", "None."]
+    assert cells(there, "one") == [f"1.0, Django 6.0, Python 3.13. {DAY}", "2", "2", "2", "No difference."]
 
 
 def test_a_difference_with_a_reason_is_on_the_page(entries: tuple[Entry, ...], there: Path, tmp_path: Path) -> None:

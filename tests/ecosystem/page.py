@@ -149,7 +149,7 @@ def _said(entry: Entry, compared: Comparison, wrong: list[str]) -> list[str]:
     said = ["Our tests." if entry.own else "Tour." if entry.suite is None else ""]
     said.append(entry.why)
     if not (wrong or compared.different or (entry.own and compared.failed_on_both)):
-        said.append("None.")
+        said.append("No difference.")
     reasons: dict[str, list[str]] = {}
     for name in compared.different:
         reasons.setdefault(compared.reason(name) or "**not explained yet**.", []).append(name)

@@ -77,7 +77,7 @@ ENTRIES = (
         requirements=("psycopg[binary]",),
         needs=("postgresql",),
         tour="tenants",
-        why="None of its own tests meets a session. The tour is on PostgreSQL.",
+        why="Its own tests are about schemas, and sign nobody in. The tour is on PostgreSQL.",
     ),
     Entry(
         "wagtail",
@@ -98,6 +98,7 @@ ENTRIES = (
         requirements=(
             "dj-database-url",
             "django-app-helper",
+            "djangocms-admin-style",
             "djangocms-text",
             "iptools",
             "mock",
