@@ -21,16 +21,21 @@ _LIVE = {
 
 def _server(name: str, *requirements: str, distribution: str = "", asgi: bool = False, **more: Any) -> Entry:
     chosen = {"TOUR_SERVER": name}
+    is_gevent = "gevent" in requirements
+    differences = {**_DIFFERENCES, **(_LIVE if asgi else {})}
+    if is_gevent:
+        differences = {name: why for name, why in differences.items() if not name.endswith("-async]")}
     return Entry(
         name,
         distribution=distribution,
         requirements=("psycopg[binary]>=3.2", "django-redis>=7,<8", "redis[hiredis]>=6,<9", *requirements),
         tour="server",
-        why="On PostgreSQL and on Redis.",
+        why="On PostgreSQL and on Redis."
+        + (" Without async views: they work there on neither engine." if is_gevent else ""),
         needs=("postgresql", "redis"),
         django=chosen,
         ours={**OURS, **chosen},
-        differences={**_DIFFERENCES, **(_LIVE if asgi else {})},
+        differences=differences,
         **more,
     )
 
