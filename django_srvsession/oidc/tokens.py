@@ -100,7 +100,7 @@ def verify(token: Token, *, issuer: str, audience: str, jwks_uri: str, oldest_s:
 
 
 def _checked(claims: Mapping[str, Any], oldest_s: int) -> Mapping[str, Any]:
-    if not is_number(claims["iat"]) or time.time() - claims["iat"] > oldest_s:
+    if not is_number(claims["iat"]) or claims["iat"] < time.time() - oldest_s:
         raise BadTokenError("it is too old")
     if not is_name(claims["jti"]):
         raise BadTokenError("it has no name of its own")

@@ -96,6 +96,7 @@ BAD: dict[str, Callable[[Provider], str]] = {
     "of no time": of(iat=None),
     "of a time that is none": of(iat="now"),
     "of an endless time": of(iat=1e400),
+    "of a time before all numbers of a clock": of(iat=-(10**400)),
     "with a nonce": of(nonce="n"),
     "without events": of(events=None),
     "of another event": of(events={"http://schemas.openid.net/event/other": {}}),
