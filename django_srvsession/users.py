@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from django.apps import apps
 from django.conf import settings
@@ -42,10 +42,22 @@ def key_in(user_id: str) -> str:
 
 
 def kind_of(model: type[Model]) -> str:
-    """Return which kind of users a model holds: its label; nothing for ``AUTH_USER_MODEL`` and what shares its key."""
+    """Return which kind of users a model holds: its label; nothing for ``AUTH_USER_MODEL`` and what shares its key.
+
+    A model that inherits from another one whose users may sign in holds users of that one: one saves or deletes them
+    there, too.
+    """
     own: Any = get_user_model()._meta.concrete_model
-    is_own = model is own or shares_key(model, own) or shares_key(own, model)
-    return "" if is_own else model._meta.label_lower
+    if model is own or shares_key(model, own) or shares_key(own, model):
+        return ""
+    for base in model.__mro__[:0:-1]:
+        if _holds_users(base) and shares_key(model, base) and not shares_key(own, base):
+            return base._meta.label_lower
+    return model._meta.label_lower
+
+
+def _holds_users(base: type) -> TypeGuard[type[Model]]:
+    return hasattr(base, "_meta") and issubclass(base, Model) and may_sign_in(base)
 
 
 def shares_key(child: type[Model], base: type[Model]) -> bool:

@@ -171,6 +171,31 @@ def test_what_ends_the_sessions_of_one_leaves_those_of_the_other_alone(
     assert other.listed == stays == other.own
 
 
+@ON_ONE
+@pytest.mark.parametrize("end", [end_all, change_password, deactivate, delete])
+def test_what_is_done_to_a_user_by_the_model_that_theirs_inherits_from_ends_their_sessions(ann: Any, end: Any) -> None:
+    global customers
+    fields = {
+        "username": models.CharField(max_length=50),
+        "is_active": models.BooleanField(default=True),
+        "USERNAME_FIELD": "username",
+        "objects": models.Manager(),
+    }
+    with (
+        model("Person", AbstractBaseUser, **fields) as person,
+        model("Member", person, objects=models.Manager()) as made,
+    ):
+        customers = made
+        zoe = made.objects.create(pk=1, username="zoe")
+        employee, member = Person(ann, login(ann)), Person(zoe, login_as(zoe))
+        assert member.names == ["zoe", "zoe"]
+        assert member.listed == member.own
+        end(person.objects.get(pk=1))
+        assert list(services.sessions_of(zoe)) == []
+        assert member.names == ["", ""]
+        assert employee.names == ["ann", "ann"]
+
+
 @on_stores("redis")
 def test_a_limit_counts_the_sessions_of_one_kind_only(ann: Any, zoe: Any, settings: Any) -> None:
     settings.SRVSESSION_MAX_SESSIONS_PER_USER = 2
