@@ -85,17 +85,19 @@ def has_other_kinds() -> bool:
 def named_in(contents: Mapping[Any, Any]) -> str | None:
     """Return the id of the user whom the contents of another engine's session name; asks a database only if need be.
 
-    Of which kind the user is, only the backend can say that has signed them in.
+    Of which kind the user is, only the backend can say that has signed them in. None where it does not: Django takes
+    them for nobody then, too.
     """
     if (found := contents.get(SESSION_KEY)) is None:
         return None
     path = contents.get(BACKEND_SESSION_KEY)
-    if path is not None and has_other_kinds() and path in settings.AUTHENTICATION_BACKENDS:
-        backend: Any = load_backend(path)
-        user = backend.get_user(get_user_model()._meta.pk.to_python(found))  # As Django itself asks for its user.
-        if user is not None:
-            return user_id_of(user)
-    return user_id("", str(found))
+    if path is None or not has_other_kinds():
+        return user_id("", str(found))
+    if path not in settings.AUTHENTICATION_BACKENDS:
+        return None
+    backend: Any = load_backend(path)
+    user = backend.get_user(get_user_model()._meta.pk.to_python(found))  # As Django itself asks for its user.
+    return None if user is None else user_id_of(user)
 
 
 def keys_of(user_ids: Iterable[str | None], model: type[Model] | None = None) -> dict[str, Any]:

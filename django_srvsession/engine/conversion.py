@@ -13,6 +13,7 @@ from django_srvsession import conf
 from django_srvsession.engine import lifetimes
 from django_srvsession.engine.details import NONE, Details
 from django_srvsession.engine.keys import SessionKey
+from django_srvsession.engine.reading import USER_KEY
 from django_srvsession.engine.sealed_record import RECORD, SealedRecord
 from django_srvsession.engine.state import SessionState
 from django_srvsession.engine.values import SealedValues, is_mark
@@ -50,6 +51,9 @@ def as_ours(state: SessionState, key: SessionKey, found: Found, now_ms: int) -> 
         log.error("Session %s cannot be carried over: SESSION_SERIALIZER does not take it: %s", key.sid, escaped(error))
         return None
     user_id = named_in(values)
+    if user_id is None and values.get(USER_KEY) is not None:
+        log.info("Session %s is not carried over now: its backend does not say whose it is.", key.sid)
+        return None
     times = _times(state, values, user_id, found, now_ms)
     record = SessionRecord(
         key.sid,

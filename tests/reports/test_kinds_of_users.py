@@ -327,3 +327,27 @@ def test_a_session_that_is_carried_over_is_of_the_kind_that_its_backend_says(
     assert browser.show(aname_user if asgi else name_user) == "zoe"
     assert [record.sid for record in services.sessions_of(zoe)] == [browser.show(sid)]
     assert list(services.sessions_of(ann)) == []
+
+
+@ON_ONE
+def test_whose_it_is_that_waits_is_asked_again_while_their_backend_does_not_say(
+    ann: Any, zoe: Any, stock: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session of an inactive customer was carried over as the employee's, and lived when the customer came back."""
+    active = staticmethod(lambda key: customers.objects.filter(pk=key, is_active=True).first())
+    monkeypatch.setattr(CustomerBackend, "get_user", lambda self, key: active(key))
+    engine, middleware = settings.SESSION_ENGINE, settings.MIDDLEWARE
+    stock("db")
+    before = Browser()
+    before.show(login_as(zoe))
+    settings.SESSION_ENGINE, settings.MIDDLEWARE = engine, middleware
+    settings.SRVSESSION_MIGRATE_FROM = "django.contrib.sessions.backends.db"
+    settings.SRVSESSION_MIGRATE_UNTIL = "2099-01-01"
+    deactivate(zoe)
+    browser = before.copy()
+    assert browser.user() == ""
+    assert list(services.sessions_of(ann)) == []
+    zoe.is_active = True
+    zoe.save()
+    assert browser.user() == before.copy().user() == ""
+    assert list(services.sessions_of(ann)) == list(services.sessions_of(zoe)) == []
