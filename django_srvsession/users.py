@@ -82,17 +82,28 @@ def has_other_kinds() -> bool:
     return any(may_sign_in(model) and kind_of(model) for model in apps.get_models())
 
 
+def only_backend_knows(contents: Mapping[Any, Any]) -> bool:
+    """Tell whether nobody but a backend of the site's own can say of which kind the user is whom contents name."""
+    from django.contrib.auth.backends import ModelBackend  # Only while the apps are ready.
+
+    path = contents.get(BACKEND_SESSION_KEY)
+    if SESSION_KEY not in contents or path is None:
+        return False
+    if path not in settings.AUTHENTICATION_BACKENDS:
+        return has_other_kinds()
+    return getattr(type(load_backend(path)), "get_user", None) is not ModelBackend.get_user
+
+
 def named_in(contents: Mapping[Any, Any]) -> str | None:
     """Return the id of the user whom the contents of another engine's session name; asks a database only if need be.
 
-    Of which kind the user is, only the backend can say that has signed them in. None where it does not: Django takes
-    them for nobody then, too.
+    None where the backend that has signed them in does not say who that is: Django takes them for nobody then, too.
     """
     if (found := contents.get(SESSION_KEY)) is None:
         return None
-    path = contents.get(BACKEND_SESSION_KEY)
-    if path is None or not has_other_kinds():
+    if not only_backend_knows(contents):
         return user_id("", str(found))
+    path = contents[BACKEND_SESSION_KEY]
     if path not in settings.AUTHENTICATION_BACKENDS:
         return None
     backend: Any = load_backend(path)

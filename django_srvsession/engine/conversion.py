@@ -39,8 +39,8 @@ class _Times(NamedTuple):
 def as_ours(state: SessionState, key: SessionKey, found: Found, now_ms: int) -> Loaded | None:
     """Return what the session that was found is under this key; None, which is logged, where it cannot be kept.
 
-    Asks the database of the users only under ``SRVSESSION_MAX_LIFETIME``, and where there are users of several kinds.
-    The result may have expired.
+    Asks the database of the users only under ``SRVSESSION_MAX_LIFETIME``, and for whom a backend of the site's own has
+    signed in. The result may have expired.
     """
     values = SealedValues()
     values.update({name: value for name, value in found.contents.items() if not is_mark(name)})

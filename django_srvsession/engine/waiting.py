@@ -21,7 +21,6 @@ from hmac import compare_digest
 from typing import Any, Final
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth import SESSION_KEY
 
 from django_srvsession import migrating, users
 from django_srvsession.engine import ending
@@ -52,8 +51,9 @@ async def ended_by(face: Face, contents: Mapping[Any, Any]) -> Ending | None:
 
 async def named_in(face: Face, contents: Mapping[Any, Any]) -> str | None:
     """Return the id of the user whom the contents of a session of the other engine name."""
-    may_ask = SESSION_KEY in contents and users.has_other_kinds()
-    return await sync_to_async(users.named_in)(contents) if may_ask and not face.blocks else users.named_in(contents)
+    if not face.blocks and users.only_backend_knows(contents):
+        return await sync_to_async(users.named_in)(contents)
+    return users.named_in(contents)
 
 
 async def end_all_of(

@@ -351,3 +351,20 @@ def test_whose_it_is_that_waits_is_asked_again_while_their_backend_does_not_say(
     zoe.save()
     assert browser.user() == before.copy().user() == ""
     assert list(services.sessions_of(ann)) == list(services.sessions_of(zoe)) == []
+
+
+@ON_ONE
+def test_the_session_of_a_guest_who_waits_is_nobody_else_s(ann: Any, guest: Any, stock: Any, settings: Any) -> None:
+    """No model tells that its objects sign in, where it does not derive from ``AbstractBaseUser``."""
+    engine, middleware = settings.SESSION_ENGINE, settings.MIDDLEWARE
+    stock("db")
+    before = Browser()
+    before.show(login_as(guest))
+    settings.SESSION_ENGINE, settings.MIDDLEWARE = engine, middleware
+    settings.SRVSESSION_MIGRATE_FROM = "django.contrib.sessions.backends.db"
+    settings.SRVSESSION_MIGRATE_UNTIL = "2099-01-01"
+    services.revoke_all(ann)
+    browser = before.copy()
+    assert browser.show(name_user) == "gus"
+    assert list(services.sessions_of(ann)) == []
+    assert [record.sid for record in services.sessions_of(guest)] == [browser.show(sid)]
