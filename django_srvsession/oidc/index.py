@@ -67,13 +67,16 @@ class Revocation(NamedTuple):
 
 def add(sid: str, identity: Identity) -> None:
     """Keep that a session of ours belongs to this user, and session, of the provider."""
-    digests = [_digests(identity.issuer, *name)[0] for name in identity.names]
+    digests = [_digests(identity.issuer, *name) for name in identity.names]
     rows = [
-        ProviderLink(digest=digest, sid=sid, issued_s=identity.issued_s, created_ms=_now_ms()) for digest in digests
+        ProviderLink(digest=digest, sid=sid, issued_s=identity.issued_s, created_ms=_now_ms()) for digest, *_ in digests
     ]
-    using = router.db_for_write(ProviderLink)
+    links = ProviderLink.objects.using(router.db_for_write(ProviderLink))
     with _answering():
-        ProviderLink.objects.using(using).bulk_create(rows, ignore_conflicts=True)  # Signed in again, in one session.
+        links.bulk_create(rows, ignore_conflicts=True)
+        # Signed in again, in one session: what the provider has ended before is no longer this.
+        before = links.filter(digest__in=itertools.chain(*digests), sid=sid, issued_s__lt=identity.issued_s)
+        before.update(issued_s=identity.issued_s)
 
 
 def sids_of(revocation: Revocation) -> list[str]:

@@ -44,8 +44,8 @@ def ann(db: None) -> Any:
     return get_user_model().objects.create_user("ann")
 
 
-def signed_in(provider: Provider, name: str = "ann", sid: str | None = "p1", **more: Any) -> Client:
-    claims = {**provider.id_claims(name, sid), "email": f"{name}@example.com", **more}
+def signed_in(provider: Provider, name: str = "ann", sid: str | None = "p1", ago_s: int = 0, **more: Any) -> Client:
+    claims = {**provider.id_claims(name, sid, ago_s), "email": f"{name}@example.com", **more}
     return sign_in(claims, name)
 
 
@@ -114,6 +114,21 @@ def test_a_revocation_that_is_faster_than_the_sign_in_wins(users: None, provider
     claims = {**provider.id_claims(), "email": "ann@example.com"}
     revoke(provider, subject)
     assert user_of(sign_in(claims)) == ""
+
+
+@on_one_store
+def test_a_revocation_that_comes_late_leaves_who_has_signed_in_again_in_the_same_session(
+    users: None, provider: Provider
+) -> None:
+    client = signed_in(provider, ago_s=3600)
+    at_s = int(time.time()) - 1800
+    late = provider.event(ANN, iat=at_s, events={REVOKED: {"event_timestamp": at_s}})
+    claims = {**provider.id_claims(), "email": "ann@example.com"}
+    assert client.post("/sign-in/ann/", claims, content_type="application/json").status_code == 200
+    assert push(late).status_code == 202
+    assert user_of(client) == "ann"
+    revoke(provider, ANN)
+    assert user_of(client) == ""
 
 
 @on_one_store
