@@ -148,10 +148,10 @@ def test_an_interrupted_run_is_no_row(entries: tuple[Entry, ...], there: Path, t
 def test_what_cannot_be_installed_says_why(entries: tuple[Entry, ...], there: Path, tmp_path: Path) -> None:
     results = Results(tmp_path / "three")
     results.place.mkdir(exist_ok=True)
-    results.not_here.write_text("ERROR: needs a compiler of *_that_* kind")
+    results.not_here.write_text("ERROR: needs a compiler of *_that_* kind in /usr/some/place")
     assert page.write(there, tmp_path) == []
     assert cells(there, "three") == [
-        "\\-", "", "", "", "Could not be installed here: ERROR: needs a compiler of \\*\\_that\\_\\* kind"
+        "\\-", "", "", "", "Could not be installed here: ERROR: needs a compiler of \\*\\_that\\_\\* kind in ..."
     ]  # fmt: skip
 
 

@@ -200,4 +200,4 @@ def _last_words(log: str) -> str:
     """Return what pip ended with: its last lines that name an error."""
     errors = [line.strip() for line in log.splitlines() if re.match(r"\s*(ERROR|error|fatal)\b", line)]
     words = " ".join(errors[-2:]) or log.strip()[-200:] or "pip said nothing"
-    return re.sub(r"\S*://\S+|(?<!\w)/\S+", "...", words)[:300]
+    return words[:300]

@@ -166,4 +166,6 @@ def _said(entry: Entry, compared: Comparison, wrong: list[str]) -> list[str]:
 
 
 def _escaped(text: str) -> str:
+    """Return what a program has said as text of the page, without addresses and paths of this machine."""
+    text = re.sub(r"\S*://\S+|(?<!\w)/\S+", "...", text)
     return re.sub(r"([*`|_\\])", r"\\\1", text)
