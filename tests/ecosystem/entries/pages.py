@@ -64,6 +64,8 @@ ENTRIES = (
         suite=Suite(
             ("tests",),
             settings=MODULE,
+            # It measures the time that a sleep takes, and fails on a busy machine.
+            options=("--deselect=tests/test_silky_profiler.py::TestProfilertContextManager::test_time_taken",),
             directory="project",
             path=(".",),
             files=after(
