@@ -71,7 +71,8 @@ def _count_of(kind):
     begin = kind.__init__
 
     def counted(self, *arguments, **named):
-        module = next(kind.__module__ for kind in type(self).__mro__ if kind.__name__ == "SessionStore")
+        stores = (kind.__module__ for kind in type(self).__mro__ if kind.__name__ == "SessionStore")
+        module = next(stores, type(self).__module__)  # Tests may take the base class as it is.
         if module not in MADE:
             _write({module: 1})  # At once: servers may end their processes without a word.
             MADE[module] = 0
