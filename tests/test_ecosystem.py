@@ -95,6 +95,13 @@ def test_a_difference_without_a_reason_fails_the_run(
     assert "not explained yet" in cells(there, "one")[-1]
 
 
+def test_what_only_ours_can_do_must_not_fail_for_any_reason(
+    entries: tuple[Entry, ...], there: Path, tmp_path: Path
+) -> None:
+    leave(tmp_path, "two", {**GOOD, "test_b": SKIPPED}, WORSE)
+    assert page.write(there, tmp_path) == ["two: t.Case.test_b: skipped on Django's engine, failed on ours"]
+
+
 def test_a_reason_for_no_difference_fails_the_run(entries: tuple[Entry, ...], there: Path, tmp_path: Path) -> None:
     leave(tmp_path, "two", GOOD, GOOD)
     assert page.write(there, tmp_path) == ["two: a reason is given for Case.test_b, which ends the same way on both"]
