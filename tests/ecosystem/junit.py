@@ -58,7 +58,7 @@ class Comparison:
 
     @property
     def unexplained(self) -> list[str]:
-        """The cases that end differently, and nobody has said why. What ran on ours alone, and failed, has no excuse."""
+        """The cases that end differently, and nobody has said why; what ran on ours alone has no excuse to fail."""
         failed_alone = (SKIPPED, FAILED)
         return [name for name, ends in self.different.items() if ends == failed_alone or self.reason(name) is None]
 
