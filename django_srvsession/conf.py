@@ -458,13 +458,18 @@ def _providers(name: str, value: Any) -> tuple[Provider, ...]:
     if not isinstance(value, list | tuple):
         raise ImproperlyConfigured(f"{PREFIX}{name} is {type(value).__name__}; it must be a list of dicts.")
     for number, entry in enumerate(value):
-        optional = Provider._field_defaults.keys()
-        if not isinstance(entry, dict) or set(entry) | optional != set(Provider._fields):
-            needed = ", ".join(field for field in Provider._fields if field not in optional)
-            text = f"must be a dict of {needed}, and perhaps {', '.join(optional)}"
-            raise ImproperlyConfigured(f"{PREFIX}{name}: entry {number} {text}.")
-        if not all(isinstance(text, str) and text for text in entry.values()):
-            raise ImproperlyConfigured(f"{PREFIX}{name}: entry {number} must hold texts.")
+        if not isinstance(entry, dict):
+            raise ImproperlyConfigured(f"{PREFIX}{name}: entry {number} is {type(entry).__name__}; it must be a dict.")
+        for field in Provider._fields:
+            if field not in entry and field not in Provider._field_defaults:
+                raise ImproperlyConfigured(f"{PREFIX}{name}: entry {number} has no {field}.")
+        for field, told in entry.items():
+            if field not in Provider._fields:
+                known = ", ".join(Provider._fields)
+                raise ImproperlyConfigured(f"{PREFIX}{name}: entry {number} has {field!r}; it may have {known}.")
+            if not isinstance(told, str) or not told:
+                text = f"{field} of entry {number} is {told!r}; it must be a text that says something"
+                raise ImproperlyConfigured(f"{PREFIX}{name}: {text}.")
         for field in entry.keys() - {"client_id", "logout_typ", "ssf_audience"}:
             if not _SERVICE.fullmatch(entry[field]):
                 raise ImproperlyConfigured(f"{PREFIX}{name}: {field} of entry {number} must be an https:// URL.")

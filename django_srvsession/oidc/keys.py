@@ -77,4 +77,5 @@ def _fetched(uri: str) -> list[dict[str, Any]]:
             document = json.loads(answer.read(_MOST_BYTES))
         return [key for key in document["keys"] if isinstance(key, dict)]
     except (OSError, HTTPException, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise StoreUnavailableError("The identity provider does not tell its keys.") from error
+        text = f"The keys of the identity provider cannot be fetched from {uri}: {error!r}"
+        raise StoreUnavailableError(text) from error

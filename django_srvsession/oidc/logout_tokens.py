@@ -48,7 +48,13 @@ def read(text: str) -> Revocation:
 
 def _provider_of(token: Token) -> Provider:
     """Return the provider that a token says it is from, for the site that it says it is for."""
-    for provider in conf.oidc:
-        if provider.issuer == token.claims.get("iss") and provider.client_id in token.audiences:
+    issuer = token.claims.get("iss")
+    of_issuer = [provider for provider in conf.oidc if provider.issuer == issuer]
+    if not of_issuer:
+        if isinstance(issuer, str) and any(each.issuer.rstrip("/") == issuer.rstrip("/") for each in conf.oidc):
+            raise BadTokenError("its issuer and that of SRVSESSION_OIDC differ by a slash at the end")
+        raise BadTokenError("its issuer is none that SRVSESSION_OIDC names")
+    for provider in of_issuer:
+        if provider.client_id in token.audiences:
             return provider
-    raise BadTokenError("it is from another provider, or for another site")
+    raise BadTokenError("it is for another site: its aud is not the client_id of SRVSESSION_OIDC")

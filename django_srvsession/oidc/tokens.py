@@ -92,7 +92,7 @@ def verify(token: Token, *, issuer: str, audience: str, jwks_uri: str, oldest_s:
         except (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError) as error:
             raise BadTokenError("it is not valid now") from error
         except jwt.MissingRequiredClaimError as error:
-            raise BadTokenError("a claim is missing") from error
+            raise BadTokenError(f"it has no claim {error.claim}") from error
         except _ERRORS:
             continue  # Another kind of key, or a claim of a wrong type.
         return _checked(claims, oldest_s)
