@@ -235,6 +235,14 @@ def test_a_setting_that_does_nothing_without_our_middleware_is_an_error(settings
     assert ids() == {"srvsession.E003"}
 
 
+@pytest.mark.parametrize("name", ["MIGRATE_FROM", "MIGRATE_TO"])
+def test_a_move_without_our_middleware_is_an_error_since_it_signs_people_out(settings: Any, name: str) -> None:
+    setattr(settings, f"SRVSESSION_{name}", "django.contrib.sessions.backends.db")
+    assert "srvsession.E003" not in ids()
+    settings.MIDDLEWARE = [STOCK if path == OURS else path for path in settings.MIDDLEWARE]
+    assert f"SRVSESSION_{name}" in "".join(each.msg for each in run_checks() if each.id == "srvsession.E003")
+
+
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 MESSAGES = "django.contrib.messages.middleware.MessageMiddleware"
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"

@@ -20,7 +20,7 @@ _CSRF: Final = "django.middleware.csrf.CsrfViewMiddleware"
 _UPDATE_CACHE: Final = "django.middleware.cache.UpdateCacheMiddleware"
 _NEED_MIDDLEWARE: Final = (
     *("IDLE_TIMEOUT", "TRUSTED_PROXIES", "CLIENT_IP", "STORE_IP", "LATE_SAVE", "NOTIFY_NEW_DEVICE", "HEADER"),
-    "BIND",
+    *("BIND", "MIGRATE_FROM", "MIGRATE_TO"),
 )
 _HINT: Final = "MIDDLEWARE needs django_srvsession.middleware.SessionMiddleware once, in the place of Django's."
 
@@ -46,7 +46,7 @@ def _missing() -> CheckMessage:
     if not needing:
         return Warning(text, hint=_HINT, id="srvsession.W002")
     return Error(
-        f"{text} These settings do nothing without it: {', '.join(needing)}.", hint=_HINT, id="srvsession.E003"
+        f"{text} These settings do not work without it: {', '.join(needing)}.", hint=_HINT, id="srvsession.E003"
     )
 
 
