@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from difflib import get_close_matches
 
 from tests.ecosystem import page
 from tests.ecosystem.entries import ENTRIES
 from tests.ecosystem.entry import Entry
 from tests.ecosystem.environments import Environment, NotHereError
 from tests.ecosystem.running import Results, run_side
+
+_ABOUT = """Run packages beside our sessions, and write docs/ecosystem.rst. What is up to date is not run again, and
+what was interrupted goes on. By make: make ecosystem ARGS="--again django-loginas"."""
 
 
 def run(entry: Entry, again: bool) -> None:
@@ -29,7 +33,7 @@ def run(entry: Entry, again: bool) -> None:
 
 def main(words: list[str]) -> int:
     """Run what is named, or all; return how the program ends."""
-    parser = argparse.ArgumentParser(prog="python -m tests.ecosystem", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.ecosystem", description=_ABOUT)
     parser.add_argument("names", nargs="*", metavar="name", help="a row of the page; none: all")
     parser.add_argument("--again", action="store_true", help="run also what is up to date")
     parser.add_argument("--page", action="store_true", help="run nothing: write the page from what is there")
@@ -39,10 +43,12 @@ def main(words: list[str]) -> int:
     if given.list:
         _say("\n".join(names))
         return 0
-    if unknown := set(given.names) - names.keys():
-        parser.error(f"unknown: {', '.join(sorted(unknown))}. --list shows the names.")
+    for unknown in sorted(set(given.names) - names.keys()):
+        near = "".join(get_close_matches(unknown, names, 1))
+        parser.error(f"there is no row {unknown}. {f'Did you mean {near}? ' if near else ''}--list shows the names.")
     for name in () if given.page else given.names or names:
         began = time.monotonic()
+        _say(f"{name} ...")
         run(names[name], given.again)
         problems = page.write()
         mine = [what for what in problems if what.startswith(f"{name}: ")]
