@@ -97,6 +97,7 @@ ENTRIES = (
     ),
     Entry(
         "django-cms",
+        why="On Django's side its tests keep sessions in the cache.",
         requirements=(
             "dj-database-url",
             "django-app-helper",
