@@ -23,7 +23,7 @@ from django_srvsession.engine import ending, reading, waiting
 from django_srvsession.engine.conversion import as_ours
 from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.session import SessionStore
-from django_srvsession.engine.state import SessionState
+from django_srvsession.engine.state import SessionState, Standing
 from django_srvsession.engine.values import SealedValues, is_mark, str_name
 from django_srvsession.escaping import escaped
 from django_srvsession.migrating.source import Found
@@ -86,6 +86,10 @@ async def _carry_from(state: SessionState, face: Face, key: SessionKey, source: 
         return await _nothing_there(state, face, key)
     now_ms = face.store.clock_ms
     session = None if found is None else await there(face, as_ours, state, key, found, now_ms)
+    if found is not None and session is None:
+        return state.close(
+            Standing.REFUSED
+        )  # It stays there, and its key in the browser: it may be carried over later.
     if found is None or session is None or not session.record.is_live(now_ms):
         return await _nothing_there(state, face, key)
     try:

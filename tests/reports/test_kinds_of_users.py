@@ -368,3 +368,22 @@ def test_the_session_of_a_guest_who_waits_is_nobody_else_s(ann: Any, guest: Any,
     assert browser.show(name_user) == "gus"
     assert list(services.sessions_of(ann)) == []
     assert [record.sid for record in services.sessions_of(guest)] == [browser.show(sid)]
+
+
+@ON_ONE
+def test_who_waits_keeps_the_key_while_the_backend_says_nobody(
+    ann: Any, zoe: Any, stock: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Any] = []
+    monkeypatch.setattr(CustomerBackend, "get_user", lambda self, key: found[0] if found else None)
+    engine, middleware = settings.SESSION_ENGINE, settings.MIDDLEWARE
+    stock("db")
+    before = Browser()
+    before.show(login_as(zoe))
+    settings.SESSION_ENGINE, settings.MIDDLEWARE = engine, middleware
+    settings.SRVSESSION_MIGRATE_FROM = "django.contrib.sessions.backends.db"
+    settings.SRVSESSION_MIGRATE_UNTIL = "2099-01-01"
+    browser = before.copy()
+    assert browser.user() == ""
+    found.append(zoe)
+    assert browser.user() == "zoe"
