@@ -96,7 +96,7 @@ async def _carry_from(state: SessionState, face: Face, key: SessionKey, source: 
         stored = await face.restore(session)
     except CreateError:  # It has ended here since, or has got another key.
         return await _nothing_there(state, face, key)
-    if not await _may_stay(face, key, found):
+    if not await _may_stay(face, key, session.record.user_id, found):
         await _end_there_after_commit(face, source, key)
         return await _nothing_there(state, face, key)
     again = await there(face, source.read, key.origin)
@@ -107,13 +107,13 @@ async def _carry_from(state: SessionState, face: Face, key: SessionKey, source: 
     return values
 
 
-async def _may_stay(face: Face, key: SessionKey, found: Found) -> bool:
+async def _may_stay(face: Face, key: SessionKey, user_id: str | None, found: Found) -> bool:
     """End a session that was carried over while all sessions of its user ended; tell whether it was not."""
-    how = await waiting.ended_by(face, found.contents)
+    how = await waiting.of_user_ended_by(face, user_id, found.contents)
     if how is not None:
         await ending.end(face, SessionStore, key.sid, how)
     elif face.store.in_transaction:  # Where neither sees what the other has not committed yet.
-        face.store.on_commit(lambda: run_blocking(_may_stay(BlockingFace(face.store), key, found)))
+        face.store.on_commit(lambda: run_blocking(_may_stay(BlockingFace(face.store), key, user_id, found)))
     return how is None
 
 

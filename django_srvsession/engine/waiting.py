@@ -45,7 +45,11 @@ async def ended_by(face: Face, contents: Mapping[Any, Any]) -> Ending | None:
 
     One load of our store, where somebody is signed in.
     """
-    user_id = await named_in(face, contents)
+    return await of_user_ended_by(face, await named_in(face, contents), contents)
+
+
+async def of_user_ended_by(face: Face, user_id: str | None, contents: Mapping[Any, Any]) -> Ending | None:
+    """Do as :func:`ended_by` for contents that are known to be this user's: a backend may name nobody by now."""
     return None if user_id is None else await _mark(face, user_id, _noted(contents, user_id))
 
 

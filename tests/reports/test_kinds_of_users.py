@@ -387,3 +387,33 @@ def test_who_waits_keeps_the_key_while_the_backend_says_nobody(
     assert browser.user() == ""
     found.append(zoe)
     assert browser.user() == "zoe"
+
+
+@ON_ONE
+def test_who_is_deactivated_while_their_session_is_carried_over_is_signed_out(
+    ann: Any, zoe: Any, stock: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def get_user(backend: Any, key: Any) -> Any:
+        found = customers.objects.filter(pk=key, is_active=True).first()
+        asked.append(found)
+        if len(asked) == 2:
+            deactivate(zoe)
+        return found
+
+    monkeypatch.setattr(CustomerBackend, "get_user", get_user)
+    engine, middleware = settings.SESSION_ENGINE, settings.MIDDLEWARE
+    stock("db")
+    before = Browser()
+    before.show(login_as(zoe))
+    settings.SESSION_ENGINE, settings.MIDDLEWARE = engine, middleware
+    settings.SRVSESSION_MIGRATE_FROM = "django.contrib.sessions.backends.db"
+    settings.SRVSESSION_MIGRATE_UNTIL = "2099-01-01"
+    browser = before.copy()
+    browser.show(read)
+    assert asked[:2] == [zoe, zoe]
+    assert list(services.sessions_of(zoe)) == []
+    zoe.is_active = True
+    zoe.save()
+    assert browser.user() == before.copy().user() == ""
