@@ -311,18 +311,24 @@ def test_no_two_users_have_one_id(kind: str, key: str) -> None:
     assert user_id == key or key.startswith(":") or kind
 
 
+def one_who_waits(user: Any, stock: Any, settings: Any) -> Browser:
+    """Return the browser of who has signed in with Django's engine, from which the site moves from now on."""
+    engine, middleware = settings.SESSION_ENGINE, settings.MIDDLEWARE
+    stock("db")
+    browser = Browser()
+    browser.show(login_as(user))
+    settings.SESSION_ENGINE, settings.MIDDLEWARE = engine, middleware
+    settings.SRVSESSION_MIGRATE_FROM = "django.contrib.sessions.backends.db"
+    settings.SRVSESSION_MIGRATE_UNTIL = "2099-01-01"
+    return browser
+
+
 @on_stores("redis")
 @pytest.mark.parametrize("asgi", [False, True], ids=["wsgi", "asgi"])
 def test_a_session_that_is_carried_over_is_of_the_kind_that_its_backend_says(
     ann: Any, zoe: Any, stock: Any, settings: Any, asgi: bool
 ) -> None:
-    engine, middleware = settings.SESSION_ENGINE, settings.MIDDLEWARE
-    stock("db")
-    before = Browser()
-    before.show(login_as(zoe))
-    settings.SESSION_ENGINE, settings.MIDDLEWARE = engine, middleware
-    settings.SRVSESSION_MIGRATE_FROM = "django.contrib.sessions.backends.db"
-    settings.SRVSESSION_MIGRATE_UNTIL = "2099-01-01"
+    before = one_who_waits(zoe, stock, settings)
     browser = Browser(before.cookie, asgi)  # Its own middleware is the site's of now.
     assert browser.show(aname_user if asgi else name_user) == "zoe"
     assert [record.sid for record in services.sessions_of(zoe)] == [browser.show(sid)]
@@ -336,13 +342,7 @@ def test_whose_it_is_that_waits_is_asked_again_while_their_backend_does_not_say(
     """The session of an inactive customer was carried over as the employee's, and lived when the customer came back."""
     active = staticmethod(lambda key: customers.objects.filter(pk=key, is_active=True).first())
     monkeypatch.setattr(CustomerBackend, "get_user", lambda self, key: active(key))
-    engine, middleware = settings.SESSION_ENGINE, settings.MIDDLEWARE
-    stock("db")
-    before = Browser()
-    before.show(login_as(zoe))
-    settings.SESSION_ENGINE, settings.MIDDLEWARE = engine, middleware
-    settings.SRVSESSION_MIGRATE_FROM = "django.contrib.sessions.backends.db"
-    settings.SRVSESSION_MIGRATE_UNTIL = "2099-01-01"
+    before = one_who_waits(zoe, stock, settings)
     deactivate(zoe)
     browser = before.copy()
     assert browser.user() == ""
@@ -356,13 +356,7 @@ def test_whose_it_is_that_waits_is_asked_again_while_their_backend_does_not_say(
 @ON_ONE
 def test_the_session_of_a_guest_who_waits_is_nobody_else_s(ann: Any, guest: Any, stock: Any, settings: Any) -> None:
     """No model tells that its objects sign in, where it does not derive from ``AbstractBaseUser``."""
-    engine, middleware = settings.SESSION_ENGINE, settings.MIDDLEWARE
-    stock("db")
-    before = Browser()
-    before.show(login_as(guest))
-    settings.SESSION_ENGINE, settings.MIDDLEWARE = engine, middleware
-    settings.SRVSESSION_MIGRATE_FROM = "django.contrib.sessions.backends.db"
-    settings.SRVSESSION_MIGRATE_UNTIL = "2099-01-01"
+    before = one_who_waits(guest, stock, settings)
     services.revoke_all(ann)
     browser = before.copy()
     assert browser.show(name_user) == "gus"
@@ -376,13 +370,7 @@ def test_who_waits_keeps_the_key_while_the_backend_says_nobody(
 ) -> None:
     found: list[Any] = []
     monkeypatch.setattr(CustomerBackend, "get_user", lambda self, key: found[0] if found else None)
-    engine, middleware = settings.SESSION_ENGINE, settings.MIDDLEWARE
-    stock("db")
-    before = Browser()
-    before.show(login_as(zoe))
-    settings.SESSION_ENGINE, settings.MIDDLEWARE = engine, middleware
-    settings.SRVSESSION_MIGRATE_FROM = "django.contrib.sessions.backends.db"
-    settings.SRVSESSION_MIGRATE_UNTIL = "2099-01-01"
+    before = one_who_waits(zoe, stock, settings)
     browser = before.copy()
     assert browser.user() == ""
     found.append(zoe)
@@ -403,13 +391,7 @@ def test_who_is_deactivated_while_their_session_is_carried_over_is_signed_out(
         return found
 
     monkeypatch.setattr(CustomerBackend, "get_user", get_user)
-    engine, middleware = settings.SESSION_ENGINE, settings.MIDDLEWARE
-    stock("db")
-    before = Browser()
-    before.show(login_as(zoe))
-    settings.SESSION_ENGINE, settings.MIDDLEWARE = engine, middleware
-    settings.SRVSESSION_MIGRATE_FROM = "django.contrib.sessions.backends.db"
-    settings.SRVSESSION_MIGRATE_UNTIL = "2099-01-01"
+    before = one_who_waits(zoe, stock, settings)
     browser = before.copy()
     browser.show(read)
     assert asked[:2] == [zoe, zoe]
