@@ -388,3 +388,17 @@ def test_the_confirmation_never_leads_to_another_site(alice: Any, target: str) -
     answer = client.post("/account/confirm/", {"next": target, "password": "pass-alice"})
     assert answer["Location"] == SESSIONS
     assert Client().get("/account/confirm/", {"next": target})["Location"] == f"{LOGIN}?next={SESSIONS}"
+
+
+@pytest.mark.parametrize(("other", "remember"), [("MIGRATE_TO", "on"), ("MIGRATE_FROM", "")])
+def test_our_page_signs_in_and_out_where_a_move_keeps_the_sessions_in_another_engine(
+    alice: Any, settings: Any, other: str, remember: str
+) -> None:
+    setattr(settings, f"SRVSESSION_{other}", settings.SESSION_ENGINE)
+    settings.SRVSESSION_MIGRATE_UNTIL = "2100-01-01"
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+    client = signed_in(remember=remember)
+    assert user_of(client) == "alice"
+    assert client.session.get_expiry_age() > 29 * DAY_S if remember else client.session.get_expire_at_browser_close()
+    client.post(LOGOUT)
+    assert user_of(client) == ""

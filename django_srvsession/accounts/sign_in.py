@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 from django_srvsession import conf
 from django_srvsession.accounts.forms import set_lifetime
+from django_srvsession.engine import SessionStore
 from django_srvsession.users import user_id_of
 
 R = TypeVar("R", bound=HttpResponse)
@@ -21,7 +22,8 @@ def sign_in(request: HttpRequest, form: AuthenticationForm) -> None:
     Raises ``SignInRefusedError`` when the limit of sessions refuses it; nobody is signed in then.
     """
     session: Any = request.session
-    session.note_authenticated(user_id_of(form.get_user()))
+    if isinstance(session, SessionStore):  # In a step of a move it may be another engine's.
+        session.note_authenticated(user_id_of(form.get_user()))
     login(request, form.get_user())
     if "remember" in form.fields:
         set_lifetime(session, form.cleaned_data["remember"])
