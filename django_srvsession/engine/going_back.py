@@ -19,7 +19,7 @@ from django_srvsession.engine.keys import SessionKey
 from django_srvsession.engine.reading import contents
 from django_srvsession.engine.state import SessionState
 from django_srvsession.engine.values import SealedValues, str_name
-from django_srvsession.records import AUTH_KEYS, MOVED, Client, Delta, Ending, Loaded
+from django_srvsession.records import AUTH_KEYS, MOVED, NO_CLIENT, Client, Delta, Ending, Loaded
 from django_srvsession.store import StoreUnavailableError, UpdateError, rules
 from django_srvsession.store.face import Face
 
@@ -53,7 +53,8 @@ async def give_back(state: SessionState, face: Face, engine: Any, client: Callab
             if stood is not None:  # Of a request that was overtaken: the session here was the newer one until now.
                 changed, removed = difference(stood, given)
                 if changed or removed:
-                    await there(face, _changed, engine(key.elsewhere()), changed, frozenset(removed))
+                    later = session_of(engine, key.elsewhere(), client)
+                    await there(face, _changed, later, changed, frozenset(removed))
             return session
         state.hold(None)
     raise StoreUnavailableError("Others keep changing the session that is to be given back.")
@@ -90,7 +91,7 @@ async def follow(state: SessionState, face: Face) -> bool:
     if migrating.is_ours(engine):
         was_changed: bool = await there(face, _changed, engine(key.text), changed, changes.removed)
         return was_changed
-    session = engine(key.elsewhere())
+    session = session_of(engine, key.elsewhere(), state.client_of_request or _nobody)
     is_changed: bool = await there(face, _changed, session, changed, changes.removed)
     if is_changed:
         state.take_over_elsewhere(session.session_key)
@@ -122,8 +123,16 @@ async def _let_run_out(state: SessionState, face: Face) -> None:
             return
 
 
+def _nobody() -> Client:
+    return NO_CLIENT
+
+
 def session_of(engine: Any, key: str | None, client: Callable[[], Client]) -> Any:
-    """Return a session object of an engine; some want to know where the request comes from."""
+    """Return a session object of an engine; some want to know where the request comes from.
+
+    They store it. Where it is another than the next request's, that one saves all it has read, and so undoes what a
+    parallel one saves.
+    """
     session = engine(key)
     if hasattr(session, "user_agent") and hasattr(session, "ip"):
         known = client()

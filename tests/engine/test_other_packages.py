@@ -51,6 +51,24 @@ for app, engine in (
                 assert (rows.count(), len(services.sessions_of(ann))) == ((0, 1) if server is second else (1, 0))
     (row,) = rows
     assert (row.user_agent, row.ip) == (PHONE, "127.0.0.1"), (row.user_agent, row.ip)
+
+    def overtaken(request):
+        request.session["number"]
+        with override_settings(**back, SRVSESSION_MIGRATE_TO=None):
+            assert browser.copy().show(read, HTTP_USER_AGENT=PHONE)["number"] == 12
+        request.session["late"] = 1
+
+    first_back = {"SESSION_ENGINE": OURS, "SRVSESSION_MIGRATE_TO": engine}
+    for server, view in ((second, read), (first_back, overtaken)):
+        with override_settings(**server):
+            visitor = browser.copy()
+            answer = visitor.visit(view, HTTP_USER_AGENT=PHONE)
+            assert answer.status_code == 200, (engine, answer.status_code, answer.content)
+            browser.client.cookies = visitor.client.cookies
+    (row,) = rows.all()
+    assert row.get_decoded()["late"] == 1, "what it saved follows"
+    # Another client there than the next request's, and each of its requests saves all that it has read.
+    assert (row.user_agent, row.ip) == (PHONE, "127.0.0.1"), (row.user_agent, row.ip)
     for unknown in ("x" * 32, "a" * 32):
         with override_settings(**second):
             assert Browser(unknown).show(read) == {}
