@@ -60,7 +60,7 @@ def pytest_collection_finish() -> None:
     """Keep the garbage collector from looking at thousands of tests again and again, and from coming often at all."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(10_000, 10, 10)
     gc.enable()
 
 

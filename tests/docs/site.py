@@ -22,13 +22,14 @@ from django.conf import global_settings
 from django.contrib.auth import get_user_model, login
 from django.core import checks
 from django.db.utils import ConnectionHandler
+from django.dispatch import Signal
 from django.http import HttpRequest
 from django.template import engines
 from django.test import RequestFactory, TestCase, override_settings
 from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
-from django_srvsession import services
+from django_srvsession import services, signals
 from tests.docs import programs, shell
 from tests.docs.blocks import Block, blocks_of
 
@@ -61,6 +62,7 @@ class Modules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def __init__(self, sources: dict[str, str]) -> None:
         self.sources = sources
         self.imported: set[str] = set()
+        self.receivers: dict[Signal, list[Any]] = {}
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         """Find a module of the page, or a package that one is in."""
@@ -76,12 +78,17 @@ class Modules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def __enter__(self) -> Modules:
         sys.meta_path.insert(0, self)
+        ours = [value for value in vars(signals).values() if isinstance(value, Signal)]
+        self.receivers = {signal: list(signal.receivers) for signal in ours}
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         sys.meta_path.remove(self)
         for name in self.imported:
             sys.modules.pop(name, None)
+        for signal, receivers in self.receivers.items():  # Those of the page live until the garbage is collected.
+            signal.receivers = receivers
+            signal.sender_receivers_cache.clear()
 
 
 class Site:

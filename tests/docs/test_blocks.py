@@ -19,8 +19,8 @@ ELSEWHERE: Final = {
     "why/express": "tests/express/test_page.py",
 }
 """Pages whose blocks of Python another test runs, all of them."""
-NOT_HERE: Final = ("unfold", '"USING": "default"')
-"""What needs packages that the tests do without: django-unfold, django-mongodb-backend."""
+NOT_HERE: Final = ("unfold", '"USING": "default"', "django-srvsession[oidc]")
+"""What needs packages that the tests do without (django-unfold, django-mongodb-backend), or have already (by pip)."""
 INCLUDED: Final = ["../CHANGELOG", "../CONTRIBUTING", "../SECURITY"]
 TUTORIAL: Final = "tutorial/"  # tests/browser/test_tutorial.py
 HERE: Final = [

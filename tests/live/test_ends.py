@@ -146,7 +146,7 @@ def test_sign_out_everywhere_else_keeps_the_own_connections(site: LiveSite, user
 def test_what_is_for_everybody_or_has_no_genuine_cookie_is_left_alone(site: LiveSite, users: Users) -> None:
     (user,) = users(1)
     visitor = site.visitor(user)
-    forged = Visitor(site.url, {"sessionid": visitor.cookies["sessionid"][:-1] + "_"})
+    forged = Visitor(site.url, {"sessionid": visitor.cookies["sessionid"][::-1]})
     none = Visitor(site.url)
     public = Socket(visitor, "/public/"), Stream(visitor, "/news/")
     with all_of(Socket(visitor), *public, Socket(forged), Stream(forged), Socket(none), Stream(none)) as opened:
