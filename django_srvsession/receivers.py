@@ -43,9 +43,11 @@ def _admit(*, request: Any, user: Any, **kwargs: Any) -> None:
         admission.enforce(request, session, user)
         new_devices.note_sign_in(session, user)
     elif session is not None and conf.is_moving():
-        from django_srvsession.engine import waiting  # Most sites do not move.
+        from django_srvsession.accounts import proofs_elsewhere  # Most sites do not move.
+        from django_srvsession.engine import waiting
 
         waiting.note(session, user_id_of(user))
+        proofs_elsewhere.note_sign_in(session, user)
 
 
 def _mark_logout(*, request: Any, **kwargs: Any) -> None:

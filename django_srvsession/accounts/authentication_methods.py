@@ -1,4 +1,4 @@
-"""How a person may prove who they are: by the password, or on a page of the site's. Whatever comes later is one more.
+"""How a person may prove who they are: by the password, on a page of the site's, or by a sign-in.
 
 A way ends in ``proof.given(request)``, or in a new sign-in, which is a proof too.
 """
@@ -20,7 +20,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from django_srvsession import conf
+from django_srvsession.accounts import destinations
 from django_srvsession.accounts.account_changes import password_field_name
+from django_srvsession.engine import SessionStore
 
 
 class Way(ABC):
@@ -50,6 +52,8 @@ class Password(Way):
 
     def is_open_to(self, request: HttpRequest) -> bool:
         """Tell whether the user has a password: a hash of ours that is one, or at the backend that signed them in."""
+        if not isinstance(request.session, SessionStore):
+            return False  # It cannot count wrong ones. While the site moves it may be another engine's.
         return _has_hash(request.user) or _signed_in_by_foreign_password(request)
 
     def address(self, next_url: str) -> str:
@@ -76,7 +80,26 @@ class Elsewhere(Way):
         return resolve_url(conf.reauth_url)
 
 
-WAYS: Final[tuple[Way, ...]] = (Password(), Elsewhere())
+class SignIn(Way):
+    """Have people sign in again, where the session is another engine's: so it may be while the site moves."""
+
+    name = "url"
+    advice = _("Confirm first that it is you.")
+
+    def is_open_to(self, request: HttpRequest) -> bool:
+        """Tell whether the session is such a one."""
+        return not isinstance(request.session, SessionStore)
+
+    def address(self, next_url: str) -> str:
+        """Return the page for it, with where to go on to in ``next``."""
+        return destinations.to_sign_in(next_url).url
+
+    def page(self) -> str:
+        """Return it, without a ``next``, which the client adds."""
+        return destinations.instead_of("LOGIN_URL") or resolve_url(settings.LOGIN_URL)
+
+
+WAYS: Final[tuple[Way, ...]] = (Password(), Elsewhere(), SignIn())
 """All ways; the first that is open to a person is the one that is asked for."""
 
 

@@ -34,10 +34,21 @@ View = Callable[..., HttpResponseBase]
 def is_recent(request: HttpRequest) -> bool:
     """Tell whether the person behind a request proved who they are no longer ago than ``SRVSESSION_REAUTH_AGE``.
 
-    Always true when that is None; never for a visitor.
+    Always true when that is None; never for a visitor, and where no proof can be known (``proofs_elsewhere.py``).
     """
     age_ms = conf.reauth_age_ms
-    return age_ms is None or _age_ms(request, _session_of(request)) <= age_ms
+    if age_ms is None:
+        return True
+    if not takes_password(request):
+        from django_srvsession.accounts import proofs_elsewhere  # Most sites do not move.
+
+        return proofs_elsewhere.is_recent(request.session, request.user, age_ms)
+    return _age_ms(request, _session_of(request)) <= age_ms
+
+
+def takes_password(request: HttpRequest) -> bool:
+    """Tell whether wrong passwords can be counted: not while the site moves, in a session of the other engine."""
+    return isinstance(request.session, SessionStore) or not conf.is_moving()
 
 
 @sensitive_variables("password")
@@ -45,14 +56,15 @@ def confirm(request: HttpRequest, password: str) -> bool:
     """Check the password of the request's user; when it is right, note the proof and change the session's key.
 
     All authentication backends are asked, so that what counts failures (django-axes) counts these too. False for a
-    wrong password, for a visitor, and when the backends name somebody else.
+    wrong password, for a visitor, and when the backends name somebody else. Always false in a session of another
+    engine, while the site moves: there wrong ones cannot be counted, and the proof is a sign-in.
 
     The fifth wrong one in a row ends the session (reason ``confirmation_failed``), and ``request.user`` is nobody
     from then on: send who is to sign in. Each is counted in the session before it is checked. Do not call this in a
     transaction that a wrong password rolls back: what is rolled back was not counted.
     """
     user = request.user
-    if not user.is_authenticated:
+    if not user.is_authenticated or not takes_password(request):
         return False
     session = _session_of(request)
     if not attempts.begin(request, session):
@@ -76,6 +88,11 @@ def given(request: HttpRequest, *, means: str = "") -> None:
     identity provider; also after it has signed the person in again, for where they were another user before, the
     sign-in alone is no proof. ``means`` is kept with the session. Does nothing where that is not the request's user's.
     """
+    if not takes_password(request):
+        from django_srvsession.accounts import proofs_elsewhere
+
+        proofs_elsewhere.give(request.session, request.user)
+        return
     session = _session_of(request)
     if not current_request.belongs_to(session, request.user):
         return

@@ -22,9 +22,14 @@ def sign_in(request: HttpRequest, form: AuthenticationForm) -> None:
     Raises ``SignInRefusedError`` when the limit of sessions refuses it; nobody is signed in then.
     """
     session: Any = request.session
-    if isinstance(session, SessionStore):  # In a step of a move it may be another engine's.
+    is_ours = isinstance(session, SessionStore)  # In a step of a move it may be another engine's.
+    if is_ours:
         session.note_authenticated(user_id_of(form.get_user()))
     login(request, form.get_user())
+    if not is_ours:
+        from django_srvsession.accounts import proofs_elsewhere  # Most sites do not move.
+
+        proofs_elsewhere.note(session, form.get_user())
     if "remember" in form.fields:
         set_lifetime(session, form.cleaned_data["remember"])
 

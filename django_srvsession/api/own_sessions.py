@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils.translation import gettext as _
 
 from django_srvsession import services
-from django_srvsession.accounts import authentication_methods, reauthentication
+from django_srvsession.accounts import authentication_methods, other_sessions, reauthentication
 from django_srvsession.api.endpoint import Endpoint, no_content
 from django_srvsession.api.parameters import cursor_of, limit_of
-from django_srvsession.api.problems import PROOF_REQUIRED, ProblemError, not_found
+from django_srvsession.api.problems import not_found, proof_required
 from django_srvsession.api.shown import Cursor, page, session_as_json
 from django_srvsession.api.signing import signed_out
 
@@ -60,8 +57,7 @@ class EndOthersEndpoint(Endpoint):
     def post(self, request: HttpRequest) -> HttpResponse:
         """End them and say how many there were; needs a recent proof (ASVS 7.5.2)."""
         _need_proof(request)
-        ended = services.revoke_all(request.user, keep=current_sid(request), by=request.user)
-        return JsonResponse({"ended": len(ended)})
+        return JsonResponse({"ended": len(other_sessions.end(request))})
 
 
 def current_sid(request: HttpRequest) -> str | None:
@@ -71,10 +67,5 @@ def current_sid(request: HttpRequest) -> str | None:
 
 def _need_proof(request: HttpRequest) -> None:
     """Raise the problem that asks for a proof, and says by which way; who has no way needs none."""
-    way = authentication_methods.way_of(request)
-    if way is None or reauthentication.is_recent(request):
-        return
-    page = way.page()
-    members: dict[str, Any] = {} if page is None else {"confirm_url": page}
-    title = _("Confirm it's you")
-    raise ProblemError(403, way.advice, kind=PROOF_REQUIRED, title=title, confirm_by=way.name, **members)
+    if reauthentication.is_asked_before_ending(request):
+        raise proof_required(authentication_methods.way_of(request))

@@ -13,6 +13,8 @@ from django.http import JsonResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from django_srvsession.accounts.authentication_methods import Way
+
 CONTENT_TYPE: Final = "application/problem+json"
 CSRF: Final = "urn:srvsession:problem:csrf"
 INVALID: Final = "urn:srvsession:problem:invalid"
@@ -77,6 +79,15 @@ def not_signed_in(ended: Mapping[str, str] | None = None) -> ProblemError:
     """
     members: dict[str, Any] = {} if ended is None else {"ended": ended}
     return ProblemError(401, _("Sign in first."), headers={"WWW-Authenticate": 'Cookie realm="session"'}, **members)
+
+
+def proof_required(way: Way | None) -> ProblemError:
+    """Return the problem that asks for a proof, and says by which way it is given."""
+    assert way is not None  # noqa: S101 - who has no way is asked for none.
+    page = way.page()
+    members: dict[str, Any] = {} if page is None else {"confirm_url": page}
+    title = _("Confirm it's you")
+    return ProblemError(403, way.advice, kind=PROOF_REQUIRED, title=title, confirm_by=way.name, **members)
 
 
 def not_found() -> ProblemError:

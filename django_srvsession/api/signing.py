@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 
+from django_srvsession.accounts import authentication_methods, reauthentication
 from django_srvsession.accounts.attempts import outside_of_transactions
 from django_srvsession.accounts.forms import ConfirmForm, DeviceNameForm, SignInForm
 from django_srvsession.accounts.sign_in import clear_site_data, sign_in
@@ -24,9 +25,11 @@ from django_srvsession.api.problems import (
     error_at,
     invalid,
     not_signed_in,
+    proof_required,
 )
 from django_srvsession.api.shown import person_as_json
 from django_srvsession.clients import header
+from django_srvsession.engine import SessionStore
 from django_srvsession.services import SignInRefusedError
 
 
@@ -75,8 +78,8 @@ class LoginEndpoint(FormEndpoint):
         except SignInRefusedError as error:
             title = _("Too many sessions")
             raise ProblemError(403, str(error), kind=TOO_MANY_SESSIONS, title=title) from None
-        if app := naming.cleaned_data["device_name"]:
-            session: Any = request.session
+        app, session = naming.cleaned_data["device_name"], request.session
+        if app and isinstance(session, SessionStore):  # In a step of a move it may be another engine's.
             session.note_app(app)
         request.session.save()  # Now, so that the answer can show the session's record.
         return JsonResponse(person_as_json(request))
@@ -100,6 +103,8 @@ class ConfirmPasswordEndpoint(FormEndpoint):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Note the proof, for what needs a recent one; too many wrong ones in a row end the session."""
+        if not reauthentication.takes_password(request):
+            raise proof_required(authentication_methods.way_of(request))
         form = ConfirmForm(request, data=self.members)
         if not form.is_valid():
             raise form_problem(form) if request.user.is_authenticated else not_signed_in()

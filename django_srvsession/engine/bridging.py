@@ -14,6 +14,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import UpdateError
 
 from django_srvsession import conf, migrating
@@ -193,6 +194,11 @@ class _Beside:
     def as_read(self) -> dict[Any, Any]:
         """The contents that :meth:`read_early` has read."""
         return dict(self._session_cache)  # type: ignore[attr-defined]
+
+    @property
+    def came_as(self) -> Any:
+        """Who was signed in when the request came, as the contents name them; None for nobody."""
+        return (self._as_loaded or {}).get(SESSION_KEY)
 
     def load(self) -> Any:
         """Remember what was loaded."""

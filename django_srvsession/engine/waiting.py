@@ -87,6 +87,15 @@ def note(session: Any, user_id: str) -> None:
             session.update(_as_note(user_id, run_blocking(_count(BlockingFace(engine.store()), user_id))))
 
 
+def keep(session: Any, user_id: str) -> None:
+    """Note in a session of the other engine that it stays: its own request has just ended all others of its user.
+
+    It notes one mark more, and no others: what somebody else has ended meanwhile stays ended.
+    """
+    if users.named_in(session) == user_id:
+        session.update(_as_note(user_id, _noted(session, user_id) + 1))
+
+
 async def note_of(face: Face, user_id: str | None) -> dict[str, Any]:
     """Return what a session of this user that goes to the other engine must hold there: nothing without marks."""
     return {} if user_id is None else _as_note(user_id, await _complete(face, user_id))

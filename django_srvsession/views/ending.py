@@ -14,7 +14,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext, ngettext
 
 from django_srvsession import services
-from django_srvsession.accounts import destinations, passwords, reauthentication
+from django_srvsession.accounts import destinations, other_sessions, passwords, reauthentication
 from django_srvsession.accounts.attempts import outside_of_transactions
 from django_srvsession.accounts.forms import ConfirmForm
 from django_srvsession.accounts.sign_in import clear_site_data
@@ -130,7 +130,7 @@ class EndOthersView(EndingView):
         if unanswered := self._ask(others, asks=has_changed, note=note):
             return unanswered
         if some_wait := services.some_wait():  # And may be carried over meanwhile.
-            count = len(services.revoke_all(request.user, keep=self.current_sid(), by=request.user))
+            count = len(other_sessions.end(request))
         else:
             count = sum(1 for _ in services.revoke_many([record.sid for record in others], by=request.user))
         text = ngettext("Signed out %(count)d other device.", "Signed out %(count)d other devices.", count)
