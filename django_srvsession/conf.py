@@ -478,6 +478,11 @@ def _providers(name: str, value: Any) -> tuple[Provider, ...]:
         for field, needed in _PROVIDER_NEEDS.items():
             if field in entry and needed not in entry:
                 raise ImproperlyConfigured(f"{PREFIX}{name}: entry {number} has {field}, and no {needed}.")
+        same = [(other["issuer"], other["client_id"]) for other in value[:number]]
+        if (entry["issuer"], entry["client_id"]) in same:
+            first = same.index((entry["issuer"], entry["client_id"]))
+            text = f"entries {first} and {number} are one provider: they have the same issuer and client_id"
+            raise ImproperlyConfigured(f"{PREFIX}{name}: {text}.")
     return tuple(Provider(**entry) for entry in value)
 
 

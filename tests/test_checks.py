@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from django.core.checks import run_checks
+from django.db import ConnectionHandler
 from django_redis.client import DefaultClient
 
+from django_srvsession.checks.live import check_live_notify_for_deployment
 from tests.patience import patient
 from tests.runs import ROOT
 
@@ -474,3 +476,41 @@ def test_mails_without_a_link_are_reported_for_a_deployment(
     assert "srvsession.W011" not in ids(deploy=True)
     settings.SRVSESSION_NOTIFY_NEW_DEVICE = True
     assert ids(deploy=True) & {"srvsession.W011"} == expected
+
+
+@pytest.mark.parametrize(
+    ("engine", "says"),
+    [
+        ("memory", "tells by itself, or has nobody to tell"),
+        ("file", "tells by itself, or has nobody to tell"),
+        ("db", "is sqlite"),
+        ("cached_db", "is sqlite"),
+    ],
+)
+def test_live_notify_without_postgresql_is_reported(redis_engine: Any, engine: str, says: str, tmp_path: Any) -> None:
+    redis_engine.SESSION_ENGINE = f"django_srvsession.backends.{engine}"
+    redis_engine.SESSION_FILE_PATH = str(tmp_path)
+    assert "srvsession.W028" not in ids(deploy=True)
+    redis_engine.SRVSESSION_LIVE_NOTIFY = True
+    assert "srvsession.W028" not in ids()
+    (message,) = check_live_notify_for_deployment()
+    assert message.id in ids(deploy=True)
+    assert says in message.msg
+
+
+@pytest.mark.parametrize("engine", ["db", "cached_db"])
+def test_live_notify_on_postgresql_gives_no_message_and_asks_no_server(
+    redis_engine: Any, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = {"ENGINE": "django.db.backends.postgresql", "HOST": "127.0.0.1", "PORT": "1", "NAME": "x"}
+    handler = ConnectionHandler({"default": entry})
+    redis_engine.SESSION_ENGINE = f"django_srvsession.backends.{engine}"
+    redis_engine.SRVSESSION_LIVE_NOTIFY = True
+    monkeypatch.setattr("django_srvsession.checks.live.connections", handler)
+    assert not check_live_notify_for_deployment()
+
+
+@pytest.mark.parametrize("value", ["yes", False])
+def test_live_notify_that_is_not_true_gives_no_second_message(settings: Any, value: Any) -> None:
+    settings.SESSION_ENGINE, settings.SRVSESSION_LIVE_NOTIFY = "django_srvsession.backends.db", value
+    assert "srvsession.W028" not in ids(deploy=True)

@@ -14,6 +14,7 @@ from django_srvsession.checks.binding import check_binding
 from django_srvsession.checks.cookies import check_cookie, check_cookie_for_deployment
 from django_srvsession.checks.engine import check_engine, check_engine_for_deployment, check_user_ids
 from django_srvsession.checks.header import check_header, check_header_for_deployment
+from django_srvsession.checks.live import check_live_notify_for_deployment
 from django_srvsession.checks.mails import check_mails_for_deployment
 from django_srvsession.checks.middleware import check_middleware
 from django_srvsession.checks.migrating import check_migrating
@@ -32,7 +33,7 @@ _CHECKS = (
 )
 _DEPLOYMENT_CHECKS = (
     *(check_engine_for_deployment, check_settings_for_deployment, check_cookie_for_deployment),
-    *(check_header_for_deployment, check_mails_for_deployment),
+    *(check_header_for_deployment, check_mails_for_deployment, check_live_notify_for_deployment),
 )
 
 

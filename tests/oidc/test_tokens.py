@@ -239,6 +239,9 @@ GOOD = {"issuer": "https://id.example.com", "client_id": "x", "jwks_uri": "https
         ([{**GOOD, "ssf_issuer": "https://x.example"}], "entry 0 has ssf_issuer, and no ssf_audience"),
         ([{**GOOD, "ssf_audience": "x", "ssf_jwks_uri": "http://x.example/keys"}], "ssf_jwks_uri of entry 0"),
         (["https://id.example.com"], "entry 0 is str"),
+        ([GOOD, {**GOOD, "client_id": "other"}], ""),
+        ([{**GOOD, "client_id": "other"}, GOOD, GOOD], "entries 1 and 2 are one provider"),
+        ([GOOD, {**GOOD, "ssf_audience": "x"}], "entries 0 and 1 are one provider"),
     ],
 )
 def test_a_malformed_entry_is_reported(settings: Any, value: Any, expected: str) -> None:
