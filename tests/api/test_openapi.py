@@ -166,6 +166,11 @@ class Asking:
 
     def stale(self) -> None:
         Later(self.patch, 24 * 3600)
+        if self.path == "/confirm-password/":  # While the site moves.
+            self.settings.SRVSESSION_MIGRATE_TO = self.settings.SESSION_ENGINE
+            self.settings.SRVSESSION_MIGRATE_UNTIL = "2100-01-01"
+            self.settings.SESSION_ENGINE = "django.contrib.sessions.backends.db"
+            self.api = Api("ann")
 
     def gone(self) -> None:
         self.sid = "0" * 18
