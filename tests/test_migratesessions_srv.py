@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import termios
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +27,8 @@ from django_srvsession.testing.sessions import create, new_user
 from tests.engine.other_engine import OtherEngine, other
 from tests.engine.pages import STOCK, make_user, put, read
 from tests.memory import memory_store_fixture  # noqa: F401 - used as a fixture
+from tests.patience import patient
+from tests.runs import ROOT
 
 __all__ = ["other"]
 
@@ -157,3 +166,59 @@ def test_on_the_way_back_it_says_who_has_not_come_yet(other: OtherEngine, store:
         assert run("--from", OURS) == {"dry_run": False, "have_not_come_yet": 2, "signed_in": 1, "anonymous": 1}
         assert browser.copy().user() == "ann"
         assert say("--from", OURS).startswith("1 session has not come back yet.")
+
+
+# Sessions come in batches of ten. After the second one the old store takes its time, until somebody presses Enter.
+IN_BATCHES = """
+import sys
+import django
+django.setup()
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.management import call_command, execute_from_command_line
+from django_srvsession.migrating import kinds
+
+call_command("migrate", verbosity=0)
+for number in range(45):
+    session = SessionStore()
+    session["number"] = number
+    session.save()
+kinds._KEYS_AT_ONCE = 10
+walk = kinds.DatabaseSource.walk
+def slowly(source):
+    for number, key in enumerate(walk(source)):
+        if number == 25:
+            sys.stdin.readline()
+        yield key
+kinds.DatabaseSource.walk = slowly
+execute_from_command_line(["manage.py", "migratesessions_srv", "--from", "django.contrib.sessions.backends.db"])
+"""
+
+
+def test_people_see_on_their_terminal_how_far_it_is_while_it_runs(tmp_path: Path) -> None:
+    pytest.importorskip("tqdm")
+    site = {
+        "DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "db.sqlite3")}},
+        "SESSION_ENGINE": ELSEWHERE,
+        "SRVSESSION_MIGRATE_FROM": THEIRS,
+        "SRVSESSION_MIGRATE_UNTIL": "2100-01-01",
+        "SILENCED_SYSTEM_CHECKS": ["srvsession.W026"],
+    }
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.site_settings", "SRVSESSION_TEST_SITE": json.dumps(site)}
+    terminal, its_end = pty.openpty()
+    termios.tcsetwinsize(its_end, (24, 80))  # It has no width at first, and a bar of no width shows nothing.
+    pipe = subprocess.PIPE
+    argv = [sys.executable, "-W", "ignore", "-c", IN_BATCHES]
+    with subprocess.Popen(
+        argv, cwd=ROOT, env={**env, "TQDM_MININTERVAL": "0"}, stdin=pipe, stdout=pipe, stderr=its_end, text=True
+    ) as process:
+        os.close(its_end)
+        shown = ""
+        while "25 sessions" not in shown:
+            assert select.select([terminal], [], [], patient(60))[0], shown
+            shown += os.read(terminal, 4096).decode()
+        assert all(f"{number} sessions" in shown for number in (9, 10, 11, 19, 20, 21))
+        assert process.poll() is None
+        stdout, _ = process.communicate("\n", timeout=patient(60))
+    os.close(terminal)
+    assert process.returncode == 0
+    assert stdout.startswith(f"Moved 45 sessions to {ELSEWHERE}. (")
