@@ -12,6 +12,7 @@ from django.contrib import admin
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
+from django.core import signing
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.test import Client, override_settings
@@ -19,6 +20,7 @@ from django.urls import URLPattern, include, path, reverse
 
 from django_srvsession import services, urls
 from django_srvsession.accounts.disowning import Claim
+from django_srvsession.accounts.proofs_elsewhere import PROOF
 from django_srvsession.accounts.reauthentication import given, recent_proof_required
 from django_srvsession.api import urls as api_urls
 from django_srvsession.binding import urls as binding_urls
@@ -44,6 +46,12 @@ def become(request: Any) -> HttpResponse:
     return HttpResponse()
 
 
+def claim(request: Any) -> HttpResponse:
+    """Store what a visitor chose, under the name of a proof."""
+    request.session[PROOF] = request.GET["proof"]
+    return HttpResponse()
+
+
 def prove(request: Any) -> HttpResponse:
     """Take whoever comes for who they are."""
     given(request, means="code")
@@ -64,6 +72,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("whoami/", whoami),
     path("become/", become),
+    path("claim/", claim),
     path("prove/", prove),
     path("guarded/", guarded),
 ]
@@ -217,6 +226,21 @@ def test_what_needs_a_recent_proof_opens_after_a_sign_in_and_until_it_is_old(
     assert client.get("/guarded/").status_code == 302
     settings.SRVSESSION_REAUTH_AGE = None
     assert client.get("/guarded/").status_code == 200
+
+
+def test_a_proof_is_left_behind_when_the_session_is_carried_over(client: Client, settings: Any, stock: str) -> None:
+    sign_in(client)
+    assert client.get("/guarded/").status_code == 200
+    settings.SESSION_ENGINE, settings.SRVSESSION_MIGRATE_FROM, settings.SRVSESSION_MIGRATE_TO = OURS, stock, None
+    carried = Client()
+    carried.cookies = client.cookies
+    assert user_of(carried) == "alice"
+    assert carried.get("/guarded/")["Location"].startswith("/account/confirm/")
+
+
+def test_a_text_that_the_site_did_not_sign_is_no_proof(client: Client, alice: User) -> None:
+    client.get("/claim/", {"proof": signing.dumps(services.user_id_of(alice))})
+    assert client.get("/guarded/").status_code == 302
 
 
 def test_a_proof_is_its_user_s_and_a_switch_to_another_user_is_none(client: Client, alice: User) -> None:
