@@ -5,12 +5,14 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import importlib
 import os
 import pwd
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -192,6 +194,18 @@ def wait_until(answers: Callable[[], bool], job: Job, seconds: float = 60) -> No
     why = "gave no answer in time" if job.alive else f"ended with {job.process.returncode}"
     job.kill()
     raise RuntimeError(f"{job.process.args!r} {why}:\n{job.last_words()}")
+
+
+@functools.cache
+def can_be_imported(*packages: str) -> bool:
+    """Tell whether packages are here, and work on this Python: some need setuptools, which newer ones lack."""
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            for package in packages:
+                importlib.import_module(package)
+        except ImportError:
+            return False
+    return True
 
 
 def play(settings: str, story: str, directory: Path) -> None:

@@ -13,7 +13,7 @@ from django_redis.client import DefaultClient
 
 from django_srvsession.checks.live import check_live_notify_for_deployment
 from tests.patience import patient
-from tests.runs import ROOT
+from tests.runs import ROOT, can_be_imported
 
 OURS = "django_srvsession.middleware.SessionMiddleware"
 STOCK = "django.contrib.sessions.middleware.SessionMiddleware"
@@ -209,6 +209,7 @@ def test_an_engine_whose_library_is_missing_says_what_to_install() -> None:
     assert ".redis, .cached_db" in misspelt
 
 
+@pytest.mark.skipif(not can_be_imported("user_sessions"), reason="the package is not for this Python")
 def test_an_engine_whose_model_is_of_no_installed_app_is_an_error_and_no_traceback(settings: Any) -> None:
     settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django.contrib.sessions"]
     sys.modules.pop("user_sessions.models", None)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 
-from tests.runs import play
+from tests.runs import can_be_imported, play
 
 STORY = """
 import django
@@ -78,8 +77,7 @@ for app, engine in (
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("user_sessions") is None or importlib.util.find_spec("qsessions") is None,
-    reason="not for this Django",
+    not can_be_imported("user_sessions", "qsessions"), reason="the packages are not for this Python or Django"
 )
 def test_a_visitor_of_another_package_goes_there_and_back(tmp_path: Path) -> None:
     play("tests.moving_site.settings", STORY, tmp_path)

@@ -6,7 +6,6 @@ phase two kinds answer, as in a rolling deploy, and a request may come to either
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
 import secrets
@@ -26,7 +25,7 @@ from tests.databases import add_database
 from tests.engine.pages import STOCK
 from tests.moving.people import COOKIE, Person, all_visit
 from tests.processes import Visitor, WSGISite
-from tests.runs import Job, new_directory
+from tests.runs import Job, can_be_imported, new_directory
 from tests.trust import WHOLE, rounds
 
 OURS, THEIRS = "django_srvsession.middleware", "django.contrib.sessions.middleware"
@@ -38,7 +37,7 @@ TARGETS = {
     f"{STOCK}.backends.file": "db",
 }
 PEERS = {"user_sessions.backends.db": "db", "qsessions.backends.db": "redis", "qsessions.backends.cached_db": "db"}
-ARE_HERE = all(importlib.util.find_spec(path.partition(".")[0]) for path in PEERS)  # Not for every Django.
+ARE_HERE = can_be_imported(*(path.partition(".")[0] for path in PEERS))  # Not for every Python and Django.
 SOURCES = [*TARGETS, *(PEERS if ARE_HERE else ())] if WHOLE else [f"{STOCK}.backends.db"]
 SESSIONS = 10_000 if WHOLE else 40
 PEOPLE = 200 if WHOLE else 12
