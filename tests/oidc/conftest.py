@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 
+from django_srvsession.oidc import keys
 from tests.conftest import running
 from tests.every_store import FIXTURES, every_store_fixture  # noqa: F401 - used as a fixture
 from tests.oidc import site as pages
@@ -19,6 +20,7 @@ from tests.servers import RedisServer
 def provider(settings: Any) -> Iterator[Provider]:
     """An identity provider that the site knows."""
     made = Provider()
+    keys._sets.clear()  # One before may have had the same port.
     settings.SRVSESSION_OIDC = [made.setting]
     settings.ROOT_URLCONF = "tests.oidc.site"
     yield made
